@@ -3,11 +3,27 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import (
+    MAX_EMAX,
+    MIN_EMIN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    InvalidOperation,
+    localcontext,
+)
 from enum import StrEnum
 
-SMALLEST_NORMAL = Decimal(2) ** -1022
-SMALLEST_SUBNORMAL = Decimal(2) ** -1074
+DIGITS = 40
+"""Digits of the decimals: twice what float64 has, and a few for the errors of some operations."""
+
+# What overflows is infinite, and what underflows is 0, instead of an exception.
+EXTENDED = Context(
+    prec=DIGITS, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[InvalidOperation, DivisionByZero]
+)
+
+SMALLEST_NORMAL = EXTENDED.power(Decimal(2), -1022)
+SMALLEST_SUBNORMAL = EXTENDED.power(Decimal(2), -1074)
 LARGEST = Decimal((2**53 - 1) * 2**971)
 
 # Below the smallest normal a float64 has a last place of fixed size and a relative error means
@@ -84,10 +100,11 @@ def compare(
     >>> result.verdict, result.worst_class
     (<Verdict.FAIL: 'fail'>, 1)
     """
-    components = tuple(
-        _compare_one(value, reference, tolerance)
-        for value, reference in zip(got, expected, strict=True)
-    )
+    with localcontext(EXTENDED):
+        components = tuple(
+            _compare_one(value, reference, tolerance)
+            for value, reference in zip(got, expected, strict=True)
+        )
     judged = [
         (component.relative_error, -place)
         for place, component in enumerate(components)
@@ -105,10 +122,10 @@ def compare(
 
 
 def _compare_one(got: float, expected: Decimal | None, tolerance: float) -> Component:
-    if expected is None:
+    if expected is None and not math.isnan(got):
         return Component(math.nan, math.nan, Verdict.UNINFORMATIVE)
-    rounded = float(expected)
-    if math.isnan(got):
+    rounded = math.nan if expected is None else float(expected)
+    if expected is None or math.isnan(got):
         return Component(rounded, math.inf, Verdict.FAIL)
     if math.isinf(got) or expected.is_infinite():
         return _compare_infinite(got, expected)

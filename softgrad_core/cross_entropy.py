@@ -4,6 +4,8 @@ Notation: a are the logits, y is the true class, f(x) = softmax(a) the output, m
 d = a - m, S = sum(exp(d)), and rest = S - 1 is the sum without the term of the maximum.
 """
 
+import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +18,19 @@ from softgrad_core.targets import IndexArray, as_labels
 BLOCK_ELEMENTS = 1 << 14
 """Logits that are computed together: a block and its temporaries stay in the L2 cache."""
 
-# 2**64 as exp(LN_SCALE + LN_SCALE_TAIL). LN_SCALE is a multiple of 2**-43, the last place of
-# numbers around 700, so that subtracting it from one of those is exact.
-SCALE_EXPONENT = 64
-LN_SCALE = 44.361419555836505
-LN_SCALE_TAIL = -5.62123739673937e-15
+NARROW = 32
+"""Up to this many classes a block is computed class by class, above it row by row."""
+
+# 2**128 as exp(LN_SCALE + LN_SCALE_TAIL). LN_SCALE is a multiple of 2**-43, the last place of
+# numbers around 700, so that adding it to one of those, or subtracting it, is exact.
+SCALE_EXPONENT = 128
+LN_SCALE = 88.72283911167301
+LN_SCALE_TAIL = -1.124247479347874e-14
+
+FAINT = 1e-270
+"""Below this a sum of exponentials may have terms that float64 cannot hold with all digits."""
+
+LARGEST_SCALED = math.ldexp(sys.float_info.max, -SCALE_EXPONENT)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +42,7 @@ class SoftmaxCrossEntropy:
     probs
         The softmax f(x), of shape (C,) or (N, C).
     loss
-        The negative log-likelihood -log f(x)_y in nats, of shape () or (N,).
+        The negative log-likelihood -log f(x)_y in nats: a NumPy scalar, or of shape (N,).
     grad_probs
         dL/df(x) = -e(y) / f(x)_y, of the shape of `probs`.
     grad_logits
@@ -109,46 +119,69 @@ def softmax_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Soft
     return result
 
 
-def _compute_block(a: FloatArray, y: IndexArray, result: SoftmaxCrossEntropy, start: int) -> None:
-    """Fill the rows of `result` from `start` on with those of the logits `a`."""
-    row = np.arange(len(a))
-    top = a.argmax(axis=1)
-    d, d_error = _subtract_maximum(a, a[row, top])
+def _compute_block(
+    rows: FloatArray, labels: IndexArray, result: SoftmaxCrossEntropy, start: int
+) -> None:
+    """Fill the rows of `result` from `start` on with those of `rows`."""
+    a = _by_class(rows)
+    d, d_error = _subtract(a, a.max(axis=0))
+    at_maximum = d == 0.0
     e = np.exp(d)
-    e[row, top] = 0.0
-    rest, rest_error = _sum_rows(e, e * d_error)
-    e[row, top] = 1.0
-
-    # S = 1 + rest, as rounded, and what rounding took from it, relative to S.
+    np.copyto(e, 0.0, where=at_maximum)
+    # S = 1 + rest without one maximum; others as large count in full.
+    rest, rest_error = _sum_classes(e, e * d_error, _count_ties(at_maximum))
+    if (faint := rest < FAINT).any():
+        _mend_faint_sums(rest, rest_error, np.flatnonzero(faint), d, d_error)
+    np.copyto(e, 1.0, where=at_maximum)
     total = 1.0 + rest
     rounded_rest = total - 1.0
     lost = (1.0 - (total - rounded_rest)) + (rest - rounded_rest) + rest_error
     lost /= total
 
-    d_y, d_y_error = d[row, y], d_error[row, y]
-    d_error -= lost[:, np.newaxis]
+    y = labels, np.arange(len(labels))
+    d_y, d_y_error = d[y], d_error[y]
+    d_error -= lost
     d_error *= e
     e += d_error
-    probs = np.divide(e, total[:, np.newaxis], out=e)
-    at_top = rest / total
-    at_top += (rest_error - rest * lost) / total
-    complement = np.where(top == y, at_top, 1.0 - probs[row, y])
+    probs = np.divide(e, total, out=e)[:, : len(rows)]
 
-    out = slice(start, start + len(a))
-    result.probs[out] = probs
-    result.loss[out] = (np.log1p(rest) + (rest_error / total - d_y_error)) - d_y
-    result.grad_probs[start + row, y] = -_times_exp(total, -d_y, lost - d_y_error)
-    result.grad_logits[out] = probs
+    # Without the row that `_by_class` doubled.
+    if len(rows) < len(total):
+        rest, rest_error, total, lost = rest[:1], rest_error[:1], total[:1], lost[:1]
+    complement = rest / total
+    complement += (rest_error - rest * lost) / total
+    complement = np.where(d_y == 0.0, complement, 1.0 - probs[y])
+
+    span = slice(start, start + len(rows))
+    out = np.arange(start, start + len(rows))
+    result.probs[span] = probs.T
+    result.loss[span] = (np.log1p(rest) + (rest_error / total - d_y_error)) - d_y
+    result.grad_probs[out, labels] = -_times_exp(total, -d_y, lost - d_y_error)
+    result.grad_logits[span] = probs.T
     # 0 - x and not -x: where all of it underflows, the result is 0 and not -0.
-    result.grad_logits[start + row, y] = 0.0 - complement
+    result.grad_logits[out, labels] = 0.0 - complement
 
 
-def _subtract_maximum(a: FloatArray, maximum: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _by_class(rows: FloatArray) -> FloatArray:
+    """Return the rows of logits as an array of shape (C, N), in memory as is fastest.
+
+    Operations run along the longer side. What a row's sum is rounded to depends on the layout
+    that is chosen here, so that the choice must depend on the number of classes alone: a single
+    row of few classes is doubled, or NumPy would sum it as it sums a long one.
+    """
+    if rows.shape[1] > NARROW:
+        return rows.T
+    return np.ascontiguousarray(rows.T if len(rows) > 1 else np.repeat(rows, 2, axis=0).T)
+
+
+def _subtract(a: FloatArray, m: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return d = a - m as rounded, and what rounding took from it."""
-    m = maximum[:, np.newaxis]
     d = a - m
     minus_m = d - a
-    error = (a - (d - minus_m)) - (m + minus_m)
+    error = d - minus_m
+    np.subtract(a, error, out=error)
+    minus_m += m
+    error -= minus_m
     # Masked classes and differences near the largest float leave NaN or infinity here. Their
     # exp(d) is 0 whatever the error is.
     if not np.isfinite(error.sum()):
@@ -156,28 +189,67 @@ def _subtract_maximum(a: FloatArray, maximum: FloatArray) -> tuple[FloatArray, F
     return d, error
 
 
-def _sum_rows(terms: FloatArray, corrections: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the sums of rows of `terms + corrections` as rounded, and what rounding took.
+def _count_ties(at_maximum: npt.NDArray[np.bool]) -> FloatArray | float:
+    """Return for each row how many other classes are as large as its maximum."""
+    if np.count_nonzero(at_maximum) == at_maximum.shape[1]:
+        return 0.0
+    ties: FloatArray = at_maximum.sum(axis=0, dtype=np.float64) - 1.0
+    return ties
+
+
+def _sum_classes(
+    terms: FloatArray, corrections: FloatArray, ties: FloatArray | float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the sums of `terms + corrections` and `ties` as rounded, and what rounding took.
 
     The terms are not negative. Each is cut in two at one place of its row, high enough that the
     upper parts add up without any rounding; the lower parts are too small for theirs to matter
     (the extraction of Rump, Ogita and Oishi, Accurate floating-point summation, 2008).
     """
-    _, exponent = np.frexp(terms.sum(axis=1))
-    cut = np.ldexp(1.0, exponent + 1)[:, np.newaxis]
+    _, exponent = np.frexp(terms.sum(axis=0) + ties)
+    cut = np.ldexp(1.0, exponent + 1)
     upper = terms + cut
     upper -= cut
-    corrections += terms - upper
-    upper_sum = upper.sum(axis=1)
-    lower_sum = corrections.sum(axis=1)
+    corrections += np.subtract(terms, upper)
+    upper_sum = upper.sum(axis=0) + ties
+    lower_sum = corrections.sum(axis=0)
     rounded = upper_sum + lower_sum
     return rounded, (upper_sum - rounded) + lower_sum
 
 
+def _mend_faint_sums(
+    rest: FloatArray, rest_error: FloatArray, faint: IndexArray, d: FloatArray, d_error: FloatArray
+) -> None:
+    """Sum the rows of these indices anew, from exponentials so scaled that they keep all digits.
+
+    Near the smallest numbers the roundings of many terms are alike, and add up.
+    """
+    others = np.where(d[:, faint] == 0.0, -np.inf, d[:, faint])
+    for place, row in enumerate(faint):
+        # As few as one row at a time: a row alone must be summed as it is among others.
+        terms = np.exp(others[:, place] + LN_SCALE)
+        if terms.any():
+            total, _ = _sum_classes(terms, terms * (d_error[:, row] + LN_SCALE_TAIL), 0.0)
+            rest[row] = np.ldexp(total, -SCALE_EXPONENT)
+            rest_error[row] = 0.0
+
+
 def _times_exp(factor: FloatArray, x: FloatArray, x_error: FloatArray) -> FloatArray:
     """Return factor * exp(x + x_error): infinite only where the exact value overflows."""
-    # Beyond 1/2 only where x is so large that exp(x) overflows whatever its error.
-    x_error = x_error.clip(-0.5, 0.5)
-    near = np.exp(x) * (1.0 + x_error)
-    far = np.exp(x - LN_SCALE) * (1.0 + (x_error - LN_SCALE_TAIL))
-    return np.where(x < 700.0, factor * near, np.ldexp(factor * far, SCALE_EXPONENT))
+    power = np.exp(x)
+    power += power * x_error
+    product = factor * power
+    large = x > 700.0
+    if large.any():
+        product[large] = _times_large_exp(factor[large], x[large], x_error[large])
+    return product
+
+
+def _times_large_exp(factor: FloatArray, x: FloatArray, x_error: FloatArray) -> FloatArray:
+    # Whatever is beyond overflows, and so does an x whose error is not small.
+    power = np.exp(np.minimum(x, 790.0) - LN_SCALE)
+    power += power * (x_error.clip(-0.5, 0.5) - LN_SCALE_TAIL)
+    scaled = factor * power
+    # A few last places too much must not turn the largest number into infinity.
+    at_edge = (scaled > LARGEST_SCALED) & (scaled < LARGEST_SCALED * (1.0 + 2.0**-50))
+    return np.ldexp(np.where(at_edge, LARGEST_SCALED, scaled), SCALE_EXPONENT)

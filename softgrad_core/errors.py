@@ -27,3 +27,14 @@ class InputError(ValueError):
         self.code = code
         self.reason = reason
         self.row = row
+
+
+def shortened(text: str, limit: int = 24) -> str:
+    """Return the beginning of what the user gave, for a message.
+
+    Examples
+    --------
+    >>> shortened("0123456789", limit=4)
+    '0123…'
+    """
+    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -8,12 +8,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.errors import InputError
+from softgrad_core.errors import InputError, shortened
 
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+LARGEST_ITEM = 8
+"""Bytes of float64: wider types would lose digits or range without a word."""
+
+
+class OutOfRange:
+    """A number as it was written that float64 cannot hold."""
+
+    def __init__(self, digits: str) -> None:
+        self.digits = digits
+
+    def __repr__(self) -> str:
+        return self.digits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """Checked logits as an (N, C) block, and the form in which they were given."""
 
@@ -35,15 +49,21 @@ def as_rows(logits: npt.ArrayLike) -> Rows:
         Where the array is not one of numbers, has another shape or fewer than two classes, or
         where a row holds NaN or +infinity or nothing but masked classes.
     """
+    # numpy.ma is slow to import: an array with a mask is known by what it can do.
+    if hasattr(logits, "filled"):
+        raise InputError("logits-shape", "expected a plain array, got one with a mask; use -inf")
+    if isinstance(logits, (list, tuple)) and _holds_boolean(logits):
+        raise InputError("logit-not-a-number", "expected numbers, got a boolean among them")
     try:
         given = np.asarray(logits)
     except ValueError:
         raise InputError(
             "logits-ragged", "expected rows of one length, got rows of several lengths"
         ) from None
-    if given.dtype.kind not in "fiu":
+    if given.dtype.kind not in "fiu" or given.dtype.itemsize > LARGEST_ITEM:
         raise InputError(
-            "logit-not-a-number", f"expected an array of numbers, got one of {given.dtype}"
+            "logit-not-a-number",
+            f"expected an array of numbers, at most float64, got {given.dtype}",
         )
     if given.ndim not in (1, 2):
         raise InputError(
@@ -69,6 +89,8 @@ def check_class_count(count: int) -> None:
 
 def check_rows(values: FloatArray, single: bool = False) -> None:
     """Raise InputError for the first row that is not finite beside its masked classes."""
+    if np.isfinite(values).all():
+        return
     # The largest is NaN where any is, +inf where any is, -inf where all are masked.
     bad = ~np.isfinite(values.max(axis=1))
     if bad.any():
@@ -96,26 +118,37 @@ def check_values(values: Sequence[object], row: int | None = None) -> None:
 def _problem_of(value: object) -> tuple[str, str] | None:
     """Return the error code and a description of `value` where it is not a logit."""
     match value:
-        case bool():
-            return "logit-not-a-number", f"{str(value).lower()}"
+        case bool() | None | str() | dict():
+            return "logit-not-a-number", _description(value)
         case int():
             return None if _fits_float64(value) else ("logit-out-of-range", _too_large(str(value)))
         case float() if math.isnan(value):
             return "logit-nan", "NaN"
-        case float() if value == math.inf:
-            return "logit-infinite", "+Infinity"
         case float():
-            return None
-        case None:
-            return "logit-not-a-number", "null (some encoders write NaN so)"
-        case str():
-            return "logit-not-a-number", f'the text "{_shortened(value)}"'
-        case dict():
-            return "logit-not-a-number", "an object"
+            return ("logit-infinite", "+Infinity") if value == math.inf else None
+        case OutOfRange():
+            return "logit-out-of-range", _too_large(value.digits)
         case Iterable():
             return "logits-nested", "a list; one record holds one row of logits"
         case _:
-            return "logit-out-of-range", _too_large(str(value))
+            return "logit-not-a-number", shortened(repr(value))
+
+
+def _description(value: bool | str | dict[str, object] | None) -> str:
+    if value is None:
+        return "null (some encoders write NaN that way)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'the text "{shortened(value)}"' if isinstance(value, str) else "an object"
+
+
+def _holds_boolean(values: Iterable[object]) -> bool:
+    return any(
+        _holds_boolean(value)
+        if isinstance(value, (list, tuple))
+        else isinstance(value, (bool, np.bool))
+        for value in values
+    )
 
 
 def _fits_float64(value: int) -> bool:
@@ -127,8 +160,4 @@ def _fits_float64(value: int) -> bool:
 
 
 def _too_large(digits: str) -> str:
-    return f"{_shortened(digits)}, which is outside the range of float64"
-
-
-def _shortened(text: str, limit: int = 24) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}…"
+    return f"{shortened(digits)}, which is outside the range of float64"

@@ -1,12 +1,12 @@
 """A target as it is given, a label or a name -> the index of the true class."""
 
-import difflib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.errors import InputError
+from softgrad_core.errors import InputError, shortened
 
 IndexArray = npt.NDArray[np.intp]
 
@@ -19,17 +19,18 @@ def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
     InputError
         Where they are not whole numbers, not one for each row, or outside 0..classes-1.
     """
-    given = np.asarray(targets)
-    if given.dtype.kind not in "iu":
+    try:
+        given = np.asarray(targets)
+    except ValueError:
+        raise InputError("targets-shape", f"expected {rows} targets, got ragged lists") from None
+    if given.size and given.dtype.kind not in "iu":
         raise InputError(
             "target-not-an-index",
             f"expected class indices, whole numbers from 0 to {classes - 1}, "
             f"got an array of {given.dtype}",
         )
     if given.size != rows or given.ndim > 1:
-        raise InputError(
-            "targets-shape", f"expected one target for each of {rows} rows, got shape {given.shape}"
-        )
+        raise InputError("targets-shape", f"expected targets of shape ({rows},), got {given.shape}")
     labels = given.reshape(rows)
     outside = (labels < 0) | (labels >= classes)
     if outside.any():
@@ -63,17 +64,19 @@ def class_index(target: object, classes: int, names: Sequence[str] | None = None
             return target
         case str():
             return _index_of_name(target, names)
+        case float() if target.is_integer() and abs(target) >= 2**53:
+            raise _outside(target, classes)
         case float() if target.is_integer():
             got = (
                 f"{target}; write {int(target)} "
-                "(a column of labels with gaps in it becomes one of fractions)"
+                "(whole numbers become fractions in a column with missing values)"
             )
         case None:
             got = "null"
         case list() | dict():
             got = "a list" if isinstance(target, list) else "an object"
         case _:
-            got = str(target)
+            got = shortened(str(target))
     raise InputError(
         "target-not-an-index",
         f"expected a target that is a whole number from 0 to {classes - 1} or a name, got {got}",
@@ -85,35 +88,51 @@ def check_class_names(names: Sequence[object], classes: int) -> list[str]:
     texts = [name for name in names if isinstance(name, str)]
     if len(texts) < len(names):
         wrong = next(name for name in names if not isinstance(name, str))
-        raise InputError("classes-not-names", f"expected class names as text, got {wrong!r}")
+        raise InputError(
+            "classes-not-names", f"expected class names as text, got {shortened(repr(wrong))}"
+        )
     if len(texts) != classes:
         raise InputError(
             "classes-count",
             f"expected one class name for each of {classes} logits, got {len(texts)}",
         )
     if len(set(texts)) < classes:
-        twice = next(name for name in texts if texts.count(name) > 1)
-        raise InputError("classes-repeated", f'class name "{twice}" is given more than once')
+        [(twice, _)] = Counter(texts).most_common(1)
+        raise InputError(
+            "classes-repeated", f'class name "{shortened(twice)}" is given more than once'
+        )
     return texts
 
 
-def _outside(target: int, classes: int, row: int | None = None) -> InputError:
-    reason = f"target {target} is outside 0..{classes - 1}; classes are numbered from 0"
+def _outside(target: float, classes: int, row: int | None = None) -> InputError:
+    number = str(target) if abs(target) < 2**53 else _rounded(target)
+    reason = f"target {number} is outside 0..{classes - 1}; classes are numbered from 0"
     if target < 0:
         reason += " (a negative label often marks a row to be left out)"
     return InputError("target-out-of-range", reason, row)
 
 
+def _rounded(target: float) -> str:
+    """Return a huge target as a float, which is what some decoders make of it."""
+    try:
+        return f"{float(target):.6g}"
+    except OverflowError:
+        return shortened(str(target))
+
+
 def _index_of_name(name: str, names: Sequence[str] | None) -> int:
     if names is None:
-        reason = f'target "{name}" is a name, but no class names are given'
-        if name.strip().isascii() and name.strip().isdigit():
-            reason = f'target "{name}" is text; write the index as a number: {int(name)}'
+        reason = f'target "{shortened(name)}" is a name, but no class names are given'
+        if name.isascii() and name.isdigit():
+            reason = f'target "{shortened(name)}" is text; write the index as a number'
         raise InputError("target-unknown", reason)
     if name not in names:
+        import difflib
+
         close = difflib.get_close_matches(name, names, n=1)
-        hint = f'; did you mean "{close[0]}"?' if close else ""
+        hint = f'; did you mean "{shortened(close[0])}"?' if close else ""
         raise InputError(
-            "target-unknown", f'target "{name}" is none of the {len(names)} class names{hint}'
+            "target-unknown",
+            f'target "{shortened(name)}" is none of the {len(names)} class names{hint}',
         )
     return names.index(name)

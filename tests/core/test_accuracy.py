@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from support.oracle import exact, ulps
-from support.rows import adversarial_rows, random_rows, wide_rows
+from support.rows import adversarial_rows, faint_rows, random_rows, wide_rows
 
 from softgrad_core import softmax_cross_entropy
 
@@ -30,6 +30,17 @@ def distances(logits: list[float], target: int) -> dict[str, float]:
         pytest.param(random_rows(12_000, seed=1), 12_000, id="random"),
         pytest.param(adversarial_rows(8_800, seed=2), 8_800, id="adversarial"),
         pytest.param(wide_rows(seed=3), 16, id="wide"),
+        pytest.param(faint_rows(), 140, id="faint"),
+        # Found by search: errors that add up, and a result just below the largest number.
+        pytest.param(
+            [
+                ([0.00912950492560782, *[-0.7340053056706796] * 30, -652.2777918548335], 31),
+                ([0.4993100378262657, *[-0.2453215371213967] * 30, -652.2777918548335], 31),
+                ([0.0, -1.0572343191950968, -709.4845247118133], 2),
+            ],
+            3,
+            id="found",
+        ),
     ],
 )
 def test_every_number_is_within_four_ulp_of_the_exact_value(rows, least):

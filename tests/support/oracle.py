@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 
 import mpmath
 from mpmath import mpf
@@ -60,13 +59,6 @@ def ulps(got: float, expected: mpf) -> float:
     with mpmath.workprec(PRECISION):
         unit = math.ulp(min(float(abs(expected)), 1.7976931348623157e308))
         return float(abs(mpf(got) - expected) / mpf(unit))
-
-
-def as_fraction(number: mpf) -> Fraction:
-    """Return the exact value of an mpf."""
-    sign, mantissa, exponent, _ = number._mpf_
-    value = Fraction(int(mantissa)) * Fraction(2) ** exponent
-    return -value if sign else value
 
 
 def _without_one_maximum(e: list[mpf]) -> list[mpf]:

@@ -53,6 +53,15 @@ def adversarial_rows(count: int, seed: int) -> Iterator[Row]:
         yield logits.tolist(), _some_target(rng, logits)
 
 
+def faint_rows() -> Iterator[Row]:
+    """Yield rows of equal classes that are almost, and all alike, too small for float64."""
+    for classes in (10, 33, 200, 1_000, 5_000):
+        for d in (-700.0, -710.4911490453998, -714.78, -720.0, -745.1315789473684, -745.14, -746.0):
+            for target in (0, 1):
+                yield [0.0, *[d] * (classes - 1)], target
+                yield [d, 1e-3, *[d] * (classes - 2)], target
+
+
 def wide_rows(seed: int) -> Iterator[Row]:
     """Yield a few rows of 100 to 10,000 classes."""
     rng = np.random.default_rng(seed)
