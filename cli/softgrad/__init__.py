@@ -1,0 +1,1 @@
+"""The command `softgrad`: reads records, computes with softgrad_core, renders the results."""

@@ -1,0 +1,248 @@
+"""The command: read -> compute -> check -> render -> write."""
+
+import sys
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from typing import Annotated
+
+import typer
+
+from softgrad.arguments import (
+    NumbersCommand,
+    numbers_or_files,
+    parse_classes,
+    parse_target,
+    parse_tolerance,
+)
+from softgrad.exits import Exit
+from softgrad.messages import say
+from softgrad.output import Output
+from softgrad.pipeline import Pipeline
+from softgrad.records import Defaults, Records, interpret, record_of
+from softgrad.renderers import Format, renderer_for
+from softgrad.report import Report
+from softgrad_core.tolerances import CHECK_TOLERANCE
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EPILOG = """[bold]Examples[/bold]
+  softgrad 2.0 1.0 0.1 --target 0
+  softgrad 2.0 1.0 0.1 --classes cat,dog,bird -t dog --check
+  echo '{"logits": [2.0, 1.0, 0.1], "target": 0}' | softgrad
+  softgrad rows.jsonl -o results.jsonl
+
+[bold]Exit status[/bold]
+   0  done
+   1  done, and a check failed
+   2  wrong usage
+   3  done, and a record was rejected
+  70  a bug in softgrad
+  74  reading or writing failed"""
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"softgrad {version('softgrad')}")
+        raise typer.Exit
+
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[LOGITS... | FILES...]",
+        help="Numbers are logits, the pre-activations a; -inf masks a class. Anything else is a "
+        "file of JSON records; - is standard input, which is read when no argument is given.",
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="INDEX|NAME",
+        help="The true class y: an index from 0, or a name of --classes. For JSON input, the "
+        "target of records that have none.",
+        rich_help_panel="Input",
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME,...",
+        help="The names of the classes, in order. For JSON input, those of records that have none.",
+        rich_help_panel="Input",
+    ),
+]
+OutputFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="How results are written. Default: a table for logits given as arguments, JSON "
+        "Lines for JSON input.",
+        rich_help_panel="Output",
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Short for --format jsonl.", rich_help_panel="Output")
+]
+OutputFile = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Replace FILE with the results: in one step at the end, or not at all.",
+        rich_help_panel="Output",
+    ),
+]
+Check = Annotated[
+    bool,
+    typer.Option(
+        "--check",
+        help="Check both gradients against differences of the loss in extended precision.",
+        rich_help_panel="Check",
+    ),
+]
+Tolerance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ERROR",
+        help="The relative error at which a component fails the check, however small it is. "
+        f"Default: {CHECK_TOLERANCE:g}.",
+        rich_help_panel="Check",
+    ),
+]
+FailFast = Annotated[
+    bool,
+    typer.Option(
+        "--fail-fast",
+        help="Stop at the first record that is rejected or fails the check.",
+        rich_help_panel="Check",
+    ),
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error in softgrad itself.")
+]
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Show the version.", callback=print_version, is_eager=True),
+]
+
+
+@app.command(cls=NumbersCommand, epilog=EPILOG)
+def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    context: typer.Context,
+    inputs: Inputs = None,
+    target: Target = None,
+    classes: Classes = None,
+    output_format: OutputFormat = None,
+    json: Json = False,
+    output: OutputFile = None,
+    check: Check = False,
+    tolerance: Tolerance = None,
+    fail_fast: FailFast = False,
+    debug: Debug = False,  # noqa: ARG001 - main looks for it, also where this is not reached
+    version: Version = False,  # noqa: ARG001 - its callback prints and stops
+) -> None:
+    """Compute the softmax, loss and gradients of an output layer, right to 15 digits.
+
+    For logits a and the true class y, softgrad computes the softmax f(x), the
+    loss L = -log f(x)_y, and its gradients dL/df(x) = -e(y)/f(x)_y and
+    dL/da = -(e(y) - f(x)). Classes are numbered from 0.
+    """
+    if not inputs and (sys.stdin is None or sys.stdin.isatty()):
+        with redirect_stdout(sys.stderr):
+            typer.echo(context.get_help())
+        raise typer.Exit(Exit.USAGE)
+    logits, files = numbers_or_files(inputs or ["-"])
+    names = parse_classes(classes)
+    defaults = Defaults(parse_target(target, names), names)
+    tolerated = parse_tolerance(tolerance, check=check)
+    default_format = Format.TABLE if logits else Format.JSONL
+    chosen_format = choose_format(output_format, default_format, json=json)
+    given = check_arguments(logits, defaults) if logits else None
+
+    screen = sys.stdout if output is None else None
+    pipeline = Pipeline(renderer_for(chosen_format, defaults, screen), defaults, tolerated)
+    with Report(files, may_draw=screen is None or not screen.isatty()) as report:
+        blocks = [given] if given else blocks_of(files, report)
+        with Output(output) as results:
+            run(blocks, pipeline, results, report, fail_fast=fail_fast)
+        report.summarize()
+    raise typer.Exit(report.status)
+
+
+def run_command() -> int:
+    """Run the command with the words of the command line; return its exit status."""
+    try:
+        status: int | None = app(prog_name="softgrad", standalone_mode=False)
+    except typer.TyperException as error:
+        say(f"softgrad: {error.format_message().removeprefix('Invalid value: ')}", "red")
+        say("Try 'softgrad --help' for help.")
+        return error.exit_code
+    except SystemExit as ended:
+        # typer ends with 1 where whoever reads the output has gone.
+        if ended.code == 1:
+            raise BrokenPipeError from None
+        raise
+    return status or Exit.OK
+
+
+def choose_format(chosen: Format | None, default: Format, *, json: bool) -> Format:
+    """Return the format that the options ask for."""
+    if json and chosen not in (None, Format.JSONL):
+        raise typer.BadParameter(f"--json and --format {chosen} contradict each other")
+    return chosen or (Format.JSONL if json else default)
+
+
+def check_arguments(logits: list[float], defaults: Defaults) -> Records:
+    """Return the record of the arguments; what is wrong with it is wrong usage."""
+    record = record_of(logits, "arguments")
+    _, errors = interpret(record, defaults)
+    if not errors:
+        return record
+    reason = errors[0].reason
+    if errors[0].code == "target-missing":
+        reason = f"expected --target, the true class: an index from 0 to {len(logits) - 1}"
+    raise typer.BadParameter(reason)
+
+
+def blocks_of(files: list[str], report: Report) -> Iterable[Records]:
+    """Return the records of the files, block by block."""
+    from softgrad.process import prepare_for_stream
+    from softgrad.readers import read
+
+    prepare_for_stream()
+    return read(files, report.failed, report.advance)
+
+
+def run(
+    blocks: Iterable[Records],
+    pipeline: Pipeline,
+    results: Output,
+    report: Report,
+    *,
+    fail_fast: bool,
+) -> None:
+    """Process the blocks one after another; each is written before the next is read."""
+    for block in blocks:
+        records, outcome = block, pipeline.process(block)
+        last = outcome.first_bad if fail_fast else None
+        if last is not None:
+            records = block.first(last + 1)
+            outcome = pipeline.process(records)
+        results.write(outcome.text)
+        report.add(records, outcome)
+        if last is not None:
+            return
+    if report.status is not Exit.IO_FAILED:
+        results.commit()

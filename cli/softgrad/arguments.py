@@ -1,0 +1,148 @@
+"""Words of the command line: numbers or files, negative numbers, targets and class names."""
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from softgrad_core.errors import shortened
+from softgrad_core.tolerances import CHECK_TOLERANCE
+
+_NUMBER = re.compile(
+    r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE
+)
+_NEGATIVE = re.compile(r"-(?:\.?\d|inf|nan)", re.ASCII | re.IGNORECASE)
+_HIDDEN_NEGATIVE = re.compile(rf" (?={_NEGATIVE.pattern})", re.ASCII | re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s,\[\]]+")
+_FOREIGN_MINUS = re.compile("[\N{MINUS SIGN}\N{EN DASH}\N{HYPHEN}](?=[.0-9])")
+# Numbers in a form that is not read, such as (2,1), 0.1.2 and tensor([2, 1]); a name with an
+# ending is rather that of a file.
+_LIKE_NUMBERS = re.compile(r"[\s({+-]*\.?\d(?!.*\.[a-z]{2,}$)|.*[\[({=].*\d.*[\])}]\s*$", re.DOTALL)
+
+LONGEST_INDEX = 18
+
+
+class NumbersCommand(TyperCommand):
+    """A command whose arguments may be negative numbers, which are no options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Hide the minus of negative numbers behind a blank while the words are parsed."""
+        rest = super().parse_args(ctx, [f" {a}" if _NEGATIVE.match(a) else a for a in args])
+        for name, value in ctx.params.items():
+            if isinstance(value, str):
+                ctx.params[name] = _as_typed(value)
+            elif isinstance(value, list):
+                ctx.params[name] = [_as_typed(word) for word in value]
+        return rest
+
+
+def _as_typed(word: str) -> str:
+    return word[1:] if _HIDDEN_NEGATIVE.match(word) else word
+
+
+def _as_text(word: str) -> str:
+    """Return a word as text that can be written as JSON, whatever the locale says it is."""
+    try:
+        return os.fsencode(word).decode().strip()
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"expected text in UTF-8, got {word!r}") from None
+
+
+def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
+    """Return the arguments as logits, or as names of files; the other list is empty."""
+    if "" in words:
+        raise typer.BadParameter("expected numbers or files, got an empty argument")
+    are_numbers = [_is_number_list(word) for word in words]
+    if all(are_numbers):
+        return parse_numbers(" ".join(words)), []
+    odd = words[are_numbers.index(False)]
+    plain = _FOREIGN_MINUS.sub("-", odd)
+    if plain != odd and _is_number_list(plain):
+        raise typer.BadParameter(f"{odd!r} has a typographic minus sign; write {plain}")
+    if any(are_numbers):
+        number = words[are_numbers.index(True)]
+        raise typer.BadParameter(
+            f"expected numbers or files, got both: {number!r} is a number, but {odd!r} is not"
+        )
+    for word in words:
+        if _LIKE_NUMBERS.match(word) and not Path(word).exists():
+            raise typer.BadParameter(
+                f"{shortened(word)!r} is neither a file nor numbers; write numbers with blanks "
+                "or commas between them, such as 2.0,-1.0,0.1"
+            )
+    return [], words
+
+
+def _is_number_list(word: str) -> bool:
+    return all(_NUMBER.fullmatch(part) for part in _SEPARATORS.split(word) if part)
+
+
+def parse_numbers(text: str) -> list[float]:
+    """Return a list of numbers written with blanks, commas and at most one pair of brackets."""
+    inner = text.strip()
+    if "[" in inner or "]" in inner:
+        if not (inner.startswith("[") and inner.endswith("]")) or inner.count("[") > 1:
+            raise typer.BadParameter(f"expected one list of numbers, got {text!r}")
+        inner = inner[1:-1]
+    if not inner.strip():
+        raise typer.BadParameter(f"expected numbers, got none in {text!r}")
+    parts = [part.split() for part in inner.split(",")]
+    if not parts[-1]:
+        parts.pop()
+    if not all(parts):
+        raise typer.BadParameter(f"expected a number between all commas, got {text!r}")
+    words = [word for part in parts for word in part]
+    for word in words:
+        if math.isinf(float(word)) and word[-1].isdigit():
+            raise typer.BadParameter(f"{word} is outside the range of float64")
+    return [float(word) for word in words]
+
+
+def parse_classes(text: str | None) -> list[str] | None:
+    """Return the class names of a list with commas."""
+    if text is None:
+        return None
+    names = [name.strip() for name in _as_text(text).split(",")]
+    if not all(names):
+        raise typer.BadParameter(f"expected class names between commas, got none in {text!r}")
+    return names
+
+
+def parse_target(text: str | None, names: list[str] | None) -> int | str | None:
+    """Return the target as a class name where it is one, else as an index where it is that."""
+    if text is None:
+        return None
+    text = _as_text(text)
+    is_index = re.fullmatch(r"[+-]?\d+", text, re.ASCII) is not None
+    if is_index and len(text) > LONGEST_INDEX:
+        raise typer.BadParameter(f"expected --target to be a class, got {shortened(text)}")
+    if names is None or text not in names:
+        if is_index:
+            return int(text)
+        plain = _FOREIGN_MINUS.sub("-", text)
+        if _NUMBER.fullmatch(plain):
+            raise typer.BadParameter(
+                f"expected --target to be a whole number or a class name, got {text!r}"
+            )
+        return text
+    if is_index and names.index(text) != int(text):
+        raise typer.BadParameter(
+            f"{text!r} is ambiguous: the name of class {names.index(text)}, and an index"
+        )
+    return text
+
+
+def parse_tolerance(text: str | None, *, check: bool) -> float | None:
+    """Return the tolerance of the check, a number above 0, or None where none is asked for."""
+    if text is None:
+        return CHECK_TOLERANCE if check else None
+    if not check:
+        raise typer.BadParameter("--tolerance needs --check")
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if not 0 < value < math.inf:
+        raise typer.BadParameter(f"expected --tolerance to be a number above 0, got {text!r}")
+    return value

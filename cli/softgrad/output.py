@@ -1,0 +1,92 @@
+"""The one place that writes results: standard output, or a file that is replaced in one step."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from softgrad.messages import say
+
+STANDARD_OUTPUT = (None, "-", "/dev/stdout")
+
+
+class Output:
+    """A binary output, to be used as a context.
+
+    A regular file is written beside its place and moved there by `commit`; without that, it
+    stays as it was. Devices and pipes are written to directly.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        self._name = name
+        self._temporary: Path | None = None
+        with self._named_errors():
+            self._file = self._open(name)
+
+    def _open(self, name: str | None) -> BinaryIO:
+        if name in STANDARD_OUTPUT:
+            return standard_output()
+        path = Path(str(name))
+        if path.exists() and not path.is_file():
+            return path.open("wb")
+        # Where the name is a link, it is the file behind it that is replaced.
+        self._path = Path(os.path.realpath(path))
+        temporary = self._path.with_name(f".softgrad-{os.urandom(8).hex()}.part")
+        file = temporary.open("xb")
+        self._temporary = temporary
+        return file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def write(self, text: bytes) -> None:
+        """Write, so that who reads on has it at once."""
+        with self._named_errors():
+            self._file.write(text)
+            self._file.flush()
+
+    def commit(self) -> None:
+        """Finish: move the file to its place, with the rights that it had there."""
+        if self._temporary is None:
+            return
+        with self._named_errors():
+            self._file.close()
+            with suppress(OSError):
+                self._temporary.chmod(self._path.stat().st_mode)
+            self._temporary.replace(self._path)
+        self._temporary = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._temporary is None:
+            return
+        with suppress(OSError):
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
+        if kind is None:
+            what = "is left as it was" if self._path.exists() else "is not written"
+            say(f"softgrad: {self._name} {what}")
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Let errors bear the name of the output as the user gave it."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._name) from None
+
+
+def standard_output() -> BinaryIO:
+    """Return standard output, or raise OSError where the caller closed it."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    # Not sys.stdout.buffer, which writes a part only, and says so, where Python is unbuffered.
+    return open(sys.stdout.fileno(), "wb", closefd=False)

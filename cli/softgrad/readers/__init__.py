@@ -1,0 +1,54 @@
+"""Bytes -> located records. What a source holds is told by how it begins.
+
+A source whose first line is one whole value is JSON Lines: each line stands alone. Otherwise it
+holds values in any layout: one object, an array of records, or values one after another.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from io import BufferedReader
+from pathlib import Path
+from typing import cast
+
+from softgrad.readers.json_lines import read_lines
+from softgrad.readers.json_values import begins_in_lines, read_values
+from softgrad.readers.stream import BlockStream
+from softgrad.records import Records
+
+STANDARD_INPUT = "-"
+
+
+def read(
+    names: Sequence[str],
+    failed: Callable[[str, OSError], None],
+    advanced: Callable[[int], None],
+) -> Iterator[Records]:
+    """Yield the records of the named sources in order, block by block.
+
+    `failed` is told of each source that could not be read, with the error, after which the next
+    one is taken; `advanced` of the number of bytes of each block.
+    """
+    for name in names:
+        try:
+            if name == STANDARD_INPUT and sys.stdin is None:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            if name == STANDARD_INPUT:
+                yield from read_stream(
+                    cast("BufferedReader", sys.stdin.buffer), "<stdin>", advanced
+                )
+            else:
+                with Path(name).open("rb") as file:
+                    yield from read_stream(file, name, advanced)
+        except OSError as error:
+            failed(name, error)
+
+
+def read_stream(
+    file: BufferedReader, source: str, advanced: Callable[[int], None]
+) -> Iterator[Records]:
+    """Yield the records of an open source, block by block."""
+    stream = BlockStream(file, advanced)
+    layout = read_lines if begins_in_lines(stream.first_line()) else read_values
+    yield from layout(stream, source)

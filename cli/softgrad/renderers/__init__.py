@@ -1,0 +1,31 @@
+"""Results -> text. A format is an entry of `Format` and a renderer; renderers write nothing."""
+
+import shutil
+from enum import StrEnum
+from typing import TextIO
+
+from softgrad.pipeline import Renderer
+from softgrad.records import Defaults
+
+PIPE_WIDTH = 80
+
+
+class Format(StrEnum):
+    """The formats of the output."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+
+
+def renderer_for(chosen: Format, defaults: Defaults, screen: TextIO | None) -> Renderer:
+    """Return the renderer of a format; `screen` is what its text is shown on, if it is one."""
+    if chosen is Format.JSONL:
+        from softgrad.renderers.jsonl import JsonLines
+
+        return JsonLines(defaults)
+    from softgrad.renderers.tables import Tables
+
+    encoding = getattr(screen, "encoding", None) or "utf-8"
+    if screen is None or not screen.isatty():
+        return Tables(shutil.get_terminal_size((PIPE_WIDTH, 0)).columns, encoding, colour=False)
+    return Tables(shutil.get_terminal_size().columns, encoding, colour=True)
