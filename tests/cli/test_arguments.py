@@ -1,0 +1,141 @@
+"""Logits as arguments: how they may be written, and what is said where they cannot be read."""
+
+import pytest
+from support.command import run
+
+
+def logits_of(*arguments: str) -> list[object]:
+    ended = run(*arguments, "--target", "0", "--json")
+    assert ended.status == 0, ended.err
+    return ended.records[0]["logits"]
+
+
+def error_of(*arguments: str) -> str:
+    """Return the text of a usage error."""
+    ended = run(*arguments)
+    assert (ended.status, ended.out) == (2, b"")
+    message, hint = ended.err.splitlines()
+    assert hint == "Try 'softgrad --help' for help."
+    return message.removeprefix("softgrad: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["2.0", "-1.0", "0.1"],
+        ["2.0,-1.0,0.1"],
+        ["2.0, -1.0, 0.1"],
+        ["2.0 -1.0 0.1"],
+        ["2.0\n-1.0\t\N{NO-BREAK SPACE}0.1\n"],
+        ["[2.0, -1.0, 0.1]"],
+        ["[2.0 -1.0 0.1]"],
+        ["[2.0,", "-1.0,", "0.1]"],
+        ["[", "2.0", "-1.0", "0.1", "]"],
+        ["2.0,", "-1.0,", "0.1"],
+        ["[2.0, -1.0, 0.1,]"],
+        ["2.", "-1", ".1"],
+        ["+2", "-1e0", "1e-1"],
+        ["2E0", "-.1e1", "0.01e+1"],
+        ["--", "2.0", "-1.0", "0.1"],
+    ],
+)
+def test_numbers_may_be_written_as_people_write_them(arguments):
+    assert run("-t", "0", "--json", *arguments).records[0]["logits"] == [2.0, -1.0, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("-1e-5", -1e-5),
+        ("-.5", -0.5),
+        ("-0", -0.0),
+        ("-inf", "-Infinity"),
+        ("-Infinity", "-Infinity"),
+        ("-INF", "-Infinity"),
+        ("-1.7976931348623157e308", -1.7976931348623157e308),
+        ("5e-324", 5e-324),
+    ],
+)
+def test_every_number_is_an_argument_without_a_double_dash(word, value):
+    assert logits_of("1", word) == [1.0, value]
+    assert run(word, "1", "-t", "1", "--json").records[0]["logits"] == [value, 1.0]
+
+
+def test_options_may_stand_before_between_and_after_numbers():
+    for arguments in (["-t", "0", "1", "-2"], ["1", "-t", "0", "-2"], ["1", "-2", "-t0"]):
+        assert run(*arguments, "--json").records[0]["logits"] == [1.0, -2.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["1", "2"], "expected --target, the true class: an index from 0 to 1"),
+        (["1", "2", "-t", "2"], "target 2 is outside 0..1; classes are numbered from 0"),
+        (
+            ["1", "2", "-t", "-1"],
+            "target -1 is outside 0..1; classes are numbered from 0 "
+            "(a negative label often marks a row to be left out)",
+        ),
+        (["1", "2", "-t", "dog"], 'target "dog" is a name, but no class names are given'),
+        (
+            ["1", "2", "-t", "dgo", "--classes", "cat,dog"],
+            'target "dgo" is none of the 2 class names; did you mean "dog"?',
+        ),
+        (
+            ["1", "2", "3", "-t", "0", "--classes", "cat,dog"],
+            "expected one class name for each of 3 logits, got 2",
+        ),
+        (
+            ["1", "2", "-t", "1", "--classes", "1,0"],
+            "'1' is ambiguous: the name of class 0, and an index",
+        ),
+        (["1", "nan", "-t", "0"], "logits[1]: expected a finite number or -Infinity, got NaN"),
+        (
+            ["1", "inf", "-t", "0"],
+            "logits[1]: expected a finite number or -Infinity, got +Infinity",
+        ),
+        (
+            ["1", "-t", "0"],
+            "expected at least 2 logits, got 1; the softmax of one class is always 1",
+        ),
+        (["1", "1e400", "-t", "0"], "1e400 is outside the range of float64"),
+        (["1,,2", "-t", "0"], "expected a number between all commas, got '1,,2'"),
+        (["[[1,2],[3,4]]", "-t", "0"], "expected one list of numbers, got '[[1,2],[3,4]]'"),
+        (["[1,2", "-t", "0"], "expected one list of numbers, got '[1,2'"),
+        (
+            ["1", "1.o", "-t", "0"],
+            "expected numbers or files, got both: '1' is a number, but '1.o' is not",
+        ),
+        (["1", "1_000", "-t", "0"], "got both: '1' is a number, but '1_000' is not"),
+        (["[]", "-t", "0"], "expected numbers, got none in '[]'"),
+        (["", "-t", "0"], "expected numbers or files, got an empty argument"),
+        (["(2,1)", "-t", "0"], "'(2,1)' is neither a file nor numbers"),
+        (["tensor([2.0, 1.0])", "-t", "0"], "is neither a file nor numbers"),
+        (["0.1.2", "-t", "0"], "'0.1.2' is neither a file nor numbers"),
+        (["1", "2", "-t", "1" * 5000], "expected --target to be a class, got 111111"),
+        (["1", "2", "-t", "1.0"], "expected --target to be a whole number or a class name"),
+        (["1", "2", "-t", "0", "--classes", "a,"], "expected class names between commas"),
+        (["1", "\N{MINUS SIGN}2", "-t", "0"], "has a typographic minus sign; write -2"),
+        (["\N{MINUS SIGN}2.5", "-t", "0"], "has a typographic minus sign; write -2.5"),
+        (["1", "2", "--chekc"], "No such option: --chekc"),
+        (["1", "2", "-t", "0", "--tolerance", "1e-3"], "--tolerance needs --check"),
+        (
+            ["1", "2", "-t", "0", "--check", "--tolerance", "-1"],
+            "expected --tolerance to be a number above 0, got '-1'",
+        ),
+        (
+            ["1", "2", "-t", "0", "--json", "--format", "table"],
+            "--json and --format table contradict each other",
+        ),
+        (["1", "2", "-t", "0", "-f", "xml"], "'xml' is not one of 'table', 'jsonl'"),
+    ],
+)
+def test_wrong_usage_is_explained(arguments, message):
+    assert message in error_of(*arguments)
+
+
+def test_a_target_may_be_a_class_name_or_its_index():
+    by_name = run("1", "2", "--classes", "cat, dog", "-t", "dog", "--json").records[0]
+    by_index = run("1", "2", "--classes", "cat, dog", "-t", "1", "--json").records[0]
+    assert (by_name.pop("target"), by_index.pop("target")) == ("dog", 1)
+    assert by_name == by_index

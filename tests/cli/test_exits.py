@@ -1,0 +1,153 @@
+"""How a run can end: each way has its status, and nothing is said where nothing is wrong."""
+
+import errno
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from support.command import command, environment, lines_of, run
+
+ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
+MANY = lines_of(ROW) * 200_000
+
+
+def shell(script: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run a script of the shell in which $softgrad is the command."""
+    return subprocess.run(
+        ["bash", "-c", script],
+        input=stdin,
+        capture_output=True,
+        env=environment(softgrad=" ".join(command())),
+        check=False,
+    )
+
+
+def test_done():
+    assert run(stdin=lines_of(ROW)).status == 0
+
+
+def test_a_failed_check_is_1_and_a_rejected_record_outranks_it():
+    failing = ["--check", "--tolerance", "1e-30"]
+    ended = run(*failing, stdin=lines_of(ROW))
+    assert ended.status == 1
+    assert ended.err == (
+        "<stdin>:1: the numerical check failed\nsoftgrad: 1 record: 1 failed the check\n"
+    )
+    ended = run(*failing, stdin=lines_of(ROW, {}))
+    assert ended.status == 3
+    assert ended.err.endswith("softgrad: 2 records: 1 rejected, 1 failed the check\n")
+
+
+def test_an_unreadable_file_is_74_and_the_others_are_done(tmp_path):
+    (tmp_path / "a.jsonl").write_text(lines_of(ROW))
+    (tmp_path / "folder").mkdir()
+    ended = run("none.jsonl", "folder", "a.jsonl", cwd=tmp_path)
+    assert ended.status == 74
+    assert ended.err == "none.jsonl: No such file or directory\nfolder: Is a directory\n"
+    assert len(ended.records) == 1
+
+
+def test_fail_fast_stops_after_the_first_rejected_record():
+    rows = [ROW, ROW, {"logits": [1]}, ROW, {}]
+    ended = run("--fail-fast", stdin=lines_of(*rows))
+    assert ended.status == 3
+    assert ["error" in record for record in ended.records] == [False, False, True]
+    assert len(ended.err.splitlines()) == 2
+
+
+def test_fail_fast_stops_after_the_first_failed_check():
+    ended = run("--fail-fast", "--check", "--tolerance", "1e-30", stdin=lines_of(ROW, ROW))
+    assert (ended.status, len(ended.records)) == (1, 1)
+
+
+def test_a_closed_pipe_is_silent():
+    done = shell("$softgrad | head -n 1; exit ${PIPESTATUS[0]}", MANY.encode())
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_a_pipe_that_is_closed_before_anything_is_written_is_silent():
+    for arguments in ("1 2 -t 0", "--help", "--version"):
+        done = shell(f"$softgrad {arguments} | true; exit ${{PIPESTATUS[0]}}")
+        assert done.stderr == b""
+        assert done.returncode in (0, 141)
+
+
+@pytest.mark.parametrize("arguments", ["1 2 -t 0", "--help", "--version", "rows.jsonl"])
+def test_a_full_disk_is_74_and_named(tmp_path, arguments):
+    (tmp_path / "rows.jsonl").write_text(lines_of(ROW))
+    done = shell(f"cd {tmp_path}; $softgrad {arguments} > /dev/full")
+    assert done.returncode == 74
+    assert done.stderr.decode() == f"softgrad: standard output: {os.strerror(errno.ENOSPC)}\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "PYTHONUNBUFFERED=1"])
+def test_output_that_does_not_fit_is_never_cut_in_silence(tmp_path, unbuffered):
+    script = f"ulimit -f 50; {unbuffered} $softgrad > {tmp_path}/out"
+    done = shell(script, lines_of(ROW).encode() * 2000)
+    assert done.returncode == 74
+    assert done.stderr.decode() == f"softgrad: standard output: {os.strerror(errno.EFBIG)}\n"
+
+
+def test_a_closed_standard_input_that_is_asked_for_is_74():
+    done = shell("$softgrad - <&-")
+    assert (done.returncode, done.stderr) == (74, b"-: Bad file descriptor\n")
+
+
+def test_a_closed_standard_output_is_74():
+    done = shell("$softgrad 1 2 -t 0 >&-")
+    assert done.returncode == 74
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_standard_error_that_cannot_be_written_changes_no_status():
+    assert shell("$softgrad none.jsonl 2>/dev/full").returncode == 74
+    assert shell("$softgrad 1 2 2>/dev/full").returncode == 2
+    assert shell("echo {} | $softgrad 2>/dev/full").returncode == 3
+
+
+def test_closed_standard_input_and_error_do_no_harm():
+    assert shell("$softgrad 1 2 -t 0 <&- 2>&-").returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["--output", "results.jsonl"]])
+def test_ctrl_c_is_silent_and_leaves_the_output_file_as_it_was(tmp_path, arguments):
+    (tmp_path / "results.jsonl").write_text("before")
+    with subprocess.Popen(
+        command(*arguments),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        cwd=tmp_path,
+    ) as process:
+        process.stdin.write(lines_of(ROW).encode())
+        process.stdin.flush()
+        if arguments:
+            while len(os.listdir(tmp_path)) < 2:
+                time.sleep(0.01)
+        else:
+            process.stdout.readline()
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+        assert process.returncode == 130
+        assert process.stderr.read() == b""
+    assert os.listdir(tmp_path) == ["results.jsonl"]
+    assert (tmp_path / "results.jsonl").read_text() == "before"
+
+
+def test_a_bug_is_70_and_one_line_with_a_traceback_on_demand(tmp_path):
+    # A module that stands in for one of softgrad's own, and breaks.
+    (tmp_path / "orjson.py").write_text("raise RuntimeError('broken')")
+    env = {"PYTHONPATH": str(tmp_path)}
+    ended = run("1", "2", "-t", "0", env=env)
+    assert ended.status == 70
+    first, second = ended.err.splitlines()
+    assert first == "softgrad: a bug in softgrad, not in your input: RuntimeError: broken"
+    assert second == "softgrad: run it again with --debug to see where"
+    ended = run("1", "2", "-t", "0", "--debug", env=env)
+    assert ended.status == 70
+    assert "Traceback" in ended.err

@@ -1,0 +1,346 @@
+"""JSON in, JSON out: layouts, carried keys, files, defaults of the command line."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+from support.command import command, environment, lines_of, run
+
+ROWS = [
+    {"id": n, "logits": [n / 7, -n / 3, 1e-3 * n], "target": n % 3, "note": 'é "quoted" [1, 2]'}
+    for n in range(50)
+]
+RESULTS = ("probs", "loss", "grad_probs", "grad_logits")
+
+
+def indented(values):
+    """Return the values one after another, each over several lines, as `jq .` prints them."""
+    return "".join(json.dumps(value, indent=2) + "\n" for value in values)
+
+
+LAYOUTS = {
+    "JSON Lines": lines_of(*ROWS),
+    "JSON Lines without the last newline": lines_of(*ROWS).rstrip("\n"),
+    "JSON Lines with CRLF": lines_of(*ROWS).replace("\n", "\r\n"),
+    "JSON Lines with blank lines": "\n\n" + lines_of(*ROWS).replace("\n", "\n \t\n"),
+    "a byte-order mark": "\ufeff" + lines_of(*ROWS),
+    "one after another on one line": lines_of(*ROWS).replace("\n", " "),
+    "one after another without anything between": lines_of(*ROWS).replace("\n", ""),
+    "each over several lines": indented(ROWS),
+    "an array on one line": json.dumps(ROWS),
+    "an array, a record a line": "[" + lines_of(*ROWS).rstrip().replace("\n", ",\n") + "]\n",
+    "an array over many lines": json.dumps(ROWS, indent=4),
+    "two arrays": json.dumps(ROWS[:20]) + "\n" + json.dumps(ROWS[20:], indent=1),
+    "a byte-order mark and an array": "\ufeff" + json.dumps(ROWS),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_gives_the_same_records(layout):
+    expected = run(stdin=LAYOUTS["JSON Lines"]).records
+    ended = run(stdin=LAYOUTS[layout])
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.records == expected
+
+
+def test_one_object_over_several_lines_is_one_record_on_one_line():
+    ended = run(stdin=json.dumps(ROWS[3], indent=2))
+    assert ended.out.count(b"\n") == 1
+    assert ended.records[0]["id"] == 3
+
+
+def test_nothing_in_nothing_out():
+    for stdin in ("", "\n\n \n", "[]", "[ ]\n", "\ufeff"):
+        ended = run(stdin=stdin)
+        assert (ended.status, ended.out, ended.err) == (0, b"", "")
+
+
+def test_carried_keys_come_out_byte_for_byte():
+    text = '{ "big": 123456789012345678901234567890, "x":1.50e+01 ,"logits" : [1,2.0],'
+    text += ' "target":0, "é\\u00e9": "\\ud83d\\ude00", "deep": [{"a": [1e400]}] }'
+    ended = run(stdin=text)
+    assert ended.status == 0
+    kept = text.rstrip(" }")
+    assert ended.out.decode().startswith(kept)
+
+
+def test_the_layout_over_several_lines_keeps_every_digit():
+    text = '{\n  "big": 123456789012345678901234567890,\n  "logits": [1, 2.50],\n  "target": 0\n}\n'
+    ended = run(stdin=text)
+    start = '{"big":123456789012345678901234567890,"logits":[1,2.50],"target":0,'
+    assert ended.text.startswith(start)
+
+
+def test_results_of_an_earlier_run_are_replaced():
+    once = run(stdin=lines_of(*ROWS))
+    stale = [{**record, "loss": -1, "probs": "old"} for record in once.records]
+    again = run(stdin=lines_of(*stale))
+    assert again.status == 0
+    assert again.records == once.records
+
+
+def test_an_error_of_an_earlier_run_is_replaced_by_the_new_one():
+    once = run(stdin='{"logits": [1, 2], "target": 5}')
+    again = run(stdin=once.out)
+    assert again.records == once.records
+
+
+def test_what_an_earlier_run_said_goes_when_the_record_has_been_mended():
+    once = run(stdin='{"logits": [1, 2], "target": 5}').records[0]
+    [record] = run(stdin=lines_of({**once, "target": 1})).records
+    assert "error" not in record
+    checked = run("--check", stdin='{"logits": [1, 2], "target": 1}').out
+    assert "check" not in run(stdin=checked).records[0]
+
+
+def test_keys_of_the_user_s_own_stay_whatever_their_names():
+    row = {"logits": [1, 2], "target": 1, "error": "none", "check": {"by": "hand"}, "record": 7}
+    [record] = run(stdin=lines_of(row)).records
+    assert {name: record[name] for name in row} == row
+
+
+def test_infinite_results_are_strings():
+    [record] = run(stdin='{"logits": [0, -Infinity], "target": 1, "note": NaN}').records
+    assert record["loss"] == "Infinity"
+    assert record["grad_probs"] == [0.0, "-Infinity"]
+    assert record["grad_logits"] == [1.0, -1.0]
+    assert record["logits"] == [0, "-Infinity"]
+    assert record["note"] == "NaN"
+
+
+def test_the_target_of_the_command_line_is_for_records_without_one():
+    rows = [{"logits": [1, 2]}, {"logits": [1, 2], "target": 0}]
+    first, second = run("--target", "1", stdin=lines_of(*rows)).records
+    assert (first["target"], second["target"]) == (1, 0)
+    assert first["loss"] < second["loss"]
+
+
+def test_class_names_come_from_the_record_or_from_the_command_line():
+    rows = [
+        {"logits": [1, 2, 3], "target": "dog"},
+        {"logits": [1, 2, 3], "target": "b", "classes": ["a", "b", "c"]},
+        {"logits": [1, 2, 3], "target": 1},
+    ]
+    records = run("--classes", "cat,dog,bird", stdin=lines_of(*rows)).records
+    assert len({record["loss"] for record in records}) == 1
+    assert records[0]["classes"] == ["cat", "dog", "bird"]
+    assert records[1]["classes"] == ["a", "b", "c"]
+
+
+def test_a_record_has_the_same_bytes_alone_and_among_others():
+    rng = random.Random(8)
+    rows = [
+        {"logits": [rng.gauss(0, 10) for _ in range(rng.choice([2, 3, 10, 40]))], "target": 1}
+        for _ in range(60)
+    ]
+    whole = run(stdin=lines_of(*rows)).out.splitlines()
+    for row, line in list(zip(rows, whole, strict=True))[::6]:
+        assert run(stdin=lines_of(row)).out.splitlines() == [line]
+
+
+def test_files_are_read_in_order_and_a_dash_is_standard_input(tmp_path):
+    (tmp_path / "a.jsonl").write_text(lines_of(*ROWS[:2]))
+    (tmp_path / "b.json").write_text(json.dumps(ROWS[2:4], indent=2))
+    ended = run("b.json", "-", "a.jsonl", stdin=lines_of(ROWS[4]), cwd=tmp_path)
+    assert ended.status == 0
+    assert [record["id"] for record in ended.records] == [2, 3, 4, 0, 1]
+
+
+def test_a_message_names_the_file_and_the_line(tmp_path):
+    row = {"logits": list(range(10)), "target": 1}
+    (tmp_path / "rows.jsonl").write_text(lines_of(*[row] * 16, {**row, "target": 10}))
+    ended = run("rows.jsonl", cwd=tmp_path)
+    message = "target 10 is outside 0..9; classes are numbered from 0"
+    assert ended.err.splitlines()[0] == f"rows.jsonl:17: {message}"
+    assert ended.records[16]["error"] == {
+        "code": "target-out-of-range",
+        "message": message,
+        "source": "rows.jsonl",
+        "line": 17,
+    }
+
+
+def test_a_message_about_a_record_over_several_lines_names_its_first_line_and_the_place():
+    stdin = (
+        indented(ROWS[:1]) + '{\n  "logits": [1,\n    x],\n  "target": 0\n}\n' + indented(ROWS[1:2])
+    )
+    ended = run(stdin=stdin)
+    assert [record.get("id") for record in ended.records] == [0, None, 1]
+    first = stdin.count("\n", 0, stdin.index("x],")) - 1
+    assert ended.records[1]["error"]["line"] == first
+    assert ended.err.startswith(
+        f"<stdin>:{first}: not valid JSON: line {first + 2}, column 5: expecting value, got x],"
+    )
+
+
+def test_a_damaged_first_record_harms_no_other():
+    for damaged in ('{"logits": [1,', '{"logits": [1, 2', "{", '{"logits"'):
+        ended = run(stdin=f"{damaged}\n" + lines_of(*ROWS))
+        assert [record.get("id") for record in ended.records] == [None, *range(50)]
+        assert ended.status == 3
+
+
+def test_an_array_that_breaks_off_gives_its_records_and_an_error():
+    ended = run(stdin=json.dumps(ROWS, indent=1)[:-2])
+    assert len(ended.records) == 51
+    assert "breaks off before its closing ]" in ended.records[-1]["error"]["message"]
+
+
+GOOD = '{"logits": [1, 2], "target": 0}'
+
+
+@pytest.mark.parametrize(
+    ("stdin", "outcomes"),
+    [
+        (f'[{GOOD}, {{"logits": [1, 2],,}}, {GOOD}, {GOOD}]', "gbgg"),
+        (f"[{GOOD}, oops, {GOOD}]", "gbg"),
+        (f'[{GOOD}, {{"x": {"[" * 5000}{"]" * 5000}}}, {GOOD}, {GOOD}]', "gbgg"),
+        (f"[{{bad}}]\n{GOOD}", "bg"),
+        (f"[{GOOD}\n , {{bad}}\n , {GOOD}\n]", "gbg"),
+        (f'{{"logits": [1, 2], "target": 0\n{GOOD}\noops\noops\n5\n{GOOD}', "bgbbbg"),
+        (f'  {{"logits": [1, 2], "target": 0\n{GOOD}\n{GOOD}', "bgg"),
+        (f'{{\n  "logits": [1,\n{{\n  "logits": [1, 2],\n  "target": 0\n}}\n{GOOD}', "bgg"),
+        (f"{GOOD}}}{GOOD}\n{GOOD}", "gbg"),
+        (f"[{GOOD}, {GOOD},]", "gg"),
+    ],
+)
+def test_what_stands_beside_damage_is_not_lost(stdin, outcomes):
+    records = run(stdin=stdin).records
+    assert "".join("b" if "error" in record else "g" for record in records) == outcomes
+
+
+def test_an_array_on_one_line_is_a_stream():
+    peaks = [peak_of(f"[{','.join([GOOD] * count)}]") for count in (60_000, 240_000)]
+    assert peaks[1] < 1.25 * peaks[0]
+
+
+def peak_of(stdin):
+    """Return the peak memory of a run, in KiB."""
+    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+    script += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command()],
+        input=stdin.encode(),
+        capture_output=True,
+        env=environment(),
+        check=True,
+    )
+    return int(done.stderr)
+
+
+def test_a_record_over_several_lines_comes_out_as_soon_as_it_is_complete():
+    with subprocess.Popen(
+        command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        for row in ROWS[:4]:
+            process.stdin.write(indented([row]).encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == row["id"]
+        process.stdin.close()
+
+
+def test_a_byte_order_mark_is_passed_over_however_the_bytes_arrive():
+    with subprocess.Popen(
+        command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        process.stdin.write(b"\xef\xbb\xbf\n")
+        process.stdin.flush()
+        time.sleep(0.3)
+        out, _ = process.communicate(f"[{GOOD}]".encode())
+    assert b"error" not in out
+
+
+@pytest.mark.parametrize("depth", [960, 1000, 1015])
+@pytest.mark.parametrize("extra", ['"probs": 1', '"s": "\\u0061"'])
+def test_what_one_decoder_reads_the_other_can_edit(depth, extra):
+    text = f'{{"logits": [1, 2], "target": 0, {extra}, "x": {"[" * depth}{"]" * depth}}}'
+    assert run(stdin=text).status == 0
+
+
+def test_a_bad_byte_after_something_that_is_rewritten_is_named():
+    bad = b'[{"logits": [1, 2], "target": 0, "a": [NaN, NaN, NaN, NaN], "id": "\xff"}]\n'
+    [record] = run(stdin=bad).records
+    assert record["error"]["message"] == "byte 0xFF in the record is not UTF-8"
+
+
+def test_huge_whole_numbers_that_cancel_are_still_out_of_range():
+    huge = "1" + "0" * 309
+    [record] = run(stdin=f'{{"logits": [{huge}, -{huge}], "target": 0}}').records
+    assert record["error"]["code"] == "logit-out-of-range"
+
+
+def test_a_key_with_an_escape_is_the_same_key_in_any_company():
+    odd = '{"logits": [1, 2], "target": 0, "cl\\u0061sses": 5}'
+    alone = run(stdin=odd).records
+    among = run(stdin=f"{GOOD}\n{odd}").records
+    assert alone[0]["error"]["code"] == among[1]["error"]["code"] == "classes-not-names"
+
+
+def test_an_array_with_a_bad_record_gives_the_others():
+    text = json.dumps(ROWS[:5], indent=2).replace('"id": 2', '"id": oops')
+    ended = run(stdin=text)
+    assert [record.get("id") for record in ended.records] == [0, 1, None, 3, 4]
+
+
+def test_results_come_as_soon_as_their_records():
+    with subprocess.Popen(
+        command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        for row in ROWS[:3]:
+            process.stdin.write(lines_of(row).encode())
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == row["id"]
+        process.stdin.close()
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("wide", [200_000])
+def test_a_record_of_many_classes(wide):
+    [record] = run(stdin=lines_of({"logits": [0.5] * wide, "target": 7})).records
+    assert record["probs"] == [1 / wide] * wide
+
+
+def test_nesting_100_000_deep_is_rejected_and_harms_no_other():
+    deep = '{"logits": [1, 2], "target": 0, "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    for stdin in (
+        f"{deep}\n" + lines_of(ROWS[0]),
+        f"[{deep},\n{json.dumps(ROWS[0])}]",
+        "[" * 100_000 + "\n" + lines_of(ROWS[0]),
+    ):
+        ended = run(stdin=stdin)
+        assert ended.status == 3
+        bad, good = ended.records
+        assert bad["error"]["code"] == "nested-too-deeply"
+        assert good["id"] == 0
+
+
+def test_a_line_of_50_megabytes():
+    text = '{"blob": "' + "x" * 50_000_000 + '", "logits": [1, 2], "target": 0}\n'
+    ended = run(stdin=text + text[:-2] + "\n" + text)
+    assert ended.status == 3
+    assert len(ended.out.splitlines()) == 3
+    assert len(ended.err) < 300
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+def test_other_encodings_are_named(encoding):
+    ended = run(
+        stdin=lines_of({"id": "é", "logits": [1, 2]}).replace("\\u00e9", "é").encode(encoding)
+    )
+    assert ended.status == 3
+    error = ended.records[0]["error"]
+    assert error["code"] == "invalid-utf-8"
+    assert ("UTF-16, perhaps? Save it as UTF-8" in error["message"]) == ("16" in encoding)
+
+
+def test_a_bad_byte_is_named_in_any_layout():
+    good = lines_of(ROWS[0]).encode()
+    bad = b'{"id": "\xff", "logits": [1, 2], "target": 0}'
+    for stdin in (good + bad + b"\n" + good, b"[" + good + b"," + bad + b"," + good + b"]"):
+        ended = run(stdin=stdin)
+        assert [("error" in record) for record in ended.records] == [False, True, False]
+        assert "0xFF" in ended.records[1]["error"]["message"]
+        assert ended.records[1]["error"]["code"] == "invalid-utf-8"

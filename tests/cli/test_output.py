@@ -1,0 +1,93 @@
+"""--output: a file is replaced in one step at the end, or not at all."""
+
+import os
+import stat
+import subprocess
+
+import pytest
+from support.command import command, environment, lines_of, run
+
+ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
+
+
+def test_the_file_holds_what_standard_output_would(tmp_path):
+    expected = run(stdin=lines_of(ROW, {})).out
+    ended = run("-o", "out.jsonl", stdin=lines_of(ROW, {}), cwd=tmp_path)
+    assert (ended.status, ended.out) == (3, b"")
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+    assert os.listdir(tmp_path) == ["out.jsonl"]
+
+
+def test_a_file_can_be_replaced_by_its_own_results(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines_of(ROW) * 5000)
+    assert run("rows.jsonl", "-o", "rows.jsonl", cwd=tmp_path).status == 0
+    assert path.read_text().count('"loss"') == 5000
+
+
+def test_rights_and_links_stay(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.touch(0o640)
+    (tmp_path / "link").symlink_to("out.jsonl")
+    assert run("1", "2", "-t", "0", "-o", "link", cwd=tmp_path).status == 0
+    assert (tmp_path / "link").is_symlink()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert "loss" in path.read_text()
+
+
+def test_a_new_file_has_the_rights_that_the_user_s_mask_leaves(tmp_path):
+    subprocess.run(
+        ["bash", "-c", f"umask 027; {' '.join(command())} 1 2 -t 0 -o out"],
+        cwd=tmp_path,
+        env=environment(),
+        check=True,
+    )
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("arguments", [["--fail-fast"], ["none.jsonl", "-"]])
+def test_a_run_that_did_not_read_everything_leaves_the_file_as_it_was(tmp_path, arguments):
+    (tmp_path / "out.jsonl").write_text("before")
+    ended = run(*arguments, "-o", "out.jsonl", stdin=lines_of({}, ROW), cwd=tmp_path)
+    assert ended.status in (3, 74)
+    assert (tmp_path / "out.jsonl").read_text() == "before"
+    assert "out.jsonl is left as it was" in ended.err
+    assert os.listdir(tmp_path) == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["none/out.jsonl", ""])
+def test_a_place_that_cannot_be_written_is_74_and_named(tmp_path, name):
+    ended = run("1", "2", "-t", "0", "-o", name, cwd=tmp_path)
+    assert ended.status == 74
+    assert ended.err.startswith("softgrad: ")
+    assert "Traceback" not in ended.err
+
+
+def test_a_folder_is_not_replaced(tmp_path):
+    ended = run("1", "2", "-t", "0", "-o", ".", cwd=tmp_path)
+    assert ended.status == 74
+    assert ended.err == "softgrad: .: Is a directory\n"
+
+
+def test_a_device_is_written_to_and_not_replaced():
+    assert run("1", "2", "-t", "0", "-o", "/dev/null").status == 0
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    ended = run("1", "2", "-t", "0", "-o", "/dev/full")
+    assert ended.status == 74
+    assert ended.err == "softgrad: /dev/full: No space left on device\n"
+
+
+def test_standard_output_by_its_device_is_not_replaced(tmp_path):
+    script = f"(echo before; {' '.join(command())} 1 2 -t 0 -o /dev/stdout; echo after) > log"
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment(), check=True)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert (lines[0], lines[1], lines[-1]) == ("before", "2 classes, target 0", "after")
+
+
+def test_a_name_that_looks_like_a_negative_number_is_a_name(tmp_path):
+    assert run("1", "2", "-t", "0", "-o", "-1.out", cwd=tmp_path).status == 0
+    assert os.listdir(tmp_path) == ["-1.out"]
+
+
+def test_a_dash_is_standard_output():
+    assert run("1", "2", "-t", "0", "-o", "-").out == run("1", "2", "-t", "0").out

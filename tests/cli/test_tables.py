@@ -1,0 +1,141 @@
+"""Tables for people: what stands in them, at every width, in a pipe and on a terminal."""
+
+import re
+
+import pytest
+from rich.cells import cell_len
+from support.command import lines_of, run
+from support.terminal import on_terminal, without_escapes
+
+LECTURE = ["2.0", "1.0", "0.1", "--target", "0"]
+
+
+def test_the_table_has_all_numbers_of_the_lecture():
+    lines = run(*LECTURE).text.splitlines()
+    # Its last places may differ with the processor's exponential.
+    assert lines.pop(10).startswith("loss -log f(x)_y = 0.41703001627783")
+    assert lines == [
+        "3 classes, target 0",
+        "",
+        "class  logit a       f(x)                dL/df(x)      dL/da",
+        "─" * 75,
+        "→ 0          2   0.659001  ███████▉      -1.51745  -0.340999  ██████",
+        "  1          1   0.242433  ██▉                  0   0.242433        ████▎",
+        "  2        0.1  0.0985659  █▏                   0  0.0985659        █▊",
+        "",
+        "sum                     1                                  0",
+        "",
+        "",
+    ]
+
+
+def test_class_names_stand_beside_their_indices():
+    lines = run("2", "1", "0.1", "--classes", "cat,dog,bird", "-t", "dog").text.splitlines()
+    assert lines[0] == "3 classes, target 1 (dog)"
+    assert [line[:8] for line in lines[4:7]] == ["  0 cat ", "→ 1 dog ", "  2 bird"]
+
+
+@pytest.mark.parametrize("width", [10, 40])
+def test_on_a_narrow_screen_no_number_is_broken(width):
+    arguments = ["40", "0", "3", "-t", "0", "--classes", "alphabetical,beta,gamma", "--check"]
+    narrow = run(*arguments, env={"COLUMNS": str(width)}).text
+    for number in ("-8.95788e-17", "4.24835e-18", "8.53305e-17"):
+        assert number in narrow
+
+
+def test_logits_are_shown_with_the_digits_that_tell_them_apart():
+    text = run("100000000", "99999999.5", "-t", "0").text
+    assert " 100000000 " in text
+    assert " 99999999.5 " in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        LECTURE,
+        [*LECTURE, "--check"],
+        ["-1e-300", "1e300", "-1e8", "-t", "0", "--check"],
+        ["-1234567.891", "-1e-300", "-709.25", "-inf", "--check", "-t", "2"],
+    ],
+)
+def test_no_line_is_wider_than_the_screen_and_no_number_is_cut(width, arguments):
+    lines = run(*arguments, env={"COLUMNS": str(width)}).text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines)
+
+
+def test_a_pipe_gets_no_escape_codes_even_where_colour_is_forced():
+    for env in ({}, {"FORCE_COLOR": "1"}, {"TERM": "xterm-256color", "CLICOLOR_FORCE": "1"}):
+        assert "\x1b" not in run(*LECTURE, "--check", env=env).text
+
+
+def test_a_terminal_gets_colour_unless_it_is_not_wanted():
+    assert "\x1b[" in on_terminal(*LECTURE)
+    plain = on_terminal(*LECTURE, "--check", NO_COLOR="1")
+    assert not re.search(r"\x1b\[(\d+;)*[39]\d", plain)
+
+
+def test_a_terminal_s_width_is_used():
+    wide = on_terminal(*LECTURE, columns=200, NO_COLOR="1")
+    narrow = on_terminal(*LECTURE, columns=60, NO_COLOR="1")
+    assert max(map(len, without_escapes(narrow).splitlines())) <= 60
+    assert wide.count("█") > narrow.count("█")
+
+
+def test_an_encoding_without_blocks_gets_plain_letters():
+    ended = run(*LECTURE, "--check", env={"PYTHONIOENCODING": "ascii"})
+    assert ended.status == 0
+    assert ended.out.isascii()
+    assert b"> 0 " in ended.out
+    assert b"#####" in ended.out
+
+
+def test_of_many_classes_the_largest_and_the_target_are_shown():
+    row = {"logits": [n % 1000 / 100 for n in range(50_000)], "target": 3}
+    ended = run("-f", "table", stdin=lines_of(row))
+    lines = ended.text.splitlines()
+    assert lines[0] == (
+        "<stdin>:1: 50,000 classes, target 3; the most probable are shown, --json gives all"
+    )
+    assert len(lines) < 25
+    assert sum(line.startswith("→ 3 ") for line in lines) == 1
+    assert any(line.startswith("  999 ") for line in lines)
+    assert any(line.startswith("49,989 more") for line in lines)
+
+
+def test_json_records_can_be_shown_as_tables_with_their_place():
+    rows = [{"logits": [1, 2], "target": 0}, {"logits": [1]}, {"logits": [1, 2], "target": 1}]
+    ended = run("-f", "table", stdin=lines_of(*rows))
+    heads = [line for line in ended.text.splitlines() if line.startswith("<stdin>")]
+    assert heads == [
+        "<stdin>:1: 2 classes, target 0",
+        "<stdin>:2: rejected: expected at least 2 logits, got 1; "
+        "the softmax of one class is always 1",
+        "<stdin>:3: 2 classes, target 1",
+    ]
+
+
+def test_text_of_the_user_is_shown_as_it_is():
+    names = ["[red]a[/red]", "\x1b[31mb", "日本語の長い長い長い名前です"]
+    row = {"logits": [1, 2, 3], "target": 0, "classes": names}
+    text = run("-f", "table", stdin=lines_of(row)).text
+    assert max(map(cell_len, text.splitlines())) <= 80
+    assert "[red]a[/red]" in text
+    assert "\x1b" not in text
+
+
+def test_the_check_shows_both_gradients_beside_the_differences():
+    lines = run(*LECTURE, "--check").text.splitlines()
+    assert "numerical check: central differences of the loss, step 1e-12, 40 digits" in lines
+    assert sum("numerical  relative error  verdict" in line for line in lines) == 2
+    assert sum(line.endswith("  pass") for line in lines) == 6
+    assert sum(line.startswith("dL/da: pass, largest relative error") for line in lines) == 1
+
+
+def test_a_component_that_cannot_be_judged_is_said_to_be_so():
+    ended = run("1000", "0", "-t", "0", "--check")
+    assert ended.status == 0
+    assert ended.text.count("uninformative") == 3
+    assert "dL/da: uninformative, no component could be judged" in ended.text
+    assert ended.err == "softgrad: 1 record: 1 could not be checked in full\n"

@@ -1,0 +1,57 @@
+"""At a terminal: progress, completion, colour of messages."""
+
+import os
+import random
+
+from support.command import command, environment, lines_of, run
+from support.terminal import on_terminal, without_escapes
+
+RNG = random.Random(5)
+ROWS = [{"logits": [RNG.gauss(0, 3) for _ in range(10)], "target": 3} for _ in range(12_000)]
+
+
+def test_a_long_file_shows_how_far_it_is_and_leaves_no_trace_of_that(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines_of(*ROWS))
+    shown = on_terminal("rows.jsonl", "--check", "-o", "out.jsonl", cwd=tmp_path)
+    assert "%" in without_escapes(shown)
+    assert "softgrad" in shown
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == len(ROWS)
+
+
+def test_a_short_file_shows_no_progress(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(lines_of(*ROWS[:10]))
+    with (tmp_path / "out").open("wb") as out:
+        assert on_terminal("rows.jsonl", stdout=out.fileno(), cwd=tmp_path) == ""
+
+
+def test_results_on_the_terminal_itself_are_not_mixed_with_progress(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(lines_of(*ROWS[:8000]))
+    shown = on_terminal("rows.jsonl", "--check", cwd=tmp_path)
+    assert len(shown.splitlines()) == 8000
+    assert "\x1b" not in shown
+
+
+def test_without_arguments_the_help_is_shown_and_the_status_is_that_of_wrong_usage():
+    import pty
+    import subprocess
+
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        command(), stdin=follower, capture_output=True, env=environment(), check=False
+    )
+    os.close(leader)
+    os.close(follower)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"[LOGITS... | FILES...]" in done.stderr
+
+
+def test_the_shell_can_complete_options():
+    env = {"_SOFTGRAD_COMPLETE": "complete_bash", "COMP_WORDS": "softgrad --tol", "COMP_CWORD": "1"}
+    assert "--tolerance" in run(env=env).text
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    assert run("--version").text == f"softgrad {version('softgrad')}\n"

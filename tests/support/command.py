@@ -1,0 +1,79 @@
+"""Running the command as a process, as its users do."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+TIMEOUT_SECONDS = 120
+
+# What would change the output, and what would hide that it is buffered.
+_UNSET = (
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "CLICOLOR",
+    "PYTHONUNBUFFERED",
+    "PYTHONIOENCODING",
+    "GITHUB_ACTIONS",
+    "PY_COLORS",
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run of the command ended."""
+
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The lines of the output, each read as strict JSON."""
+        return [json.loads(line, parse_constant=_refuse) for line in self.out.splitlines()]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "softgrad", *arguments]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if name not in _UNSET}
+    return {**plain, "TERM": "xterm-256color", **changes}
+
+
+def run(
+    *arguments: str,
+    stdin: bytes | str = b"",
+    env: Mapping[str, str] | None = None,
+    cwd: object = None,
+) -> Ended:
+    """Run `softgrad` with these arguments, its output and errors in pipes."""
+    done = subprocess.run(
+        command(*arguments),
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        env=environment(**(env or {})),
+        cwd=cwd,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+
+def lines_of(*values: object) -> str:
+    """Return the values as JSON Lines."""
+    return "".join(json.dumps(value) + "\n" for value in values)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
