@@ -224,14 +224,16 @@ def _mend_faint_sums(
 
     Near the smallest numbers the roundings of many terms are alike, and add up.
     """
-    others = np.where(d[:, faint] == 0.0, -np.inf, d[:, faint])
-    for place, row in enumerate(faint):
-        # As few as one row at a time: a row alone must be summed as it is among others.
-        terms = np.exp(others[:, place] + LN_SCALE)
-        if terms.any():
-            total, _ = _sum_classes(terms, terms * (d_error[:, row] + LN_SCALE_TAIL), 0.0)
-            rest[row] = np.ldexp(total, -SCALE_EXPONENT)
-            rest_error[row] = 0.0
+    scaled = d[:, faint] + LN_SCALE
+    scaled[scaled == LN_SCALE] = -np.inf
+    # Rows with nothing but zeros, as very large logits have them, are right as they are. The
+    # others are summed one by one: a row alone must be summed as it is among others.
+    for place in np.flatnonzero(scaled.max(axis=0) > -746.0):
+        row = faint[place]
+        terms = np.exp(scaled[:, place])
+        total, _ = _sum_classes(terms, terms * (d_error[:, row] + LN_SCALE_TAIL), 0.0)
+        rest[row] = np.ldexp(total, -SCALE_EXPONENT)
+        rest_error[row] = 0.0
 
 
 def _times_exp(factor: FloatArray, x: FloatArray, x_error: FloatArray) -> FloatArray:

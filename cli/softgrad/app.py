@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from typing import Annotated
 
 import typer
@@ -173,7 +173,8 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     screen = sys.stdout if output is None else None
     pipeline = Pipeline(renderer_for(chosen_format, defaults, screen), defaults, tolerated)
-    with Report(files, may_draw=screen is None or not screen.isatty()) as report:
+    may_draw = screen is None or not screen.isatty()
+    with closing(Report(files, may_draw=may_draw)) as report:
         blocks = [given] if given else blocks_of(files, report)
         with Output(output) as results:
             run(blocks, pipeline, results, report, fail_fast=fail_fast)

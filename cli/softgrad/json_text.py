@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from softgrad.messages import printable
-from softgrad_core.errors import InputError
+from softgrad_core.errors import InputError, shortened
 from softgrad_core.logits import OutOfRange
 
 # Beyond this many digits a whole number is outside the range of float64 anyway, and beyond
@@ -97,7 +97,7 @@ def as_input_error(error: json.JSONDecodeError, start: int, line: int) -> InputE
 def excerpt(text: str, limit: int = 24) -> str:
     """Return the beginning of the first line of `text`, for a message, in a form that prints."""
     line = text[: limit + 1].partition("\n")[0].rstrip("\r")
-    return printable(line if len(line) <= limit else f"{line[:limit]}…")
+    return printable(shortened(line, limit))
 
 
 def as_one_line(text: str) -> bytes:

@@ -34,7 +34,7 @@ STALE = {ERROR: {"code", "message", "source", "line"}, CHECK: {"passed", "method
 """Members that tell of one run only, and the keys by which softgrad's own are known."""
 
 _READ = (LOGITS, TARGET, CLASSES)
-_QUOTED = [f'"{name}"'.encode() for name in _READ]
+_QUOTED = {name: f'"{name}"'.encode() for name in _READ}
 _ESCAPED_LETTER = re.compile(rb"\\u00[67]")
 _PLAIN_NUMBERS = {float, int}
 _INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
@@ -163,13 +163,13 @@ def _plain_examples(records: Records, defaults: Defaults) -> Examples | None:
 def _are_plain(text: bytes, values: list[Any], rows: list[Any], targets: list[Any]) -> bool:
     if set(map(type, rows)) != {list} or set(map(type, targets)) != {int}:
         return False
-    if len(set(map(len, rows))) > 1 or f'"{CLASSES}"'.encode() in text:
+    if len(set(map(len, rows))) > 1 or _QUOTED[CLASSES] in text:
         return False
     if _may_hide_a_key(text):
         return False
     # Two quotes for each key leave no room for a key that is given twice.
     if text.count(b'"') != 2 * sum(map(len, values)) and any(
-        text.count(name) > len(rows) for name in _QUOTED
+        text.count(name) > len(rows) for name in _QUOTED.values()
     ):
         return False
     return set(map(type, chain.from_iterable(rows))) <= _PLAIN_NUMBERS
@@ -307,7 +307,7 @@ def _names_of(names: object, classes: int) -> list[str]:
 
 def _refuse_repeated(text: bytes) -> None:
     """Raise InputError where a field that is read is given twice, and nobody can tell which."""
-    if not _may_hide_a_key(text) and all(text.count(name) < 2 for name in _QUOTED):
+    if not _may_hide_a_key(text) and all(text.count(name) < 2 for name in _QUOTED.values()):
         return
     counts = Counter(member.key for member in json_text.members(text.decode()))
     for name in _READ:

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from softgrad.exits import Exit
 from softgrad.messages import is_terminal, say
@@ -32,15 +31,8 @@ class Report:
         self._started = time.monotonic()
         self._bytes = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the terminal as it was."""
         if self._progress is not None:
             self._progress.stop()
 

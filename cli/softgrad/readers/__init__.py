@@ -32,17 +32,20 @@ def read(
     """
     for name in names:
         try:
-            if name == STANDARD_INPUT and sys.stdin is None:
-                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             if name == STANDARD_INPUT:
-                yield from read_stream(
-                    cast("BufferedReader", sys.stdin.buffer), "<stdin>", advanced
-                )
+                yield from read_stream(standard_input(), "<stdin>", advanced)
             else:
                 with Path(name).open("rb") as file:
                     yield from read_stream(file, name, advanced)
         except OSError as error:
             failed(name, error)
+
+
+def standard_input() -> BufferedReader:
+    """Return standard input, or raise OSError where the caller closed it."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return cast("BufferedReader", sys.stdin.buffer)
 
 
 def read_stream(

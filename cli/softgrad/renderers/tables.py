@@ -110,7 +110,6 @@ class _RecordTables:
 
     def draw(self, console: Console) -> None:
         """Print the record: what it is, its numbers, its loss, and its check."""
-        arrow = "→" if self._blocks else ">"
         target = f"target {self._target}"
         if self._names:
             target += f" ({printable(self._names[self._target])})"
@@ -119,12 +118,12 @@ class _RecordTables:
             head += "; the most probable are shown, --json gives all"
         console.print(Text(head, "bold"))
         console.print()
-        console.print(self._numbers(arrow))
+        console.print(self._numbers())
         console.print()
         console.print(Text.assemble("loss -log f(x)_y = ", (repr(self._loss), "bold")))
         console.print()
         if self._check is not None:
-            self._draw_check(console, self._check, arrow)
+            self._draw_check(console, self._check)
 
     def _choose_classes(self) -> Sequence[int]:
         """Return the classes to show: all, or the most probable, the target, and the worst."""
@@ -140,10 +139,10 @@ class _RecordTables:
                     chosen[comparison.worst_class] = None
         return list(chosen)
 
-    def _numbers(self, arrow: str) -> Table:
+    def _numbers(self) -> Table:
         rows = [
             [
-                self._label(c, arrow),
+                self._label(c),
                 _short(self._logits[c], LOGIT_DIGITS),
                 _short(self._probs[c]),
                 _short(self._grad_probs[c]),
@@ -187,7 +186,7 @@ class _RecordTables:
             table.add_row(*map(Text, more), style="dim")
         return table
 
-    def _draw_check(self, console: Console, check: "GradientCheck", arrow: str) -> None:
+    def _draw_check(self, console: Console, check: "GradientCheck") -> None:
         console.print(Text(f"numerical check: {check.method}", "bold"))
         for title, values, comparison in (
             ("dL/df(x)", self._grad_probs, check.grad_probs),
@@ -202,7 +201,7 @@ class _RecordTables:
                 component = comparison.components[c]
                 style = _TARGET_STYLE if c == self._target else ""
                 table.add_row(
-                    Text(self._label(c, arrow), style),
+                    Text(self._label(c), style),
                     Text(_short(values[c]), style),
                     Text(_short(component.expected), style),
                     Text(_error(component), style),
@@ -222,7 +221,8 @@ class _RecordTables:
             show_footer=show_footer,
         )
 
-    def _label(self, c: int, arrow: str) -> str:
+    def _label(self, c: int) -> str:
+        arrow = "→" if self._blocks else ">"
         mark = f"{arrow} " if c == self._target else "  "
         if not self._names:
             return f"{mark}{c}"
