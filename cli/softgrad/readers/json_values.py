@@ -75,10 +75,12 @@ class _ValueReader:
         return records
 
     def _join(self) -> None:
-        # The line is kept from its start, for the columns in messages.
-        line_start = self._text.rfind("\n", 0, self._place) + 1
-        self._text = self._text[line_start:] + "".join(self._waiting)
-        self._place -= line_start
+        # The line is kept from its start, which tells how far it is indented, unless it is long.
+        start = self._text.rfind("\n", 0, self._place) + 1
+        if self._place - start > SHORT:
+            start = self._place
+        self._text = self._text[start:] + "".join(self._waiting)
+        self._place -= start
         self._waiting = []
 
     def _read(self, *, at_end: bool) -> Records:
