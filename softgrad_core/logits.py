@@ -60,6 +60,11 @@ def as_rows(logits: npt.ArrayLike) -> Rows:
         raise InputError(
             "logits-ragged", "expected rows of one length, got rows of several lengths"
         ) from None
+    except (TypeError, RuntimeError) as error:
+        # Tensors that NumPy cannot read, such as those that need their gradient.
+        raise InputError(
+            "logit-not-a-number", f"expected an array of numbers, got another: {error}"
+        ) from None
     if given.dtype.kind not in "fiu" or given.dtype.itemsize > LARGEST_ITEM:
         raise InputError(
             "logit-not-a-number",

@@ -13,9 +13,10 @@ SMALLEST_SUBNORMAL = 2.0**-1074
 
 @dataclass(frozen=True)
 class Exact:
-    """Probabilities, loss and gradients of one row to 200 bits."""
+    """Probabilities, their logarithms, loss and gradients of one row to 200 bits."""
 
     probs: list[mpf]
+    log_probs: list[mpf]
     loss: mpf
     grad_probs: list[mpf]
     grad_logits: list[mpf]
@@ -35,6 +36,7 @@ def exact(logits: list[float], target: int) -> Exact:
         rest = mpmath.fsum(_without_one_maximum(e))
         return Exact(
             probs=probs,
+            log_probs=[value - maximum - mpmath.log1p(rest) for value in values],
             loss=mpmath.log1p(rest) + shift,
             grad_probs=[
                 -total * mpmath.exp(shift) if place == target else mpf(0) for place in range(len(e))
