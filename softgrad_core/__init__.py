@@ -12,25 +12,32 @@ from softgrad_core.cross_entropy import SoftmaxCrossEntropy, softmax_cross_entro
 from softgrad_core.errors import InputError
 
 if TYPE_CHECKING:
-    from softgrad_core.comparison import Comparison, Component, Verdict
+    from softgrad_core.comparison import ClaimComparison, Comparison, Component, Verdict
     from softgrad_core.numerical import GradientCheck, check_gradients
+    from softgrad_core.verification import Verification, VerificationError, verify
 
 __all__ = [
+    "ClaimComparison",
     "Comparison",
     "Component",
     "GradientCheck",
     "InputError",
     "SoftmaxCrossEntropy",
     "Verdict",
+    "Verification",
+    "VerificationError",
     "check_gradients",
     "softmax_cross_entropy",
+    "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the check when it is first asked for: its decimals take time to load."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from softgrad_core import comparison, numerical
+    """Import check and verification when they are first asked for: they take time to load."""
+    if name in __all__:
+        from softgrad_core import comparison, numerical, verification
 
-    return getattr(numerical, name, None) or getattr(comparison, name)
+        for module in (numerical, verification, comparison):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

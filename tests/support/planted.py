@@ -159,3 +159,36 @@ def subtracted_in(b: Batch, dtype: str) -> Array:
     narrow = rounder(dtype)
     at_target = narrow(narrow(b.p) - 1.0)
     return np.where(b.e == 1.0, at_target, b.p)
+
+
+# Where exp(a) overflows, where exp(a - b) is 0, and how far ahead a class is whose p rounds to 1.
+TOO_HIGH = {"float64": 725.0, "float32": 95.0, "bfloat16": 95.0, "float16": 13.0}
+TOO_LOW = {"float64": 800.0, "float32": 200.0, "bfloat16": 200.0, "float16": 40.0}
+CONFIDENT = {"float64": 38.0, "float32": 19.0, "bfloat16": 6.5, "float16": 9.0}
+
+
+def at_the_limits(
+    logits: Array, labels: Array, dtype: str
+) -> Iterator[tuple[str, str, Batch, Array, dict[str, float]]]:
+    """Yield mistakes that need their own logits: number, name, batch, gradient, and options."""
+    high = Batch(logits + TOO_HIGH[dtype], labels, dtype)
+    yield "20", "no-shift-by-the-maximum", high, out_of_range(high, 0.0), {}
+
+    mixed = logits.copy()
+    mixed[: len(logits) // 2] += TOO_LOW[dtype]
+    b = Batch(mixed, labels, dtype)
+    name = "shift-by-the-maximum-of-all"
+    low = slice(len(logits) // 2, None)
+    claims = rounder(dtype)(b.p - b.e)
+    claims[low] = out_of_range(b, float(b.a.max()))[low]
+    yield "21", name, b, claims, {}
+
+    if dtype in {"float64", "float32"}:
+        b = Batch(logits / 2, labels, dtype)
+        for number, narrow in (("22a", "float16"), ("22b", "bfloat16")):
+            yield number, "target-subtracted-in-low-precision", b, subtracted_in(b, narrow), {}
+
+    sure = logits / 8
+    sure[np.arange(len(labels)), labels] += CONFIDENT[dtype] + math.log(logits.shape[1])
+    b = Batch(sure, labels, dtype)
+    yield "30", "cancelled-to-zero", b, b.round(b.p - b.e), {"ulp": 8.0}
