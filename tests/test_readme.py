@@ -17,6 +17,7 @@ README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 # The last place or two of a number may differ with the processor's exponential.
 NUMBER = re.compile(r"\d+\.\d{9,}(?:e-?\d+)?")
+PROGRAMS = re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 SESSIONS = re.findall(r"^```console\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
@@ -30,6 +31,8 @@ def commands_of(session: str) -> list[tuple[str, str]]:
 def test_every_command_gives_the_output_beside_it(session, tmp_path):
     if "jq" in session and shutil.which("jq") is None:
         pytest.skip("jq is not installed")
+    for name, source in PROGRAMS:
+        (tmp_path / name).write_text(source, encoding="utf-8")
     programs = str(Path(sys.executable).parent)
     for command, expected in commands_of(session):
         done = subprocess.run(

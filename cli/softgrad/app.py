@@ -1,9 +1,10 @@
-"""The command: read -> compute -> check -> render -> write."""
+"""The command: read -> compute or verify -> check -> render -> write."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, redirect_stdout
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,17 +12,23 @@ from softgrad.arguments import (
     NumbersCommand,
     numbers_or_files,
     parse_classes,
+    parse_requirement,
     parse_target,
     parse_tolerance,
 )
 from softgrad.exits import Exit
 from softgrad.messages import say
 from softgrad.output import Output
-from softgrad.pipeline import Pipeline
-from softgrad.records import Defaults, Records, interpret, record_of
+from softgrad.pipeline import Batch, Pipeline, compute
+from softgrad.pipeline import verify as verify_claims
+from softgrad.records import Defaults, Examples, Records, interpret, record_of
 from softgrad.renderers import Format, renderer_for
 from softgrad.report import Report
-from softgrad_core.tolerances import CHECK_TOLERANCE
+from softgrad_core.dtypes import Dtype
+from softgrad_core.tolerances import CHECK_TOLERANCE, Tolerance
+
+if TYPE_CHECKING:
+    from softgrad_core.summary import Summary
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -34,10 +41,11 @@ EPILOG = """[bold]Examples[/bold]
   softgrad 2.0 1.0 0.1 --classes cat,dog,bird -t dog --check
   echo '{"logits": [2.0, 1.0, 0.1], "target": 0}' | softgrad
   softgrad rows.jsonl -o results.jsonl
+  softgrad --verify claims.jsonl --dtype float32
 
 [bold]Exit status[/bold]
    0  done
-   1  done, and a check failed
+   1  done, and a check or a verification failed
    2  wrong usage
    3  done, and a record was rejected
   70  a bug in softgrad
@@ -112,7 +120,7 @@ Check = Annotated[
         rich_help_panel="Check",
     ),
 ]
-Tolerance = Annotated[
+CheckTolerance = Annotated[
     str | None,
     typer.Option(
         metavar="ERROR",
@@ -125,8 +133,65 @@ FailFast = Annotated[
     bool,
     typer.Option(
         "--fail-fast",
-        help="Stop at the first record that is rejected or fails the check.",
+        help="Stop at the first record that is rejected or fails.",
         rich_help_panel="Check",
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="With --check or --verify, write only the records that are rejected or fail.",
+        rich_help_panel="Check",
+    ),
+]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Compare the numbers that records claim, any of probs, log_probs, loss, grad_probs "
+        "and grad_logits, with the exact ones, and name the mistake where they are wrong.",
+        rich_help_panel="Verify",
+    ),
+]
+ClaimDtype = Annotated[
+    Dtype | None,
+    typer.Option(
+        "--dtype",
+        metavar="TYPE",
+        help=f"The type in which the claims were computed: {', '.join(Dtype)}. The logits are "
+        "taken as they are written: write those of a float32 kernel with all their digits. "
+        "Default: float64.",
+        rich_help_panel="Verify",
+    ),
+]
+Rtol = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ERROR",
+        help="A claim passes where |claim - exact| <= atol + rtol |exact|. Default, as in "
+        f"torch.testing.assert_close: {', '.join(f'{d.rtol:g} for {d}' for d in Dtype)}.",
+        rich_help_panel="Verify",
+    ),
+]
+Atol = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ERROR",
+        help="What is allowed however small the number is; where only this lets a number pass, and "
+        "would let 0 pass, it is uninformative. Half of the last decimal for numbers written with "
+        f"few. Default: {Dtype.FLOAT64.atol:g} for float64, {Dtype.FLOAT32.atol:g} for the others.",
+        rich_help_panel="Verify",
+    ),
+]
+Ulp = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Demand |claim - exact| <= N units in the last place of the dtype instead, however "
+        "small the number is.",
+        rich_help_panel="Verify",
     ),
 ]
 Debug = Annotated[
@@ -148,8 +213,14 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     json: Json = False,
     output: OutputFile = None,
     check: Check = False,
-    tolerance: Tolerance = None,
+    tolerance: CheckTolerance = None,
     fail_fast: FailFast = False,
+    quiet: Quiet = False,
+    verify: Verify = False,
+    dtype: ClaimDtype = None,
+    rtol: Rtol = None,
+    atol: Atol = None,
+    ulp: Ulp = None,
     debug: Debug = False,  # noqa: ARG001 - main looks for it, also where this is not reached
     version: Version = False,  # noqa: ARG001 - its callback prints and stops
 ) -> None:
@@ -157,7 +228,8 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     For logits a and the true class y, softgrad computes the softmax f(x), the
     loss L = -log f(x)_y, and its gradients dL/df(x) = -e(y)/f(x)_y and
-    dL/da = -(e(y) - f(x)). Classes are numbered from 0.
+    dL/da = -(e(y) - f(x)). Classes are numbered from 0. With --verify it compares
+    somebody else's numbers with these.
     """
     if not inputs and (sys.stdin is None or sys.stdin.isatty()):
         with redirect_stdout(sys.stderr):
@@ -167,15 +239,19 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     names = parse_classes(classes)
     defaults = Defaults(parse_target(target, names), names)
     tolerated = parse_tolerance(tolerance, check=check)
+    required = parse_requirement(dtype, rtol, atol, ulp, verify=verify)
+    refuse_contradictions(logits, check=check, verify=verify, quiet=quiet)
     default_format = Format.TABLE if logits else Format.JSONL
     chosen_format = choose_format(output_format, default_format, json=json)
     given = check_arguments(logits, defaults) if logits else None
 
     screen = sys.stdout if output is None else None
-    pipeline = Pipeline(renderer_for(chosen_format, defaults, screen), defaults, tolerated)
+    renderer = renderer_for(chosen_format, defaults, screen)
+    work = work_of(tolerated, required)
+    pipeline = Pipeline(renderer, defaults, work, with_claims=verify, only_failures=quiet)
     may_draw = screen is None or not screen.isatty()
-    with closing(Report(files, may_draw=may_draw)) as report:
-        blocks = [given] if given else blocks_of(files, report)
+    with closing(Report(files, may_draw=may_draw, summary=summary_of(required))) as report:
+        blocks = [given] if given else blocks_of(files, report, verify=verify)
         with Output(output) as results:
             run(blocks, pipeline, results, report, fail_fast=fail_fast)
         report.summarize()
@@ -205,10 +281,39 @@ def choose_format(chosen: Format | None, default: Format, *, json: bool) -> Form
     return chosen or (Format.JSONL if json else default)
 
 
+def refuse_contradictions(logits: list[float], *, check: bool, verify: bool, quiet: bool) -> None:
+    """Raise BadParameter where options do not go together."""
+    if verify and logits:
+        raise typer.BadParameter(
+            "--verify reads claims from JSON records, such as "
+            '{"logits": [2.0, 1.0], "target": 0, "grad_logits": [-0.27, 0.27]}; got numbers'
+        )
+    if verify and check:
+        raise typer.BadParameter("--check is of softgrad's own gradients, --verify of yours")
+    if quiet and not (check or verify):
+        raise typer.BadParameter("--quiet needs --check or --verify")
+
+
+def work_of(tolerated: float | None, required: Tolerance | None) -> Callable[[Examples], Batch]:
+    """Return what is done with examples."""
+    if required is None:
+        return partial(compute, check_tolerance=tolerated)
+    return partial(verify_claims, tolerance=required)
+
+
+def summary_of(required: Tolerance | None) -> "Summary | None":
+    """Return what counts the claims of a run that verifies."""
+    if required is None:
+        return None
+    from softgrad_core.summary import Summary
+
+    return Summary(required)
+
+
 def check_arguments(logits: list[float], defaults: Defaults) -> Records:
     """Return the record of the arguments; what is wrong with it is wrong usage."""
     record = record_of(logits, "arguments")
-    _, errors = interpret(record, defaults)
+    _, errors = interpret(record, defaults, with_claims=False)
     if not errors:
         return record
     reason = errors[0].reason
@@ -217,13 +322,16 @@ def check_arguments(logits: list[float], defaults: Defaults) -> Records:
     raise typer.BadParameter(reason)
 
 
-def blocks_of(files: list[str], report: Report) -> Iterable[Records]:
+def blocks_of(files: list[str], report: Report, *, verify: bool) -> Iterable[Records]:
     """Return the records of the files, block by block."""
     from softgrad.process import prepare_for_stream
     from softgrad.readers import read
+    from softgrad.readers.stream import BLOCK_BYTES, LARGE_BLOCK_BYTES
 
     prepare_for_stream()
-    return read(files, report.failed, report.advance)
+    # Looking for mistakes costs many calls for each block, however many records it has.
+    block_bytes = LARGE_BLOCK_BYTES if verify else BLOCK_BYTES
+    return read(files, report.failed, report.advance, block_bytes)
 
 
 def run(

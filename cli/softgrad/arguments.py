@@ -9,8 +9,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import shortened
-from softgrad_core.tolerances import CHECK_TOLERANCE
+from softgrad_core.tolerances import CHECK_TOLERANCE, Tolerance
 
 _NUMBER = re.compile(
     r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE
@@ -142,7 +143,44 @@ def parse_tolerance(text: str | None, *, check: bool) -> float | None:
         return CHECK_TOLERANCE if check else None
     if not check:
         raise typer.BadParameter("--tolerance needs --check")
-    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    value = _as_number(text)
     if not 0 < value < math.inf:
         raise typer.BadParameter(f"expected --tolerance to be a number above 0, got {text!r}")
     return value
+
+
+def parse_requirement(
+    dtype: Dtype | None,
+    rtol: str | None,
+    atol: str | None,
+    ulp: str | None,
+    *,
+    verify: bool,
+) -> Tolerance | None:
+    """Return what claims are held to, or None where nothing is to be verified."""
+    options = {"--dtype": dtype, "--rtol": rtol, "--atol": atol, "--ulp": ulp}
+    given = [name for name, value in options.items() if value is not None]
+    if not verify:
+        if given:
+            raise typer.BadParameter(f"{given[0]} needs --verify")
+        return None
+    if ulp is not None and (rtol is not None or atol is not None):
+        raise typer.BadParameter("--ulp leaves no other slack: give it without --rtol and --atol")
+    return Tolerance(
+        dtype or Dtype.FLOAT64,
+        *(
+            None if text is None else _non_negative(name, text)
+            for name, text in (("--rtol", rtol), ("--atol", atol), ("--ulp", ulp))
+        ),
+    )
+
+
+def _non_negative(option: str, text: str) -> float:
+    value = _as_number(text)
+    if not 0 <= value < math.inf:
+        raise typer.BadParameter(f"expected {option} to be a number from 0 on, got {text!r}")
+    return value + 0.0
+
+
+def _as_number(text: str) -> float:
+    return float(text) if _NUMBER.fullmatch(text) else math.nan

@@ -1,7 +1,9 @@
 """Records -> examples of equal width -> softgrad_core -> results in the order of the records."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 from softgrad.records import Defaults, Examples, Records, interpret
@@ -10,40 +12,92 @@ from softgrad_core.errors import InputError
 
 if TYPE_CHECKING:
     from softgrad_core.numerical import GradientCheck
+    from softgrad_core.tolerances import Tolerance
+    from softgrad_core.verification import Verification
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class Computed:
     """Examples of one number of classes, their results, and the checks of these if asked for."""
 
     examples: Examples
     result: SoftmaxCrossEntropy
     checks: "Sequence[GradientCheck] | None"
 
-    def __len__(self) -> int:
-        return len(self.examples.indices)
+    @property
+    def failed(self) -> list[int]:
+        """The rows whose check failed."""
+        return [row for row, check in enumerate(self.checks or ()) if check.passed is False]
 
-    def part(self, start: int, stop: int) -> "Batch":
-        """Return the batch of the examples from `start` to `stop`."""
-        if (start, stop) == (0, len(self)):
-            return self
-        span = slice(start, stop)
-        examples, result = self.examples, self.result
-        return Batch(
-            Examples(
-                examples.indices[span],
-                examples.logits[span],
-                examples.labels[span],
-                examples.names[span],
-            ),
+    @property
+    def undecided(self) -> list[int]:
+        """The rows that the check could judge only in part."""
+        return [row for row, check in enumerate(self.checks or ()) if check.undecided]
+
+    def part(self, rows: Sequence[int]) -> "Computed":
+        """Return the batch of some of the rows, in this order."""
+        result = self.result
+        return Computed(
+            self.examples.part(rows),
             SoftmaxCrossEntropy(
-                result.probs[span],
-                result.loss[span],
-                result.grad_probs[span],
-                result.grad_logits[span],
+                result.probs[rows],
+                result.loss[rows],
+                result.grad_probs[rows],
+                result.grad_logits[rows],
             ),
-            self.checks and self.checks[span],
+            self.checks and [self.checks[row] for row in rows],
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verified:
+    """Examples of one number of classes that make the same claims, and what became of these."""
+
+    examples: Examples
+    verification: "Verification"
+
+    @property
+    def failed(self) -> list[int]:
+        """The rows of which a claim failed."""
+        return self.verification.failed
+
+    @property
+    def undecided(self) -> list[int]:
+        """The rows of which a claim could not be judged, and none failed."""
+        return self.verification.undecided
+
+    def part(self, rows: Sequence[int]) -> "Verified":
+        """Return the batch of some of the rows, in this order."""
+        return Verified(self.examples.part(rows), self.verification.part(rows))
+
+
+Batch = Computed | Verified
+
+
+def compute(examples: Examples, check_tolerance: float | None) -> Computed:
+    """Compute the examples, and check the gradients where a tolerance is given."""
+    result = softmax_cross_entropy(examples.logits, examples.labels)
+    if check_tolerance is None:
+        return Computed(examples, result, None)
+    from softgrad_core.numerical import check_gradients
+
+    checks = check_gradients(
+        examples.logits,
+        examples.labels,
+        result.grad_probs,
+        result.grad_logits,
+        tolerance=check_tolerance,
+    )
+    return Computed(examples, result, checks)
+
+
+def verify(examples: Examples, tolerance: "Tolerance") -> Verified:
+    """Compare what the examples claim with the exact values."""
+    from softgrad_core.verification import verify_rows
+
+    return Verified(
+        examples, verify_rows(examples.logits, examples.labels, examples.claims, tolerance)
+    )
 
 
 class Renderer(Protocol):
@@ -66,14 +120,23 @@ class Outcome:
         Their results, one after another, in their order.
     errors
         What is wrong with those that were rejected, by index.
-    failed, undecided
-        The indices of those whose check failed, and of those that it could judge only in part.
+    batches
+        The others.
     """
 
     text: bytes
     errors: Mapping[int, InputError]
-    failed: Sequence[int]
-    undecided: Sequence[int]
+    batches: Sequence[Batch]
+
+    @property
+    def failed(self) -> list[int]:
+        """The indices of the records whose check failed, or of which a claim failed."""
+        return [batch.examples.indices[row] for batch in self.batches for row in batch.failed]
+
+    @property
+    def undecided(self) -> list[int]:
+        """The indices of those that could not be judged in full."""
+        return [batch.examples.indices[row] for batch in self.batches for row in batch.undecided]
 
     @property
     def first_bad(self) -> int | None:
@@ -83,62 +146,46 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What is done with records."""
+    """What is done with records: they are read, worked on, and rendered.
+
+    Attributes
+    ----------
+    work
+        What is done with examples.
+    with_claims
+        Whether it needs what they claim.
+    only_failures
+        Whether only records that failed, and those rejected, are rendered.
+    """
 
     renderer: Renderer
     defaults: Defaults
-    tolerance: float | None
-    """The tolerance of the numerical check; None where none is asked for."""
+    work: Callable[[Examples], Batch]
+    with_claims: bool = False
+    only_failures: bool = False
 
     def process(self, records: Records) -> Outcome:
         """Return the results of `records`, and what became of each."""
-        groups, errors = interpret(records, self.defaults)
-        batches = [self._compute(examples) for examples in groups]
-        checks = [
-            (index, check)
-            for batch in batches
-            for index, check in zip(batch.examples.indices, batch.checks or (), strict=False)
-        ]
-        return Outcome(
-            text=b"".join(self._render(records, batches, errors)),
-            errors=errors,
-            failed=[index for index, check in checks if check.passed is False],
-            undecided=[index for index, check in checks if check.undecided],
-        )
-
-    def _compute(self, examples: Examples) -> Batch:
-        logits, labels = examples.logits, examples.labels
-        result = softmax_cross_entropy(logits, labels)
-        if self.tolerance is None:
-            return Batch(examples, result, None)
-        from softgrad_core.numerical import check_gradients
-
-        checks = check_gradients(
-            logits, labels, result.grad_probs, result.grad_logits, tolerance=self.tolerance
-        )
-        return Batch(examples, result, checks)
+        groups, errors = interpret(records, self.defaults, with_claims=self.with_claims)
+        batches = [self.work(examples) for examples in groups]
+        return Outcome(b"".join(self._render(records, batches, errors)), errors, batches)
 
     def _render(
         self, records: Records, batches: Sequence[Batch], errors: Mapping[int, InputError]
     ) -> Iterator[bytes]:
         """Yield the texts in the order of the records, as much of one batch at once as can be."""
-        if len(batches) == 1 and not errors:
+        if len(batches) == 1 and not errors and not self.only_failures:
             yield self.renderer.accepted(records, batches[0])
             return
-        owners = {
-            index: (batch, position)
-            for batch in batches
-            for position, index in enumerate(batch.examples.indices)
-        }
-        index = 0
-        while index < len(records):
-            if index in errors:
-                yield self.renderer.rejected(records, index, errors[index])
-                index += 1
-                continue
-            batch, start = owners[index]
-            stop = start
-            while owners.get(index) == (batch, stop):
-                index += 1
-                stop += 1
-            yield self.renderer.accepted(records, batch.part(start, stop))
+        # The index of a record, the number of its batch, or -1, and its row there.
+        placed = [(index, -1, 0) for index in errors]
+        for number, batch in enumerate(batches):
+            rows = batch.failed if self.only_failures else range(len(batch.examples))
+            placed += [(batch.examples.indices[row], number, row) for row in rows]
+        for number, run in groupby(sorted(placed), key=itemgetter(1)):
+            if number < 0:
+                for index, _, _ in run:
+                    yield self.renderer.rejected(records, index, errors[index])
+            else:
+                rows = [row for _, _, row in run]
+                yield self.renderer.accepted(records, batches[number].part(rows))

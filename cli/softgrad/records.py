@@ -3,41 +3,76 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from softgrad import json_text
 from softgrad.messages import printable
-from softgrad_core.errors import InputError
-from softgrad_core.logits import FloatArray, check_class_count, check_values
+from softgrad_core.errors import InputError, shortened
+from softgrad_core.logits import FloatArray, OutOfRange, check_class_count, check_values
 from softgrad_core.targets import IndexArray, check_class_names, class_index
 
 if TYPE_CHECKING:
     from softgrad_core.comparison import Comparison
+    from softgrad_core.diagnosis import Fit, VerifiedQuantity
     from softgrad_core.numerical import GradientCheck
+    from softgrad_core.verification import Verification
 
 LOGITS, TARGET, CLASSES = "logits", "target", "classes"
-CHECK, ERROR, RECORD = "check", "error", "record"
+CHECK, VERIFY, ERROR, RECORD = "check", "verify", "error", "record"
 
 PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS = "probs", "loss", "grad_probs", "grad_logits"
+LOG_PROBS = "log_probs"
 
 RESULTS = (PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS)
 """The fields of a result, which are the attributes of softgrad_core.SoftmaxCrossEntropy."""
 
-STALE = {ERROR: {"code", "message", "source", "line"}, CHECK: {"passed", "method"}}
+CLAIMS = (PROBS, LOG_PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS)
+"""The fields that can be verified, which are the parameters of softgrad_core.verify."""
+
+STALE = {
+    ERROR: {"code", "message", "source", "line"},
+    CHECK: {"passed", "method"},
+    VERIFY: {"passed", "dtype"},
+}
 """Members that tell of one run only, and the keys by which softgrad's own are known."""
 
+_PASSED = (b"true", b"null", b"false")
+_VERDICTS = (b'"pass"', b'"uninformative"', b'"fail"')
+"""What a record says of having passed, and of a verdict, by the rank of these."""
+
+_NEAR_CLAIMS = {
+    "dlogits",
+    "grad",
+    "grad_a",
+    "gradient",
+    "gradients",
+    "grads",
+    "log_softmax",
+    "logprobs",
+    "nll",
+    "prob",
+    "probabilities",
+    "softmax",
+}
+"""Other names that a claim might be given, which is not read."""
+
 _READ = (LOGITS, TARGET, CLASSES)
-_QUOTED = {name: f'"{name}"'.encode() for name in _READ}
+_QUOTED = {name: f'"{name}"'.encode() for name in (*_READ, *CLAIMS)}
 _ESCAPED_LETTER = re.compile(rb"\\u00[67]")
 _PLAIN_NUMBERS = {float, int}
 _INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
+# Where a claim is not a number it is wrong, not unreadable; some encoders write NaN as null.
+_NOT_FINITE = dict([*_INFINITIES.items(), ("NaN", math.nan), (None, math.nan)])
 
 
 @dataclass(slots=True)
@@ -96,13 +131,28 @@ class Defaults:
 class Examples:
     """What records of one number of classes say; `indices` tells which of their block they are.
 
-    The names of the classes are one list for each record, or None where there are none.
+    The names of the classes are one list for each record, or None where there are none. `claims`
+    are of shape (N, C), a claimed loss of shape (N, 1); there are none where none are asked for.
     """
 
     indices: Sequence[int]
     logits: FloatArray
     labels: IndexArray
     names: Sequence[list[str] | None]
+    claims: Mapping[str, FloatArray]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def part(self, rows: Sequence[int]) -> "Examples":
+        """Return some of the examples, in this order."""
+        return Examples(
+            [self.indices[row] for row in rows],
+            self.logits[rows],
+            self.labels[rows],
+            [self.names[row] for row in rows],
+            {name: claim[rows] for name, claim in self.claims.items()},
+        )
 
 
 def record_of(logits: list[float], source: str) -> Records:
@@ -112,31 +162,51 @@ def record_of(logits: list[float], source: str) -> Records:
 
 
 def interpret(
-    records: Records, defaults: Defaults
+    records: Records, defaults: Defaults, *, with_claims: bool
 ) -> tuple[list[Examples], Mapping[int, InputError]]:
-    """Return what the records say, by number of classes, and what is wrong with the others."""
-    plain = _plain_examples(records, defaults)
+    """Return what the records say, by their number of classes, and what is wrong with the others.
+
+    With claims, the examples of a group claim the same quantities.
+    """
+    plain = _plain_examples(records, defaults, with_claims=with_claims)
     if plain is not None:
         return [plain], {}
     errors: dict[int, InputError] = {}
-    by_width: dict[int, list[tuple[int, list[float], int, list[str] | None]]] = {}
+    groups: dict[tuple[object, ...], list[tuple[int, _Said]]] = {}
     for index, (text, value) in enumerate(zip(records.texts, records.values, strict=True)):
         try:
-            logits, label, names = interpret_one(text, value, defaults)
+            said = _interpret_one(text, value, defaults, with_claims=with_claims)
         except InputError as error:
             errors[index] = error.with_traceback(None)
         else:
-            by_width.setdefault(len(logits), []).append((index, logits, label, names))
-    groups = []
-    for group in by_width.values():
-        indices, rows, labels, class_names = zip(*group, strict=True)
-        groups.append(
-            Examples(indices, np.array(rows, dtype=np.float64), np.array(labels), class_names)
-        )
-    return groups, errors
+            groups.setdefault((len(said.logits), *said.claims), []).append((index, said))
+    return [_examples_of(group) for group in groups.values()], errors
 
 
-def _plain_examples(records: Records, defaults: Defaults) -> Examples | None:
+class _Said(NamedTuple):
+    """What one record says."""
+
+    logits: list[float]
+    label: int
+    names: list[str] | None
+    claims: dict[str, list[float]]
+
+
+def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
+    said = [one for _, one in group]
+    return Examples(
+        [index for index, _ in group],
+        np.array([one.logits for one in said], dtype=np.float64),
+        np.array([one.label for one in said]),
+        [one.names for one in said],
+        {
+            name: np.array([one.claims[name] for one in said], dtype=np.float64)
+            for name in said[0].claims
+        },
+    )
+
+
+def _plain_examples(records: Records, defaults: Defaults, *, with_claims: bool) -> Examples | None:
     """Return what the records say where they are all of the usual kind, else None.
 
     These are records of one width, with numbers for logits, whole numbers for targets, no class
@@ -144,26 +214,27 @@ def _plain_examples(records: Records, defaults: Defaults) -> Examples | None:
     """
     if not records or defaults != Defaults():
         return None
-    text = b"".join(records.texts)
+    values = records.values
     try:
-        rows = list(map(itemgetter(LOGITS), records.values))
-        targets = list(map(itemgetter(TARGET), records.values))
-        if not _are_plain(text, records.values, rows, targets):
+        rows = list(map(itemgetter(LOGITS), values))
+        targets = list(map(itemgetter(TARGET), values))
+        if not _are_plain(b"".join(records.texts), values, rows, targets):
             return None
         logits = np.array(rows, dtype=np.float64)
+        claims = _plain_claims(values, logits.shape[1]) if with_claims else {}
     except (KeyError, TypeError, OverflowError):
         return None
     labels = np.array(targets)
     classes = logits.shape[1]
     if classes < 2 or labels.min() < 0 or labels.max() >= classes or not np.isfinite(logits).all():
         return None
-    return Examples(range(len(records)), logits, labels, [None] * len(records))
+    if claims is None:
+        return None
+    return Examples(range(len(records)), logits, labels, [None] * len(records), claims)
 
 
 def _are_plain(text: bytes, values: list[Any], rows: list[Any], targets: list[Any]) -> bool:
-    if set(map(type, rows)) != {list} or set(map(type, targets)) != {int}:
-        return False
-    if len(set(map(len, rows))) > 1 or _QUOTED[CLASSES] in text:
+    if set(map(type, targets)) != {int} or _QUOTED[CLASSES] in text:
         return False
     if _may_hide_a_key(text):
         return False
@@ -172,7 +243,31 @@ def _are_plain(text: bytes, values: list[Any], rows: list[Any], targets: list[An
         text.count(name) > len(rows) for name in _QUOTED.values()
     ):
         return False
-    return set(map(type, chain.from_iterable(rows))) <= _PLAIN_NUMBERS
+    return _are_number_lists(rows)
+
+
+def _are_number_lists(rows: list[Any]) -> bool:
+    """Return whether these are lists of numbers, all of one length."""
+    return (
+        set(map(type, rows)) == {list}
+        and len(set(map(len, rows))) == 1
+        and set(map(type, chain.from_iterable(rows))) <= _PLAIN_NUMBERS
+    )
+
+
+def _plain_claims(values: list[Any], classes: int) -> dict[str, FloatArray] | None:
+    """Return the claims where all records claim the same, with numbers that are finite."""
+    names = [name for name in CLAIMS if name in values[0]]
+    if not names or not all(map({*CLAIMS}.difference(names).isdisjoint, values)):
+        return None
+    claims = {}
+    for name in names:
+        column = list(map(itemgetter(name), values))
+        rows = [[number] for number in column] if name == LOSS else column
+        if not _are_number_lists(rows) or len(rows[0]) != (1 if name == LOSS else classes):
+            return None
+        claims[name] = np.array(rows, dtype=np.float64)
+    return claims
 
 
 def _may_hide_a_key(text: bytes) -> bool:
@@ -181,15 +276,13 @@ def _may_hide_a_key(text: bytes) -> bool:
     return b"\\" in text and _ESCAPED_LETTER.search(text) is not None
 
 
-def interpret_one(
-    text: bytes, value: Any, defaults: Defaults
-) -> tuple[list[float], int, list[str] | None]:
-    """Return logits, label and class names of one record, or raise InputError."""
+def _interpret_one(text: bytes, value: Any, defaults: Defaults, *, with_claims: bool) -> _Said:
+    """Return what one record says, or raise InputError."""
     if isinstance(value, InputError):
         raise value
     if not isinstance(value, dict):
         raise InputError("not-an-object", _not_an_object(value))
-    _refuse_repeated(text)
+    _refuse_repeated(text, _READ + CLAIMS if with_claims else _READ)
     logits = _logits_of(value)
     names = value.get(CLASSES, defaults.classes)
     if names is not None:
@@ -200,7 +293,8 @@ def interpret_one(
             f'expected the true class as "{TARGET}": an index from 0, or give --target',
         )
     target = value.get(TARGET, defaults.target)
-    return logits, class_index(target, len(logits), names), names
+    label = class_index(target, len(logits), names)
+    return _Said(logits, label, names, _claims_of(value, len(logits)) if with_claims else {})
 
 
 def added_members(value: object, defaults: Defaults) -> bytes:
@@ -234,6 +328,81 @@ def check_value(check: "GradientCheck") -> dict[str, object]:
         GRAD_PROBS: _comparison(check.grad_probs),
         GRAD_LOGITS: _comparison(check.grad_logits),
     }
+
+
+def verification_columns(verification: "Verification") -> list[bytes | list[bytes]]:
+    """Return what a verification says, as members of its records, in pieces of JSON.
+
+    A piece is the same for all records, or there is one for each.
+    """
+    ranks = verification.ranks.tolist()
+    columns: list[bytes | list[bytes]] = [
+        b'{"passed":',
+        [_PASSED[rank] for rank in ranks],
+        b',"dtype":%b' % orjson.dumps(verification.tolerance.dtype),
+    ]
+    for name, quantity in verification.quantities.items():
+        columns += [b',"%b":{' % name.encode(), *_quantity_columns(name, quantity), b"}"]
+    return [*columns, b"}"]
+
+
+def _quantity_columns(name: str, quantity: "VerifiedQuantity") -> list[bytes | list[bytes]]:
+    comparison = quantity.comparison
+    worst = comparison.worst_class
+    rows = np.arange(len(worst))
+    columns: list[bytes | list[bytes]] = [
+        b'"verdict":',
+        [_VERDICTS[rank] for rank in comparison.ranks.tolist()],
+        b',"max_error_ulp":',
+        _numbers(_rounded(comparison.max_error_ulp)),
+        b',"max_relative_error":',
+        _numbers(comparison.max_relative_error),
+    ]
+    if name != LOSS:
+        columns += [b',"worst_class":', _numbers(worst)]
+    columns += [
+        b',"expected":',
+        _numbers(comparison.expected[rows, worst]),
+        b',"got":',
+        _numbers(comparison.got[rows, worst], nan=b'"NaN"'),
+    ]
+    if name != LOSS:
+        columns += [b',"uninformative":', _numbers(comparison.uninformative)]
+    if quantity.fits_by_row:
+        diagnoses = [b""] * len(worst)
+        for row, fits in quantity.fits_by_row.items():
+            diagnosis = _diagnosis(fits, quantity.formulas.get(row))
+            diagnoses[row] = b"," + orjson.dumps(diagnosis)[1:-1]
+        columns.append(diagnoses)
+    return columns
+
+
+def _diagnosis(fits: "Sequence[Fit]", formula: str | None) -> dict[str, object]:
+    """Return the simplest mistake that gives these numbers, and all where there are several."""
+    if not fits:
+        return {"mistake": "unknown"}
+    diagnosis: dict[str, object] = {
+        "mistake": fits[0].mistake.name,
+        "formula": formula,
+    }
+    if len(fits) > 1:
+        diagnosis["candidates"] = [fit.mistake.name for fit in fits]
+    return diagnosis
+
+
+def _rounded(errors: FloatArray) -> FloatArray:
+    """Return errors in ulp to the thousandth, unless they are huge."""
+    return np.where(errors < 1e9, np.round(np.minimum(errors, 1e9), 3), errors)
+
+
+def _numbers(values: npt.NDArray[np.generic], nan: bytes = b"null") -> list[bytes]:
+    """Return each number as JSON; infinite ones as strings."""
+    texts = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    numbers = texts[1:-1].split(b",")
+    for place in np.flatnonzero(~np.isfinite(values)):
+        value = float(values[place])
+        numbers[place] = nan if math.isnan(value) else orjson.dumps(_writable(value))
+    return numbers
 
 
 def _comparison(comparison: "Comparison") -> dict[str, object]:
@@ -305,12 +474,72 @@ def _names_of(names: object, classes: int) -> list[str]:
     return check_class_names(names, classes)
 
 
-def _refuse_repeated(text: bytes) -> None:
+def _claims_of(value: dict[str, Any], classes: int) -> dict[str, list[float]]:
+    """Return what a record claims, each quantity as a list, or raise InputError."""
+    claims = {
+        name: _claim_of(name, value[name], 1 if name == LOSS else classes)
+        for name in CLAIMS
+        if name in value
+    }
+    if not claims:
+        *others, last = (f'"{name}"' for name in CLAIMS)
+        near = next(iter(near_claims([value])), None)
+        hint = f', got "{near}"' if near else ""
+        raise InputError(
+            "claim-missing",
+            f"expected a claim to verify, any of {', '.join(others)} and {last}{hint}",
+        )
+    return claims
+
+
+def near_claims(values: Iterable[object]) -> list[str]:
+    """Return the names in these records that look like claims and are not read as such."""
+    found: set[str] = set()
+    for value in values:
+        if isinstance(value, dict) and not _NEAR_CLAIMS.isdisjoint(value):
+            found |= _NEAR_CLAIMS.intersection(value)
+    return sorted(found)
+
+
+def _claim_of(name: str, claim: Any, count: int) -> list[float]:
+    numbers = [claim] if name == LOSS else claim
+    if type(numbers) is not list or len(numbers) != count or isinstance(numbers[0], (list, dict)):
+        expected = "a number" if name == LOSS else f"{count} numbers, one for each logit"
+        raise InputError("claim-shape", f'expected "{name}" to be {expected}, got {_shape(claim)}')
+    if set(map(type, numbers)) <= _PLAIN_NUMBERS and _are_finite(numbers):
+        return numbers
+    return [_claimed_number(name, place, number) for place, number in enumerate(numbers)]
+
+
+def _shape(claim: object) -> str:
+    """Return what a claim of the wrong shape is, for a message."""
+    if type(claim) is not list or not claim:
+        return json_kind(claim)
+    if type(claim[0]) is list:
+        return "lists; one record holds one row"
+    return "a list" if len(claim) == 1 else str(len(claim))
+
+
+def _claimed_number(name: str, place: int, number: Any) -> float:
+    if type(number) in _PLAIN_NUMBERS:
+        with suppress(OverflowError):
+            return float(number)
+    if isinstance(number, (str, NoneType)) and number in _NOT_FINITE:
+        return _NOT_FINITE[number]
+    where = name if name == LOSS else f"{name}[{place}]"
+    if type(number) in {int, OutOfRange}:
+        got = f"{shortened(str(number))}, which is outside the range of float64"
+    else:
+        got = json_kind(number)
+    raise InputError("claim-not-a-number", f"{where}: expected a number, got {got}")
+
+
+def _refuse_repeated(text: bytes, names: Sequence[str]) -> None:
     """Raise InputError where a field that is read is given twice, and nobody can tell which."""
-    if not _may_hide_a_key(text) and all(text.count(name) < 2 for name in _QUOTED.values()):
+    if not _may_hide_a_key(text) and all(text.count(_QUOTED[name]) < 2 for name in names):
         return
     counts = Counter(member.key for member in json_text.members(text.decode()))
-    for name in _READ:
+    for name in names:
         if counts[name] > 1:
             raise InputError(
                 "key-repeated", f'"{name}" is given {counts[name]} times in one record'

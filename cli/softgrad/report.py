@@ -2,27 +2,38 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softgrad.exits import Exit
 from softgrad.messages import is_terminal, say
-from softgrad.pipeline import Outcome
-from softgrad.records import Records
+from softgrad.pipeline import Outcome, Verified
+from softgrad.records import CLAIMS, Records, near_claims
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from softgrad_core.summary import Summary
 
 PROGRESS_AFTER_SECONDS = 1.0
 
 
 class Report:
-    """Tells what happens as it happens, counts it, and knows the exit status in the end."""
+    """Tells what happens as it happens, counts it, and knows the exit status in the end.
 
-    def __init__(self, sources: Sequence[str], *, may_draw: bool) -> None:
+    A run that verifies has a summary, which answers for all claims in the end; what is wrong with
+    each is in its record.
+    """
+
+    def __init__(
+        self, sources: Sequence[str], *, may_draw: bool, summary: "Summary | None" = None
+    ) -> None:
         self.status = Exit.OK
         self._records = 0
         self._rejected = 0
+        self._summary = summary
+        self._unread: dict[str, None] = {}
         self._failed = 0
         self._undecided = 0
         self._sources = sources
@@ -40,15 +51,21 @@ class Report:
         """Count what became of these records, and say what is wrong with those rejected."""
         self._records += len(records)
         self._rejected += len(outcome.errors)
-        self._failed += len(outcome.failed)
-        self._undecided += len(outcome.undecided)
         messages = {index: error.reason for index, error in outcome.errors.items()}
-        messages |= dict.fromkeys(outcome.failed, "the numerical check failed")
+        if self._summary is None:
+            self._failed += len(outcome.failed)
+            self._undecided += len(outcome.undecided)
+            messages |= dict.fromkeys(outcome.failed, "the numerical check failed")
+        if self._summary is not None:
+            self._unread |= dict.fromkeys(near_claims(records.values))
+        for batch in outcome.batches:
+            if isinstance(batch, Verified) and self._summary is not None:
+                self._summary.add(batch.verification.quantities, partial(_place, records, batch))
         for index, message in sorted(messages.items()):
             say(f"{records.place(index)}: {message}", "red")
-        if outcome.failed:
+        if self._failed:
             self._worsen(Exit.CHECK_FAILED)
-        if outcome.errors:
+        if self._rejected:
             self._worsen(Exit.REJECTED)
 
     def failed(self, source: str, error: OSError) -> None:
@@ -65,7 +82,18 @@ class Report:
             self._start_progress()
 
     def summarize(self) -> None:
-        """Say how many records were rejected or failed, if any."""
+        """Say what became of the claims, or how many records were rejected or failed, if any."""
+        if self._summary is not None:
+            self._summary.rejected = self._rejected
+            for name in self._unread:
+                say(f'"{name}" is not verified; claims are called {", ".join(CLAIMS)}', "red")
+            *lines, last = self._summary.lines()
+            for line in lines:
+                say(line)
+            say(f"softgrad: {last}", "bold")
+            if not self._summary.passed:
+                self._worsen(Exit.CHECK_FAILED)
+            return
         parts = [
             f"{count:,} {what}"
             for count, what in (
@@ -96,3 +124,7 @@ class Report:
         self._progress = Progress(console=Console(stderr=True), transient=True)
         self._progress.add_task("softgrad", total=total, completed=self._bytes)
         self._progress.start()
+
+
+def _place(records: Records, batch: Verified, row: int) -> str:
+    return records.place(batch.examples.indices[row])

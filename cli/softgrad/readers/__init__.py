@@ -14,7 +14,7 @@ from typing import cast
 
 from softgrad.readers.json_lines import read_lines
 from softgrad.readers.json_values import begins_in_lines, read_values
-from softgrad.readers.stream import BlockStream
+from softgrad.readers.stream import BLOCK_BYTES, BlockStream
 from softgrad.records import Records
 
 STANDARD_INPUT = "-"
@@ -24,6 +24,7 @@ def read(
     names: Sequence[str],
     failed: Callable[[str, OSError], None],
     advanced: Callable[[int], None],
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Records]:
     """Yield the records of the named sources in order, block by block.
 
@@ -33,10 +34,10 @@ def read(
     for name in names:
         try:
             if name == STANDARD_INPUT:
-                yield from read_stream(standard_input(), "<stdin>", advanced)
+                yield from read_stream(standard_input(), "<stdin>", advanced, block_bytes)
             else:
                 with Path(name).open("rb") as file:
-                    yield from read_stream(file, name, advanced)
+                    yield from read_stream(file, name, advanced, block_bytes)
         except OSError as error:
             failed(name, error)
 
@@ -49,9 +50,12 @@ def standard_input() -> BufferedReader:
 
 
 def read_stream(
-    file: BufferedReader, source: str, advanced: Callable[[int], None]
+    file: BufferedReader,
+    source: str,
+    advanced: Callable[[int], None],
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Records]:
     """Yield the records of an open source, block by block."""
-    stream = BlockStream(file, advanced)
+    stream = BlockStream(file, advanced, block_bytes)
     layout = read_lines if begins_in_lines(stream.first_line()) else read_values
     yield from layout(stream, source)

@@ -6,6 +6,9 @@ from io import BufferedReader
 BLOCK_BYTES = 1 << 17
 """What is read at once: larger blocks leave the cache, smaller ones cost more calls."""
 
+LARGE_BLOCK_BYTES = 1 << 19
+"""The same where each block costs many calls."""
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 LINES = b"\n"
@@ -19,9 +22,15 @@ class BlockStream:
     each block as it is taken.
     """
 
-    def __init__(self, file: BufferedReader, advanced: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        file: BufferedReader,
+        advanced: Callable[[int], None],
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
         self._file = file
         self._advanced = advanced
+        self._block_bytes = block_bytes
         self._pending = b""
         while len(self._pending) < len(BYTE_ORDER_MARK) and self._read_more():
             pass
@@ -64,7 +73,7 @@ class BlockStream:
         return bool(data)
 
     def _read(self) -> bytes:
-        return self._file.read1(BLOCK_BYTES)
+        return self._file.read1(self._block_bytes)
 
 
 def _end_of(data: bytes, ends: bytes) -> int:

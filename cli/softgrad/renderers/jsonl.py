@@ -1,13 +1,14 @@
 """Results -> JSON Lines: each record as it came, with its results before its last brace."""
 
 from operator import add
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
 from softgrad import json_text
-from softgrad.pipeline import Batch
+from softgrad.pipeline import Batch, Computed, Verified
 from softgrad.records import (
     CHECK,
     ERROR,
@@ -18,12 +19,14 @@ from softgrad.records import (
     RECORD,
     RESULTS,
     STALE,
+    VERIFY,
     Defaults,
     Records,
     added_members,
     check_value,
     error_value,
     stale_members,
+    verification_columns,
 )
 from softgrad_core.errors import InputError
 
@@ -35,28 +38,17 @@ class JsonLines:
         self._defaults = defaults
 
     def accepted(self, records: Records, batch: Batch) -> bytes:
-        """Return the records with their results."""
-        result = batch.result
-        columns: list[bytes | list[bytes]] = [
+        """Return the records with their results, or with what became of their claims."""
+        count = len(batch.examples)
+        columns = [
             self._opened(records, batch),
-            _key(PROBS, b"["),
-            _rows(result.probs),
-            b"]" + _key(LOSS),
-            _dumped(result.loss, b'"Infinity"')[1:-1].split(b","),
-            _key(GRAD_PROBS, b"["),
-            _rows(result.grad_probs, b'"-Infinity"'),
-            b"]" + _key(GRAD_LOGITS, b"["),
-            _rows(result.grad_logits),
-            b"]",
+            *(_results(batch) if isinstance(batch, Computed) else _verdicts(batch)),
+            b"}\n",
         ]
-        if batch.checks:
-            columns += [_key(CHECK), [orjson.dumps(check_value(check)) for check in batch.checks]]
-        columns.append(b"}\n")
         # Row by row, with all pieces copied once: this is what the time of a long run goes to.
-        pieces = [b""] * (len(batch) * len(columns))
+        pieces = [b""] * (count * len(columns))
         for place, column in enumerate(columns):
-            texts = column if isinstance(column, list) else [column] * len(batch)
-            pieces[place :: len(columns)] = texts
+            pieces[place :: len(columns)] = column if isinstance(column, list) else [column] * count
         return b"".join(pieces)
 
     def rejected(self, records: Records, index: int, error: InputError) -> bytes:
@@ -67,19 +59,19 @@ class JsonLines:
             return member + b"\n"
         if not isinstance(value, dict):
             return b'{"%b":%b,%b\n' % (RECORD.encode(), text, member[1:])
-        comma = b"," if value.keys() - {ERROR} else b""
-        return b"%b%b%b\n" % (_without(text, value, {ERROR})[:-1], comma, member[1:])
+        gone = {ERROR, *(stale_members(value) - {CHECK})}
+        comma = b"," if value.keys() - gone else b""
+        return b"%b%b%b\n" % (_without(text, value, gone)[:-1], comma, member[1:])
 
     def _opened(self, records: Records, batch: Batch) -> list[bytes]:
         """Return the records without their last brace, and without what is written anew."""
-        written = {*RESULTS, CHECK} if batch.checks else {*RESULTS}
         texts, values = records.texts, records.values
-        if len(batch) < len(records):
+        if len(batch.examples) < len(records):
             texts = [texts[index] for index in batch.examples.indices]
             values = [values[index] for index in batch.examples.indices]
-        if not all(map({*written, *STALE}.isdisjoint, values)):
+        if not all(map({*_written(batch), *STALE}.isdisjoint, values)):
             texts = [
-                _without(text, value, written | stale_members(value))
+                _without(text, value, _written(batch) | _stale(value, batch))
                 for text, value in zip(texts, values, strict=True)
             ]
         opened = [text[:-1] for text in texts]
@@ -87,6 +79,42 @@ class JsonLines:
             added = [added_members(value, self._defaults) for value in values]
             opened = list(map(add, opened, added))
         return opened
+
+
+def _written(batch: Batch) -> set[str]:
+    """Return the names of the members that are added."""
+    if isinstance(batch, Verified):
+        return {VERIFY}
+    return {*RESULTS, CHECK} if batch.checks else {*RESULTS}
+
+
+def _stale(value: Any, batch: Batch) -> set[str]:
+    """Return the names of the members that tell of an earlier run, and not of what is verified."""
+    return stale_members(value) - ({CHECK} if isinstance(batch, Verified) else set())
+
+
+def _results(batch: Computed) -> list[bytes | list[bytes]]:
+    """Return the members that are added to what was computed, piece by piece."""
+    result = batch.result
+    columns: list[bytes | list[bytes]] = [
+        _key(PROBS, b"["),
+        _rows(result.probs),
+        b"]" + _key(LOSS),
+        _dumped(result.loss, b'"Infinity"')[1:-1].split(b","),
+        _key(GRAD_PROBS, b"["),
+        _rows(result.grad_probs, b'"-Infinity"'),
+        b"]" + _key(GRAD_LOGITS, b"["),
+        _rows(result.grad_logits),
+        b"]",
+    ]
+    if batch.checks:
+        columns += [_key(CHECK), [orjson.dumps(check_value(check)) for check in batch.checks]]
+    return columns
+
+
+def _verdicts(batch: Verified) -> list[bytes | list[bytes]]:
+    """Return the member that is added to what was verified, piece by piece."""
+    return [_key(VERIFY), *verification_columns(batch.verification)]
 
 
 def _without(text: bytes, value: object, keys: set[str]) -> bytes:
