@@ -20,4 +20,7 @@ def test_an_unknown_benchmark_is_named():
         [sys.executable, BENCHMARKS, "chekc"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "expected some of startup, pipe, memory, check, accuracy, got chekc" in done.stderr
+    assert (
+        "expected some of startup, pipe, memory, check, accuracy, verify, mistakes, got chekc"
+        in done.stderr
+    )

@@ -8,9 +8,11 @@ import sys
 
 import accuracy
 import check
+import confusion
 import memory
 import pipe
 import startup
+import verification
 
 MEASUREMENTS = {
     "startup": startup.measure,
@@ -18,6 +20,8 @@ MEASUREMENTS = {
     "memory": memory.measure,
     "check": check.measure,
     "accuracy": accuracy.measure,
+    "verify": verification.measure,
+    "mistakes": confusion.measure,
 }
 
 
