@@ -32,12 +32,23 @@ __all__ = [
 ]
 
 
+_MODULES = {
+    "ClaimComparison": "comparison",
+    "Comparison": "comparison",
+    "Component": "comparison",
+    "Verdict": "comparison",
+    "GradientCheck": "numerical",
+    "check_gradients": "numerical",
+    "Verification": "verification",
+    "VerificationError": "verification",
+    "verify": "verification",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Import check and verification when they are first asked for: they take time to load."""
-    if name in __all__:
-        from softgrad_core import comparison, numerical, verification
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        for module in (numerical, verification, comparison):
-            if hasattr(module, name):
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

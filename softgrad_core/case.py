@@ -38,6 +38,16 @@ MOST_LOST = 0.125
 """The largest relative error that is taken for one of rounding."""
 
 
+def total(terms: Terms) -> FloatArray:
+    """Return the sum of the terms."""
+    return np.asarray(sum(terms[1:], start=terms[0]))
+
+
+def total_size(terms: Terms) -> FloatArray:
+    """Return the sum of the sizes of the terms, which rounding errors are relative to."""
+    return total(tuple(map(np.abs, terms)))
+
+
 class Case:
     """Claims of one quantity, and what is needed to say what a mistake would have given.
 
@@ -95,6 +105,11 @@ class Case:
         """Return whether something may have been computed in this type: the claims' or narrower."""
         return dtype is self.dtype or dtype in self.dtype.narrower
 
+    def are_of(self, dtype: Dtype) -> BoolArray:
+        """Return which claims consist of numbers of a type."""
+        is_of_it = (self.claim == dtype.round(self.claim)) | np.isnan(self.claim)
+        return np.asarray(is_of_it.all(axis=0))
+
     def one_hot(self, labels: IndexArray) -> FloatArray:
         """Return the one-hot vectors of `labels` as columns."""
         e = np.zeros((self.classes, self.count))
@@ -133,15 +148,19 @@ class Case:
     @cached_property
     def total_of_others(self) -> FloatArray:
         """The sum of p over the classes that are not the most probable one."""
-        others: FloatArray = np.where(self.p > 0.5, 0.0, self.p).sum(axis=0)
-        return others
+        return self.rest / (1.0 + self.rest)
+
+    @cached_property
+    def rest(self) -> FloatArray:
+        """The sum of exp(d) without the term of the maximum."""
+        e = np.exp(self.d)
+        e[self.a.argmax(axis=0), self.columns] = 0.0
+        return np.asarray(e.sum(axis=0))
 
     @cached_property
     def log_sum(self) -> FloatArray:
         """The logarithm of the sum of exp(d), also where that is 1 but for the last digits."""
-        e = np.exp(self.d)
-        e[self.a.argmax(axis=0), self.columns] = 0.0
-        return np.asarray(np.log1p(e.sum(axis=0)))
+        return np.asarray(np.log1p(self.rest))
 
     @property
     def epsilon(self) -> float:
@@ -178,10 +197,8 @@ class Case:
     @cached_property
     def is_near_right(self) -> BoolArray:
         """Whether no number of a record is further off than digits that were lost explain."""
-        right = sum(self.right[1:], start=self.right[0])
-        size = sum(map(np.abs, self.right[1:]), start=np.abs(self.right[0]))
-        off = np.abs(self.claim - right)
-        return np.asarray((off <= MOST_LOST * size + self.slack).all(axis=0))
+        off = np.abs(self.claim - total(self.right))
+        return np.asarray((off <= MOST_LOST * total_size(self.right) + self.slack).all(axis=0))
 
     def parameter(self, find: "Callable[[Case], FloatArray]") -> FloatArray:
         """Return the parameters that a function finds, which several formulas may share."""
@@ -226,7 +243,7 @@ class Case:
 
         NaN where it is 0, not finite, or so near to 1 that it is no factor.
         """
-        right = sum(self.right[1:], start=self.right[0])
+        right = total(self.right)
         largest = np.abs(right).argmax(axis=0)
         factor = self.claim[largest, self.columns] / right[largest, self.columns]
         is_one = np.isfinite(factor) & (factor != 0.0) & (np.abs(factor - 1.0) > 1e-4)

@@ -201,6 +201,11 @@ class ClaimComparison:
     worst_class: npt.NDArray[np.intp]
     uninformative: npt.NDArray[np.intp]
 
+    @property
+    def failed(self) -> npt.NDArray[np.bool]:
+        """Whether a row fails, of shape (N,)."""
+        return np.asarray(self.ranks == Verdict.FAIL.rank)
+
 
 def compare_claims(
     got: FloatArray, expected: npt.NDArray[np.floating[Any]], tolerance: Tolerance

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.case import BoolArray, Case, Terms
+from softgrad_core.case import BoolArray, Case, Terms, total, total_size
 from softgrad_core.comparison import RANKED, ClaimComparison, Verdict
 from softgrad_core.forms import Form
 from softgrad_core.logits import FloatArray
@@ -77,20 +77,23 @@ def with_parameter(formula: str, mistake: Mistake, value: float | None) -> str:
 
 
 def by_set(
-    count: int, fits: Sequence[Fit], records: Sequence[IndexArray]
+    failed: BoolArray, fits: Sequence[Fit], records: Sequence[IndexArray]
 ) -> Iterator[tuple[IndexArray, list[Fit]]]:
-    """Yield the records that have the same fits, and these, of `count` records in all.
+    """Yield the records that failed and have the same fits, and these.
 
     `records` are those of each fit. Few sets are met among many records.
     """
-    has = np.zeros((max(1, len(fits)), count), dtype=bool)
+    if not failed.any():
+        return
+    has = np.zeros((max(1, len(fits)), len(failed)), dtype=bool)
     for place, indices in enumerate(records):
         has[place, indices] = True
-    sets, set_of = np.unique(np.packbits(has, axis=0), axis=1, return_inverse=True)
+    rows = np.flatnonzero(failed)
+    sets, set_of = np.unique(np.packbits(has[:, rows], axis=0), axis=1, return_inverse=True)
     order = np.argsort(set_of.reshape(-1), kind="stable")
     ends = np.cumsum(np.bincount(set_of.reshape(-1), minlength=sets.shape[1]))
-    for rows in np.split(order, ends[:-1]):
-        yield rows, [fit for place, fit in enumerate(fits) if has[place, rows[0]]]
+    for same in np.split(rows[order], ends[:-1]):
+        yield same, [fit for place, fit in enumerate(fits) if has[place, same[0]]]
 
 
 def recognise(case: Case) -> list[Fit]:
@@ -102,15 +105,14 @@ def recognise(case: Case) -> list[Fit]:
     """
     fits = list(_fits(case, case.epsilon))
     for dtype in case.dtype.narrower:
-        known = np.zeros(case.count, dtype=bool)
+        unknown = np.ones(case.count, dtype=bool)
         for fit in fits:
-            known[fit.own] = True
-        claim = case.claim
-        are_of_it = ((claim == dtype.round(claim)) | np.isnan(claim)).all(axis=0)
-        rest = np.flatnonzero(are_of_it & ~known)
-        if len(rest) and dtype.epsilon > case.epsilon:
-            found = _fits(case.part(rest), dtype.epsilon)
-            fits += [fit.renumbered(rest) for fit in found]
+            unknown[fit.own] = False
+        if unknown.any() and dtype.epsilon > case.epsilon:
+            rest = np.flatnonzero(unknown & case.are_of(dtype))
+            if len(rest):
+                found = _fits(case.part(rest), dtype.epsilon)
+                fits += [fit.renumbered(rest) for fit in found]
     return fits
 
 
@@ -182,11 +184,7 @@ def _gives(case: Case, terms: Terms, epsilon: float, *, nan: bool = False) -> Bo
 
     NaN is given by nothing, unless `nan` says that the terms mean it.
     """
-    given = terms[0]
-    size = np.abs(given)
-    for term in terms[1:]:
-        given = given + term
-        size = size + np.abs(term)
+    given, size = total(terms), total_size(terms)
     slack = case.rounding_errors(epsilon) * size + case.slack
     near = np.abs(case.claim - given) <= slack
     if not (case.is_finite and np.isfinite(given).all() and size.max() <= case.dtype.largest):
@@ -211,16 +209,15 @@ class VerifiedQuantity:
         They are those that a row shows by itself, one form of each; general ones where no certain
         one fits.
         """
-        failed = self.comparison.ranks == Verdict.FAIL.rank
         fits = sorted(self.fits, key=lambda fit: fit.doubt)
         by_row: dict[int, Sequence[Fit]] = {}
-        for rows, fitting in by_set(len(failed), fits, [fit.own for fit in fits]):
+        for rows, fitting in by_set(self.comparison.failed, fits, [fit.own for fit in fits]):
             said: list[Fit] = []
             for fit in fitting:
                 is_new = all(fit.mistake is not other.mistake for other in said)
                 if is_new and not (fit.mistake.is_general and said and said[0].doubt == 0):
                     said.append(fit)
-            by_row.update(dict.fromkeys(rows[failed[rows]].tolist(), said))
+            by_row.update(dict.fromkeys(rows.tolist(), said))
         return by_row
 
     def verdict(self, row: int) -> Verdict:
@@ -295,17 +292,19 @@ class Evidence:
         self._sets: Counter[frozenset[_Key]] = Counter()
         self._values: dict[_Key, Counter[float]] = {}
 
-    def add(self, count: int, fits: Sequence[Fit]) -> None:
-        """Add `count` records that failed."""
-        self.failed += count
-        for fit in fits:
+    def add(self, quantity: VerifiedQuantity) -> None:
+        """Add the records that failed."""
+        failed = quantity.comparison.failed
+        self.failed += int(np.count_nonzero(failed))
+        for fit in quantity.fits:
             key = _key(fit)
             if fit.parameter is None or (key not in self._values and self._is_full):
                 continue
             values = self._values.setdefault(key, Counter())
             if fit.parameter in values or len(values) < MOST_VALUES:
                 values[fit.parameter] += len(fit.shared)
-        for rows, fitting in by_set(count, fits, [fit.shared for fit in fits]):
+        shared = [fit.shared for fit in quantity.fits]
+        for rows, fitting in by_set(failed, quantity.fits, shared):
             keys = frozenset(map(_key, fitting))
             if keys not in self._sets and len(self._sets) >= MOST_SETS:
                 keys = frozenset(key for key in keys if not key.parameter)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from softgrad_core.case import CORRECT, BoolArray, Case, Terms
+from softgrad_core.case import CORRECT, BoolArray, Case, Terms, total
 from softgrad_core.dtypes import Dtype
 from softgrad_core.logits import FloatArray
 from softgrad_core.targets import IndexArray
@@ -35,11 +35,6 @@ class Form(NamedTuple):
     """In which records it can be told from what is right, where that is not in all."""
     gives_nan: bool = False
     """Whether NaN in it is to be expected in the claim, rather than a sign that it has none."""
-
-
-def total(terms: Terms) -> FloatArray:
-    """Return the sum of the terms."""
-    return np.asarray(sum(terms[1:], start=terms[0]))
 
 
 def softmax(a: FloatArray) -> FloatArray:
@@ -326,8 +321,7 @@ def in_digits_of(dtype: Dtype) -> Form:
         if not (dtype in c.dtype.narrower and c.is_near_right.any()):
             return np.zeros(c.count, dtype=bool)
         # Numbers of float32 may have been written with fewer digits than tell them apart.
-        fits = (c.claim == dtype.round(c.claim)).all(axis=0) | (dtype is Dtype.FLOAT32)
-        return np.asarray(fits)
+        return c.are_of(dtype) | (dtype is Dtype.FLOAT32)
 
     return Form(f"{{}} to the digits of {dtype}", lambda c: c.right, None, dtype, are_of_it)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from softgrad_core import forms
-from softgrad_core.case import CORRECT, Terms
+from softgrad_core.case import CORRECT, Terms, total
 from softgrad_core.dtypes import Dtype
 from softgrad_core.forms import Form, every, scaled
 
@@ -563,7 +563,7 @@ CATALOGUE = (
             ("grad_probs", "grad_logits"),
             Form(
                 "{} between -c and c",
-                lambda c, bound: (np.clip(forms.total(c.right), -bound, bound),),
+                lambda c, bound: (np.clip(total(c.right), -bound, bound),),
                 forms.bound,
             ),
         ),

@@ -33,11 +33,7 @@ class Summary:
         for name, quantity in quantities.items():
             total = self._quantities.setdefault(name, _Quantity(name))
             total.add(quantity.comparison, place)
-            failed = quantity.comparison.ranks == Verdict.FAIL.rank
-            if failed.any():
-                numbers = np.cumsum(failed) - 1
-                fits = [fit.renumbered(numbers) for fit in quantity.fits]
-                total.evidence.add(int(failed.sum()), fits)
+            total.evidence.add(quantity)
 
     @property
     def passed(self) -> bool:
@@ -85,9 +81,8 @@ class _Quantity:
         self._numbers += comparison.got.size
         self._uninformative += int(comparison.uninformative.sum())
         # A failure is worse than any error that was let pass; what shows nothing is neither.
-        ranks = comparison.ranks
-        rank = Verdict.FAIL.rank if (ranks == Verdict.FAIL.rank).any() else Verdict.PASS.rank
-        errors = np.where(ranks == rank, comparison.max_error_ulp, -1.0)
+        rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank
+        errors = np.where(comparison.ranks == rank, comparison.max_error_ulp, -1.0)
         row = int(errors.argmax())
         worst = (rank, float(errors[row]), float(comparison.max_relative_error[row]))
         if worst > self._worst:

@@ -74,8 +74,7 @@ class Verification:
     @property
     def passed(self) -> bool:
         """Whether nothing failed, and something of each quantity could be judged."""
-        verdicts = [quantity.comparison.ranks for quantity in self.quantities.values()]
-        return not self.failed and all((ranks == Verdict.PASS.rank).any() for ranks in verdicts)
+        return self.summary().passed
 
     def __str__(self) -> str:
         return "\n".join(self.summary().lines())
@@ -88,8 +87,9 @@ class Verification:
         VerificationError
             Where a claim failed, or where nothing of a quantity could be judged.
         """
-        if not self.passed:
-            raise VerificationError(str(self))
+        summary = self.summary()
+        if not summary.passed:
+            raise VerificationError("\n".join(summary.lines()))
 
 
 def verify(  # noqa: PLR0913 - one parameter for each quantity
@@ -198,7 +198,7 @@ def _verify_chunk(
     for name, claim in claims.items():
         got = by_class(claim)
         comparison = compare_claims(got, exact[name], tolerance)
-        failed = np.flatnonzero(comparison.ranks == Verdict.FAIL.rank)
+        failed = np.flatnonzero(comparison.failed)
         fits: list[Fit] = []
         if len(failed):
             case = Case(

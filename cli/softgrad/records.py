@@ -354,20 +354,20 @@ def _quantity_columns(name: str, quantity: "VerifiedQuantity") -> list[bytes | l
         b'"verdict":',
         [_VERDICTS[rank] for rank in comparison.ranks.tolist()],
         b',"max_error_ulp":',
-        _numbers(_rounded(comparison.max_error_ulp)),
+        json_numbers(_rounded(comparison.max_error_ulp)),
         b',"max_relative_error":',
-        _numbers(comparison.max_relative_error),
+        json_numbers(comparison.max_relative_error),
     ]
     if name != LOSS:
-        columns += [b',"worst_class":', _numbers(worst)]
+        columns += [b',"worst_class":', json_numbers(worst)]
     columns += [
         b',"expected":',
-        _numbers(comparison.expected[rows, worst]),
+        json_numbers(comparison.expected[rows, worst]),
         b',"got":',
-        _numbers(comparison.got[rows, worst], nan=b'"NaN"'),
+        json_numbers(comparison.got[rows, worst], nan=b'"NaN"'),
     ]
     if name != LOSS:
-        columns += [b',"uninformative":', _numbers(comparison.uninformative)]
+        columns += [b',"uninformative":', json_numbers(comparison.uninformative)]
     if quantity.fits_by_row:
         diagnoses = [b""] * len(worst)
         for row, fits in quantity.fits_by_row.items():
@@ -395,7 +395,7 @@ def _rounded(errors: FloatArray) -> FloatArray:
     return np.where(errors < 1e9, np.round(np.minimum(errors, 1e9), 3), errors)
 
 
-def _numbers(values: npt.NDArray[np.generic], nan: bytes = b"null") -> list[bytes]:
+def json_numbers(values: npt.NDArray[np.generic], nan: bytes = b"null") -> list[bytes]:
     """Return each number as JSON; infinite ones as strings."""
     texts = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
     numbers = texts[1:-1].split(b",")

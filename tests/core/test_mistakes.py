@@ -39,10 +39,8 @@ def diagnose(b, dtype, quantity, claims, **options):
     result = verify(b.a, b.y, dtype=dtype, **{quantity: claims}, **options)
     verified = result.quantities[quantity]
     named = [[fit.mistake.name for fit in fits] for fits in verified.fits_by_row.values()]
-    numbers = np.full(b.n, -1)
-    numbers[result.failed] = np.arange(len(result.failed))
     evidence = Evidence()
-    evidence.add(len(result.failed), [fit.renumbered(numbers) for fit in verified.fits])
+    evidence.add(verified)
     groups, _ = evidence.findings(b.n)
     return named, [finding.mistake.name for findings in groups for finding in findings]
 

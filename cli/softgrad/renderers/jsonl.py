@@ -25,6 +25,7 @@ from softgrad.records import (
     added_members,
     check_value,
     error_value,
+    json_numbers,
     stale_members,
     verification_columns,
 )
@@ -100,7 +101,7 @@ def _results(batch: Computed) -> list[bytes | list[bytes]]:
         _key(PROBS, b"["),
         _rows(result.probs),
         b"]" + _key(LOSS),
-        _dumped(result.loss, b'"Infinity"')[1:-1].split(b","),
+        json_numbers(result.loss),
         _key(GRAD_PROBS, b"["),
         _rows(result.grad_probs, b'"-Infinity"'),
         b"]" + _key(GRAD_LOGITS, b"["),
@@ -129,15 +130,13 @@ def _key(name: str, opening: bytes = b"") -> bytes:
 
 
 def _rows(block: npt.NDArray[np.floating], infinite: bytes | None = None) -> list[bytes]:
-    """Return the numbers of each row, separated by commas."""
-    return _dumped(block, infinite)[2:-2].split(b"],[")
+    """Return the numbers of each row, separated by commas.
 
-
-def _dumped(numbers: npt.NDArray[np.floating], infinite: bytes | None) -> bytes:
-    """Return the numbers as JSON; `infinite` stands for infinity, which orjson writes as null."""
-    text = orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY)
-    if np.isfinite(numbers).all():
-        return text
-    if infinite is None:
-        raise ValueError("expected finite results")
-    return text.replace(b"null", infinite)
+    `infinite` stands for infinity, which orjson writes as null.
+    """
+    text = orjson.dumps(block, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not np.isfinite(block).all():
+        if infinite is None:
+            raise ValueError("expected finite results")
+        text = text.replace(b"null", infinite)
+    return text[2:-2].split(b"],[")

@@ -40,7 +40,7 @@ class VerdictTables:
             console.print(self._verdict(name, quantity))
             console.print()
             console.print(self._table(name, quantity))
-            if quantity.comparison.ranks[self._row] == Verdict.FAIL.rank:
+            if quantity.comparison.failed[self._row]:
                 console.print()
                 for line in _diagnosis(quantity, self._row):
                     console.print(Text(line))
