@@ -342,7 +342,13 @@ class Evidence:
 
 
 _MISTAKES = {mistake.name: mistake for mistake in CATALOGUE}
-_ORDER = {mistake.name: place for place, mistake in enumerate(CATALOGUE)}
+_FORMS = [
+    (mistake.name, form.formula)
+    for mistake in CATALOGUE
+    for forms in mistake.gives.values()
+    for form in forms
+]
+_ORDER = {form: place for place, form in enumerate(_FORMS)}
 
 
 def _likely(support: Counter[_Key], merged: "_Merged", records: int) -> list[_Key]:
@@ -353,13 +359,13 @@ def _likely(support: Counter[_Key], merged: "_Merged", records: int) -> list[_Ke
         best = max((support[key] for key in level), default=0)
         if best >= ENOUGH_FOR_A_CERTAIN_ONE * most:
             break
-    level.sort(key=lambda key: (-support[key], _ORDER[key.name]))
+    level.sort(key=lambda key: (-support[key], _ORDER[key[:2]], key.parameter))
     first_of = {key.name: key for key in reversed(level)}
     likely = [key for key in first_of.values() if support[key] >= NEARLY_AS_MANY * best]
     of_batch = [
         key for key in likely if _MISTAKES[key.name].is_whole and merged.value(key) == records
     ]
-    return sorted(of_batch or likely, key=lambda key: _ORDER[key.name])
+    return sorted(of_batch or likely, key=lambda key: _ORDER[key[:2]])
 
 
 class _Merged:

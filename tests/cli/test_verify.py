@@ -305,6 +305,16 @@ def test_records_of_several_kinds_keep_their_order():
         assert record.get("verify") == alone.get("verify")
 
 
+def test_every_run_says_the_same():
+    # With two classes the label before and the one after are the same class.
+    logits, targets, probs, _ = kernel(20, classes=2)
+    claims = probs - np.eye(2, dtype=np.float32)[1 - targets]
+    records = records_of(logits, targets, grad_logits=claims)
+    runs = [verify(*records, env={"PYTHONHASHSEED": str(seed)}) for seed in range(4)]
+    assert "all 20 equal p - e(y + 1)" in runs[0].err
+    assert len({(ended.out, ended.err) for ended in runs}) == 1
+
+
 def test_quiet_leaves_failures_and_rejected_records_only():
     records = [RIGHT, WRONG, RIGHT, {"logits": [1, 2]}, UNKNOWN]
     numbered = [{"id": place, **record} for place, record in enumerate(records)]
