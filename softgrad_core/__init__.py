@@ -13,6 +13,7 @@ from softgrad_core.errors import InputError
 
 if TYPE_CHECKING:
     from softgrad_core.comparison import ClaimComparison, Comparison, Component, Verdict
+    from softgrad_core.derivation import Derivation, Evaluation, Step, explain
     from softgrad_core.numerical import GradientCheck, check_gradients
     from softgrad_core.verification import Verification, VerificationError, verify
 
@@ -20,13 +21,17 @@ __all__ = [
     "ClaimComparison",
     "Comparison",
     "Component",
+    "Derivation",
+    "Evaluation",
     "GradientCheck",
     "InputError",
     "SoftmaxCrossEntropy",
+    "Step",
     "Verdict",
     "Verification",
     "VerificationError",
     "check_gradients",
+    "explain",
     "softmax_cross_entropy",
     "verify",
 ]
@@ -37,6 +42,10 @@ _MODULES = {
     "Comparison": "comparison",
     "Component": "comparison",
     "Verdict": "comparison",
+    "Derivation": "derivation",
+    "Evaluation": "derivation",
+    "Step": "derivation",
+    "explain": "derivation",
     "GradientCheck": "numerical",
     "check_gradients": "numerical",
     "Verification": "verification",
@@ -46,7 +55,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import check and verification when they are first asked for: they take time to load."""
+    """Import what most runs do not need when it is first asked for: it takes time to load."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

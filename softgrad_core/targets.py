@@ -39,8 +39,12 @@ def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
     return labels.astype(np.intp, copy=False)
 
 
-def class_index(target: object, classes: int, names: Sequence[str] | None = None) -> int:
-    """Return the index of the true class among `classes`, given as an index or a name.
+def class_index(
+    target: object, classes: int, names: Sequence[str] | None = None, what: str = "target"
+) -> int:
+    """Return the index of a class among `classes`, given as an index or a name.
+
+    `what` is what messages call it: a target unless it is another class.
 
     Raises
     ------
@@ -60,12 +64,12 @@ def class_index(target: object, classes: int, names: Sequence[str] | None = None
             got = str(target).lower()
         case int():
             if not 0 <= target < classes:
-                raise _outside(target, classes)
+                raise _outside(target, classes, what=what)
             return target
         case str():
-            return _index_of_name(target, names)
+            return _index_of_name(target, names, what)
         case float() if target.is_integer() and abs(target) >= 2**53:
-            raise _outside(target, classes)
+            raise _outside(target, classes, what=what)
         case float() if target.is_integer():
             got = (
                 f"{target}; write {int(target)} "
@@ -78,8 +82,8 @@ def class_index(target: object, classes: int, names: Sequence[str] | None = None
         case _:
             got = shortened(str(target))
     raise InputError(
-        "target-not-an-index",
-        f"expected a target that is a whole number from 0 to {classes - 1} or a name, got {got}",
+        f"{what}-not-an-index",
+        f"expected a {what} that is a whole number from 0 to {classes - 1} or a name, got {got}",
     )
 
 
@@ -104,12 +108,14 @@ def check_class_names(names: Sequence[object], classes: int) -> list[str]:
     return texts
 
 
-def _outside(target: float, classes: int, row: int | None = None) -> InputError:
+def _outside(
+    target: float, classes: int, row: int | None = None, what: str = "target"
+) -> InputError:
     number = str(target) if abs(target) < 2**53 else _rounded(target)
-    reason = f"target {number} is outside 0..{classes - 1}; classes are numbered from 0"
+    reason = f"{what} {number} is outside 0..{classes - 1}; classes are numbered from 0"
     if target < 0:
         reason += " (a negative label often marks a row to be left out)"
-    return InputError("target-out-of-range", reason, row)
+    return InputError(f"{what}-out-of-range", reason, row)
 
 
 def _rounded(target: float) -> str:
@@ -120,19 +126,19 @@ def _rounded(target: float) -> str:
         return shortened(str(target))
 
 
-def _index_of_name(name: str, names: Sequence[str] | None) -> int:
+def _index_of_name(name: str, names: Sequence[str] | None, what: str) -> int:
     if names is None:
-        reason = f'target "{shortened(name)}" is a name, but no class names are given'
+        reason = f'{what} "{shortened(name)}" is a name, but no class names are given'
         if name.isascii() and name.isdigit():
-            reason = f'target "{shortened(name)}" is text; write the index as a number'
-        raise InputError("target-unknown", reason)
+            reason = f'{what} "{shortened(name)}" is text; write the index as a number'
+        raise InputError(f"{what}-unknown", reason)
     if name not in names:
         import difflib
 
         close = difflib.get_close_matches(name, names, n=1)
         hint = f'; did you mean "{shortened(close[0])}"?' if close else ""
         raise InputError(
-            "target-unknown",
-            f'target "{shortened(name)}" is none of the {len(names)} class names{hint}',
+            f"{what}-unknown",
+            f'{what} "{shortened(name)}" is none of the {len(names)} class names{hint}',
         )
     return names.index(name)
