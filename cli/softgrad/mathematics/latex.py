@@ -1,0 +1,67 @@
+"""Formulas in LaTeX, with what amsmath has."""
+
+from collections.abc import Sequence
+
+from softgrad.mathematics import Notation
+
+_SIGNS = {
+    "∂": r"\partial ",
+    "∞": r"\infty",
+    "≠": r" \neq ",
+    "⋯": r"\cdots",
+    "⋮": r"\vdots",
+    "⋱": r"\ddots",
+    "·": r" \cdot ",
+    " ": r" \, ",
+}
+
+
+class Latex(Notation[str]):
+    """Draws a formula as the text between the signs that begin and end mathematics."""
+
+    def row(self, *parts: str) -> str:
+        return "".join(parts)
+
+    def letter(self, letter: str) -> str:
+        return letter
+
+    def word(self, word: str) -> str:
+        if word in {"exp", "log"}:
+            return f"\\{word} " if word == "log" else f"\\{word}"
+        return f"\\mathrm{{{word}}}"
+
+    def number(self, mantissa: str, exponent: str) -> str:
+        if not exponent:
+            return mantissa
+        power = f"10^{{{int(exponent)}}}"
+        return power if mantissa == "1" else f"{mantissa} \\times {power}"
+
+    def negative(self, inner: str) -> str:
+        return f"-{inner}"
+
+    def sign(self, sign: str) -> str:
+        return _SIGNS.get(sign, sign)
+
+    def between(self, sign: str) -> str:
+        return _SIGNS.get(sign, f" {sign} ")
+
+    def subscript(self, base: str, index: str) -> str:
+        return f"{base}_{{{index}}}"
+
+    def superscript(self, base: str, index: str) -> str:
+        return f"{base}^{{{index}}}"
+
+    def parentheses(self, inner: str) -> str:
+        is_high = "\\frac" in inner or "\\sum" in inner
+        return f"\\left( {inner} \\right)" if is_high else f"({inner})"
+
+    def fraction(self, numerator: str, denominator: str) -> str:
+        return f"\\frac{{{numerator}}}{{{denominator}}}"
+
+    def sum(self, index: str, term: str) -> str:
+        return f"\\sum_{{{index}}} {term}"
+
+    def array(self, rows: Sequence[Sequence[str]]) -> str:
+        columns = "r" * len(rows[0])
+        body = r" \\ ".join(" & ".join(row) for row in rows)
+        return f"\\left[ \\begin{{array}}{{{columns}}} {body} \\end{{array}} \\right]"
