@@ -23,9 +23,9 @@ def renderer_for(chosen: Format, defaults: Defaults, screen: TextIO | None) -> R
         from softgrad.renderers.jsonl import JsonLines
 
         return JsonLines(defaults)
-    from softgrad.renderers.tables import Tables
+    from softgrad.renderers.terminal import Terminal
 
     encoding = getattr(screen, "encoding", None) or "utf-8"
     if screen is None or not screen.isatty():
-        return Tables(shutil.get_terminal_size((PIPE_WIDTH, 0)).columns, encoding, colour=False)
-    return Tables(shutil.get_terminal_size().columns, encoding, colour=True)
+        return Terminal(shutil.get_terminal_size((PIPE_WIDTH, 0)).columns, encoding, colour=False)
+    return Terminal(shutil.get_terminal_size().columns, encoding, colour=True)
