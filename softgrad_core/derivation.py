@@ -382,7 +382,9 @@ def _subtract_largest(steps: _Steps, what: str) -> None:
             "number is subtracted from every pre-activation, as numerator and denominator are "
             "both divided by the exponential of it. Take the largest, ",
             equation(Largest(), with_numbers(Largest(), steps.point)),
-            ". From here on a stands for what is left.",
+            ". From here on ",
+            Logits(),
+            " stands for what is left.",
         ),
         EXP_C / TOTAL,
         shifted,
@@ -414,7 +416,9 @@ def _softmax(steps: _Steps) -> int:
         (
             "The output ",
             Outputs(),
-            " is the softmax of a: the share of each exponential in the sum.",
+            " is the softmax of ",
+            Logits(),
+            ": the share of each exponential in the sum.",
         ),
         F_C,
         EXP_C / TOTAL,
@@ -443,8 +447,9 @@ def _loss(steps: _Steps) -> None:
     steps.add(
         "The loss",
         (
-            "The negative log-likelihood of the true class y: 0 if all the probability is on it, "
-            "and the larger the less there is.",
+            "The negative log-likelihood of the true class ",
+            Name(Y),
+            ": 0 if all the probability is on it, and the larger the less there is.",
         ),
         Loss(),
         -Log(F_Y),
@@ -477,13 +482,21 @@ def _by_output(steps: _Steps) -> int:
     partial = steps.add(
         "One output",
         (
-            "The derivative of log u is 1/u. The loss has ",
+            "The derivative of ",
+            Log(Name("u")),
+            " is ",
+            ONE / Name("u"),
+            ". The loss has ",
             F_Y,
-            " in it and no other output: where c = y the derivative is ",
+            " in it and no other output: where ",
+            equation(Name(C), Name(Y)),
+            " the derivative is ",
             -(ONE / F_Y),
             ", elsewhere 0. The indicator ",
             SAME,
-            " writes both in one: it is 1 where y = c, else 0.",
+            " writes both in one: it is 1 where ",
+            equation(Name(Y), Name(C)),
+            ", else 0.",
         ),
         Derivative(-Log(F_Y), F_C),
         -(SAME / F_Y),
@@ -492,8 +505,9 @@ def _by_output(steps: _Steps) -> int:
     steps.add(
         "All outputs",
         (
-            f"Step {partial} for every c, one below the other. The indicators are the one-hot "
-            "vector ",
+            f"Step {partial} for every ",
+            Name(C),
+            ", one below the other. The indicators are the one-hot vector ",
             OneHot(),
             ".",
         ),
@@ -525,7 +539,7 @@ def _by_softmax(steps: _Steps, softmax: int, partial: int) -> int:
     )
     steps.add(
         "The softmax by its definition",
-        (F_Y, f" is written as what it is, step {softmax} with y for c."),
+        (F_Y, f" is written as what it is, step {softmax} with ", Name(Y), " for ", Name(C), "."),
         LOSS_BY_LOGIT,
         _times(Derivative(EXP_Y / TOTAL, A_C)),
     )
@@ -533,7 +547,11 @@ def _by_softmax(steps: _Steps, softmax: int, partial: int) -> int:
     quotient = steps.add(
         "The quotient rule",
         (
-            "For a quotient of g and h: ",
+            "For a quotient of ",
+            g,
+            " and ",
+            h,
+            ": ",
             equation(Derivative(g / h, Name("x")), Name("g'") / h - (g * Name("h'")) / Square(h)),
             ". Here ",
             equation(g, EXP_Y),
@@ -568,7 +586,7 @@ def _by_softmax(steps: _Steps, softmax: int, partial: int) -> int:
     )
     steps.add(
         "Both put in",
-        f"The derivatives of g and h in the quotient of step {quotient}.",
+        ("The derivatives of ", g, " and ", h, f" in the quotient of step {quotient}."),
         LOSS_BY_LOGIT,
         _times((SAME * EXP_Y) / TOTAL - (EXP_Y * EXP_C) / Square(TOTAL)),
     )
@@ -608,7 +626,9 @@ def _to_result(steps: _Steps, softmax: int) -> None:
             " over ",
             F_Y,
             " is 1, and the gradient no longer divides by a number that may be small. This is "
-            "why it is computed with respect to a.",
+            "why it is computed with respect to ",
+            Logits(),
+            ".",
         ),
         LOSS_BY_LOGIT,
         -(SAME - F_C),
@@ -616,8 +636,9 @@ def _to_result(steps: _Steps, softmax: int) -> None:
     steps.add(
         "The vector",
         (
-            f"Step {result} for every c, one below the other: the output, with 1 subtracted at "
-            "the true class.",
+            f"Step {result} for every ",
+            Name(C),
+            ", one below the other: the output, with 1 subtracted at the true class.",
         ),
         Gradient(Logits()),
         -(OneHot() - Outputs()),
@@ -632,12 +653,25 @@ def _by_jacobian(steps: _Steps, chain: int) -> None:
         (
             f"What the steps after {chain} did for ",
             F_Y,
-            " holds for every output, with i for y and j for c. All these derivatives make a "
-            "matrix J, with ",
+            " holds for every output, with ",
+            Name("i"),
+            " for ",
+            Name(Y),
+            " and ",
+            Name("j"),
+            " for ",
+            Name(C),
+            ". All these derivatives make a matrix ",
+            Jacobian(),
+            ", with ",
             f_i,
-            " in row i and ",
+            " in row ",
+            Name("i"),
+            " and ",
             Logit("j"),
-            " in column j.",
+            " in column ",
+            Name("j"),
+            ".",
         ),
         Entries(Derivative(f_i, Logit("j"))),
         Entries(f_i * (Indicator("i", "j") - f_j)),

@@ -4,7 +4,7 @@ Notation: a are the logits, f(x) = softmax(a) the output, y the true class, L = 
 loss, 1_(y=c) the indicator: 1 where y = c, else 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -217,6 +217,14 @@ class Matrix(Formula):
 
 
 @dataclass(frozen=True, slots=True)
+class Unequal(Formula):
+    """Two formulas that are not equal."""
+
+    left: Formula
+    right: Formula
+
+
+@dataclass(frozen=True, slots=True)
 class Equation(Formula):
     """Formulas that are equal."""
 
@@ -245,6 +253,37 @@ def mentions(formula: Formula, letter: str) -> bool:
     """Return whether a letter stands for a class anywhere in a formula."""
     values = [getattr(formula, name) for name in formula.__dataclass_fields__]
     return letter in values or any(mentions(part, letter) for part in _fields(formula))
+
+
+def narrowed(formula: Equation, places: Sequence[int]) -> Equation:
+    """Return an equation whose vectors and matrices have these places only, and gaps between."""
+    return Equation(tuple(_narrowed(member, places) for member in formula.members))
+
+
+def _narrowed(formula: Formula, places: Sequence[int]) -> Formula:
+    match formula:
+        case Column(entries):
+            return Column(_chosen(entries, places))
+        case Matrix(rows):
+            return Matrix(_chosen([row and _narrowed(row, places) for row in rows], places))
+        case Negative(of):
+            return Negative(_narrowed(of, places))
+        case Difference(left, right) | Product(left, right):
+            return type(formula)(_narrowed(left, places), _narrowed(right, places))
+        case _:
+            return formula
+
+
+def _chosen(entries: Sequence[Formula | None], places: Sequence[int]) -> tuple[Formula | None, ...]:
+    """Return the entries of some places, with one None wherever others were between them."""
+    chosen: list[Formula | None] = []
+    last = -1
+    for place in sorted(places):
+        if place > last + 1:
+            chosen.append(None)
+        chosen.append(entries[place])
+        last = place
+    return tuple([*chosen, None] if last < len(entries) - 1 else chosen)
 
 
 def _fields(formula: Formula) -> Iterator[Formula]:

@@ -11,9 +11,9 @@ import typer
 from softgrad.arguments import (
     NumbersCommand,
     numbers_or_files,
+    parse_class,
     parse_classes,
     parse_requirement,
-    parse_target,
     parse_tolerance,
 )
 from softgrad.exits import Exit
@@ -94,13 +94,22 @@ OutputFormat = Annotated[
     typer.Option(
         "--format",
         "-f",
-        help="How results are written. Default: a table for logits given as arguments, JSON "
-        "Lines for JSON input.",
+        help="How results are written; markdown, latex and html are for pages, with mathematics "
+        "as GitHub, amsmath and browsers draw it. Default: a table for logits given as arguments, "
+        "JSON Lines for JSON input.",
         rich_help_panel="Output",
     ),
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Short for --format jsonl.", rich_help_panel="Output")
+]
+Standalone = Annotated[
+    bool,
+    typer.Option(
+        "--standalone",
+        help="With --format latex, write a whole document and not a fragment of one.",
+        rich_help_panel="Output",
+    ),
 ]
 OutputFile = Annotated[
     str | None,
@@ -194,6 +203,23 @@ Ulp = Annotated[
         rich_help_panel="Verify",
     ),
 ]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Derive both gradients step by step, with these numbers in every formula.",
+        rich_help_panel="Explain",
+    ),
+]
+OtherClass = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        metavar="INDEX|NAME",
+        help="The class c beside c = y. Default: the most probable one that is not the target.",
+        rich_help_panel="Explain",
+    ),
+]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error in softgrad itself.")
 ]
@@ -211,6 +237,7 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     classes: Classes = None,
     output_format: OutputFormat = None,
     json: Json = False,
+    standalone: Standalone = False,
     output: OutputFile = None,
     check: Check = False,
     tolerance: CheckTolerance = None,
@@ -221,6 +248,8 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     rtol: Rtol = None,
     atol: Atol = None,
     ulp: Ulp = None,
+    explain: Explain = False,
+    other: OtherClass = None,
     debug: Debug = False,  # noqa: ARG001 - main looks for it, also where this is not reached
     version: Version = False,  # noqa: ARG001 - its callback prints and stops
 ) -> None:
@@ -237,17 +266,22 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(Exit.USAGE)
     logits, files = numbers_or_files(inputs or ["-"])
     names = parse_classes(classes)
-    defaults = Defaults(parse_target(target, names), names)
+    defaults = Defaults(
+        parse_class("--target", target, names), names, parse_class("--class", other, names)
+    )
     tolerated = parse_tolerance(tolerance, check=check)
     required = parse_requirement(dtype, rtol, atol, ulp, verify=verify)
     refuse_contradictions(logits, check=check, verify=verify, quiet=quiet)
+    refuse_unexplained(other, explain=explain, verify=verify)
     default_format = Format.TABLE if logits else Format.JSONL
     chosen_format = choose_format(output_format, default_format, json=json)
     given = check_arguments(logits, defaults) if logits else None
 
     screen = sys.stdout if output is None else None
-    renderer = renderer_for(chosen_format, defaults, screen)
-    work = work_of(tolerated, required)
+    if standalone and chosen_format is not Format.LATEX:
+        raise typer.BadParameter("--standalone needs --format latex")
+    renderer = renderer_for(chosen_format, defaults, screen, standalone=standalone)
+    work = work_of(tolerated, required, explained=explain)
     pipeline = Pipeline(renderer, defaults, work, with_claims=verify, only_failures=quiet)
     may_draw = screen is None or not screen.isatty()
     with closing(Report(files, may_draw=may_draw, summary=summary_of(required))) as report:
@@ -294,10 +328,20 @@ def refuse_contradictions(logits: list[float], *, check: bool, verify: bool, qui
         raise typer.BadParameter("--quiet needs --check or --verify")
 
 
-def work_of(tolerated: float | None, required: Tolerance | None) -> Callable[[Examples], Batch]:
+def refuse_unexplained(other: str | None, *, explain: bool, verify: bool) -> None:
+    """Raise BadParameter where there is nothing to explain."""
+    if other is not None and not explain:
+        raise typer.BadParameter("--class needs --explain")
+    if explain and verify:
+        raise typer.BadParameter("--explain is of softgrad's own gradients, --verify of yours")
+
+
+def work_of(
+    tolerated: float | None, required: Tolerance | None, *, explained: bool
+) -> Callable[[Examples], Batch]:
     """Return what is done with examples."""
     if required is None:
-        return partial(compute, check_tolerance=tolerated)
+        return partial(compute, check_tolerance=tolerated, explained=explained)
     return partial(verify_claims, tolerance=required)
 
 
@@ -343,6 +387,8 @@ def run(
     fail_fast: bool,
 ) -> None:
     """Process the blocks one after another; each is written before the next is read."""
+    results.write(pipeline.renderer.opening)
+    is_whole = True
     for block in blocks:
         records, outcome = block, pipeline.process(block)
         last = outcome.first_bad if fail_fast else None
@@ -352,6 +398,8 @@ def run(
         results.write(outcome.text)
         report.add(records, outcome)
         if last is not None:
-            return
-    if report.status is not Exit.IO_FAILED:
+            is_whole = False
+            break
+    results.write(pipeline.renderer.closing)
+    if is_whole and report.status is not Exit.IO_FAILED:
         results.commit()

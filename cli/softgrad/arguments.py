@@ -113,21 +113,21 @@ def parse_classes(text: str | None) -> list[str] | None:
     return names
 
 
-def parse_target(text: str | None, names: list[str] | None) -> int | str | None:
-    """Return the target as a class name where it is one, else as an index where it is that."""
+def parse_class(option: str, text: str | None, names: list[str] | None) -> int | str | None:
+    """Return the class of an option: as a name where it is one, else as an index."""
     if text is None:
         return None
     text = _as_text(text)
     is_index = re.fullmatch(r"[+-]?\d+", text, re.ASCII) is not None
     if is_index and len(text) > LONGEST_INDEX:
-        raise typer.BadParameter(f"expected --target to be a class, got {shortened(text)}")
+        raise typer.BadParameter(f"expected {option} to be a class, got {shortened(text)}")
     if names is None or text not in names:
         if is_index:
             return int(text)
         plain = _FOREIGN_MINUS.sub("-", text)
         if _NUMBER.fullmatch(plain):
             raise typer.BadParameter(
-                f"expected --target to be a whole number or a class name, got {text!r}"
+                f"expected {option} to be a whole number or a class name, got {text!r}"
             )
         return text
     if is_index and names.index(text) != int(text):

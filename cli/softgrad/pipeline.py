@@ -11,6 +11,7 @@ from softgrad_core.cross_entropy import SoftmaxCrossEntropy, softmax_cross_entro
 from softgrad_core.errors import InputError
 
 if TYPE_CHECKING:
+    from softgrad_core.derivation import Derivation
     from softgrad_core.numerical import GradientCheck
     from softgrad_core.tolerances import Tolerance
     from softgrad_core.verification import Verification
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Computed:
-    """Examples of one number of classes, their results, and the checks of these if asked for."""
+    """Examples of one number of classes, their results, and what else was asked for.
+
+    That is the check of each, or its derivation.
+    """
 
     examples: Examples
     result: SoftmaxCrossEntropy
     checks: "Sequence[GradientCheck] | None"
+    derivations: "Sequence[Derivation] | None"
 
     @property
     def failed(self) -> list[int]:
@@ -46,6 +51,7 @@ class Computed:
                 result.grad_logits[rows],
             ),
             self.checks and [self.checks[row] for row in rows],
+            self.derivations and [self.derivations[row] for row in rows],
         )
 
 
@@ -74,21 +80,26 @@ class Verified:
 Batch = Computed | Verified
 
 
-def compute(examples: Examples, check_tolerance: float | None) -> Computed:
-    """Compute the examples, and check the gradients where a tolerance is given."""
+def compute(examples: Examples, *, check_tolerance: float | None, explained: bool) -> Computed:
+    """Compute the examples; check the gradients where a tolerance is given, and explain them."""
     result = softmax_cross_entropy(examples.logits, examples.labels)
-    if check_tolerance is None:
-        return Computed(examples, result, None)
-    from softgrad_core.numerical import check_gradients
+    checks = derivations = None
+    if check_tolerance is not None:
+        from softgrad_core.numerical import check_gradients
 
-    checks = check_gradients(
-        examples.logits,
-        examples.labels,
-        result.grad_probs,
-        result.grad_logits,
-        tolerance=check_tolerance,
-    )
-    return Computed(examples, result, checks)
+        checks = check_gradients(
+            examples.logits,
+            examples.labels,
+            result.grad_probs,
+            result.grad_logits,
+            tolerance=check_tolerance,
+        )
+    if explained:
+        from softgrad_core.derivation import explain
+
+        rows = zip(examples.logits, examples.labels.tolist(), examples.others, strict=True)
+        derivations = [explain(*row) for row in rows]
+    return Computed(examples, result, checks, derivations)
 
 
 def verify(examples: Examples, tolerance: "Tolerance") -> Verified:
@@ -101,7 +112,10 @@ def verify(examples: Examples, tolerance: "Tolerance") -> Verified:
 
 
 class Renderer(Protocol):
-    """Results -> text."""
+    """Results -> text, with what stands before all of it, and after."""
+
+    opening: bytes
+    closing: bytes
 
     def accepted(self, records: Records, batch: Batch) -> bytes:
         """Return the text of the examples of a batch, one after another."""

@@ -23,12 +23,13 @@ from softgrad_core.targets import IndexArray, check_class_names, class_index
 
 if TYPE_CHECKING:
     from softgrad_core.comparison import Comparison
+    from softgrad_core.derivation import Derivation
     from softgrad_core.diagnosis import Fit, VerifiedQuantity
     from softgrad_core.numerical import GradientCheck
     from softgrad_core.verification import Verification
 
 LOGITS, TARGET, CLASSES = "logits", "target", "classes"
-CHECK, VERIFY, ERROR, RECORD = "check", "verify", "error", "record"
+CHECK, VERIFY, EXPLAIN, ERROR, RECORD = "check", "verify", "explain", "error", "record"
 
 PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS = "probs", "loss", "grad_probs", "grad_logits"
 LOG_PROBS = "log_probs"
@@ -43,8 +44,12 @@ STALE = {
     ERROR: {"code", "message", "source", "line"},
     CHECK: {"passed", "method"},
     VERIFY: {"passed", "dtype"},
+    EXPLAIN: {"part", "title", "rule"},
 }
-"""Members that tell of one run only, and the keys by which softgrad's own are known."""
+"""Members that tell of one run only, and the keys by which softgrad's own are known.
+
+A list is known by the keys of its first element.
+"""
 
 _PASSED = (b"true", b"null", b"false")
 _VERDICTS = (b'"pass"', b'"uninformative"', b'"fail"')
@@ -121,24 +126,30 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the command line says for records that do not say it themselves."""
+    """What the command line says for records that do not say it themselves.
+
+    `other` is the class that is shown beside the target where the gradients are explained.
+    """
 
     target: int | str | None = None
     classes: Sequence[str] | None = None
+    other: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
     """What records of one number of classes say; `indices` tells which of their block they are.
 
-    The names of the classes are one list for each record, or None where there are none. `claims`
-    are of shape (N, C), a claimed loss of shape (N, 1); there are none where none are asked for.
+    The names of the classes are one list for each record, or None where there are none; so is the
+    class to show beside the target. `claims` are of shape (N, C), a claimed loss of shape (N, 1);
+    there are none where none are asked for.
     """
 
     indices: Sequence[int]
     logits: FloatArray
     labels: IndexArray
     names: Sequence[list[str] | None]
+    others: Sequence[int | None]
     claims: Mapping[str, FloatArray]
 
     def __len__(self) -> int:
@@ -151,6 +162,7 @@ class Examples:
             self.logits[rows],
             self.labels[rows],
             [self.names[row] for row in rows],
+            [self.others[row] for row in rows],
             {name: claim[rows] for name, claim in self.claims.items()},
         )
 
@@ -189,6 +201,7 @@ class _Said(NamedTuple):
     logits: list[float]
     label: int
     names: list[str] | None
+    other: int | None
     claims: dict[str, list[float]]
 
 
@@ -199,6 +212,7 @@ def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
         np.array([one.logits for one in said], dtype=np.float64),
         np.array([one.label for one in said]),
         [one.names for one in said],
+        [one.other for one in said],
         {
             name: np.array([one.claims[name] for one in said], dtype=np.float64)
             for name in said[0].claims
@@ -230,7 +244,8 @@ def _plain_examples(records: Records, defaults: Defaults, *, with_claims: bool) 
         return None
     if claims is None:
         return None
-    return Examples(range(len(records)), logits, labels, [None] * len(records), claims)
+    nothing = [None] * len(records)
+    return Examples(range(len(records)), logits, labels, nothing, nothing, claims)
 
 
 def _are_plain(text: bytes, values: list[Any], rows: list[Any], targets: list[Any]) -> bool:
@@ -294,7 +309,11 @@ def _interpret_one(text: bytes, value: Any, defaults: Defaults, *, with_claims: 
         )
     target = value.get(TARGET, defaults.target)
     label = class_index(target, len(logits), names)
-    return _Said(logits, label, names, _claims_of(value, len(logits)) if with_claims else {})
+    other = defaults.other
+    if other is not None:
+        other = class_index(other, len(logits), names, what="class")
+    claims = _claims_of(value, len(logits)) if with_claims else {}
+    return _Said(logits, label, names, other, claims)
 
 
 def added_members(value: object, defaults: Defaults) -> bytes:
@@ -328,6 +347,51 @@ def check_value(check: "GradientCheck") -> dict[str, object]:
         GRAD_PROBS: _comparison(check.grad_probs),
         GRAD_LOGITS: _comparison(check.grad_logits),
     }
+
+
+def explain_value(derivation: "Derivation") -> list[dict[str, object]]:
+    """Return a derivation, as a member of its record: a list of its steps."""
+    from softgrad.mathematics import draw, in_words
+    from softgrad.mathematics.latex import Latex
+    from softgrad.mathematics.line import Line
+
+    line, latex = Line(), Latex()
+    shown = [c for c in derivation.classes if c is not None]
+    steps: list[dict[str, object]] = []
+    for step in derivation.steps:
+        cases = []
+        for evaluation in step.evaluations:
+            case: dict[str, object] = (
+                {} if evaluation.index is None else {"class": evaluation.index}
+            )
+            if None in derivation.classes and np.ndim(evaluation.right):
+                case[CLASSES] = shown
+            case |= {
+                "numbers": draw(evaluation.numbers, line),
+                "left": _without_nan(np.asarray(evaluation.left).tolist()),
+                "right": _without_nan(np.asarray(evaluation.right).tolist()),
+            }
+            if evaluation.notes:
+                case["notes"] = [in_words(note, line) for note in evaluation.notes]
+            cases.append(case)
+        steps.append(
+            {
+                "part": step.part,
+                "title": step.title,
+                "rule": in_words(step.rule, line),
+                "formula": draw(step.formula, line),
+                "latex": draw(step.formula, latex),
+                "cases": cases,
+            }
+        )
+    return steps
+
+
+def _without_nan(value: float | list[Any]) -> object:
+    """Return numbers as JSON can hold them, with null for what has no value."""
+    if isinstance(value, list):
+        return [_without_nan(entry) for entry in value]
+    return None if math.isnan(value) else _writable(value)
 
 
 def verification_columns(verification: "Verification") -> list[bytes | list[bytes]]:
@@ -417,11 +481,14 @@ def _comparison(comparison: "Comparison") -> dict[str, object]:
 
 def stale_members(value: dict[str, Any]) -> set[str]:
     """Return the keys of what an earlier run said of this record and this run does not."""
-    return {
-        name
-        for name, keys in STALE.items()
-        if isinstance(value.get(name), dict) and keys <= value[name].keys()
-    }
+    stale = set()
+    for name, keys in STALE.items():
+        member = value.get(name)
+        if isinstance(member, list) and member:
+            [member, *_] = member
+        if isinstance(member, dict) and keys <= member.keys():
+            stale.add(name)
+    return stale
 
 
 def _logits_of(value: dict[str, Any]) -> list[float]:

@@ -38,6 +38,8 @@ from softgrad_core.formulas import (
     Square,
     Sum,
     Terms,
+    Unequal,
+    Words,
     has_quantities,
 )
 
@@ -49,12 +51,18 @@ _LOOSE, _SUM, _PRODUCT, _ATOM = range(4)
 
 UNDEFINED = "undefined"
 
+TIMES = "\N{INVISIBLE TIMES}"
+"""What stands between factors that stand together, and is a small space in most notations."""
+
 
 class Notation(ABC, Generic[T]):
     """How to draw the things that formulas are made of, as a T."""
 
     stacked = True
     """Whether a fraction holds together by its bar alone, and factors by standing together."""
+
+    writes_powers = True
+    """Whether a power of ten is written as one, as a factor of its number."""
 
     @property
     def in_fraction(self) -> Self:
@@ -114,6 +122,11 @@ class Notation(ABC, Generic[T]):
         """Return a vector or a matrix in brackets."""
 
 
+def in_words(words: Words, notation: Notation[str]) -> str:
+    """Return text with the formulas in it drawn."""
+    return "".join(word if isinstance(word, str) else draw(word, notation) for word in words)
+
+
 def draw(formula: Formula, notation: Notation[T]) -> T:
     """Return a formula in a notation."""
     n = notation
@@ -121,6 +134,8 @@ def draw(formula: Formula, notation: Notation[T]) -> T:
         case Equation(members):
             parts = [part for member in members for part in (n.between("="), draw(member, n))]
             return n.row(*parts[1:])
+        case Unequal(left, right):
+            return n.row(draw(left, n), n.between("≠"), draw(right, n))
         case Negative(of):
             return n.negative(_held(of, _PRODUCT, n))
         case Difference(left, right):
@@ -128,7 +143,7 @@ def draw(formula: Formula, notation: Notation[T]) -> T:
         case Product(left, right):
             factors = _held(left, _PRODUCT, n), _held(right, _PRODUCT, n)
             is_shown = not n.stacked or not has_quantities(formula)
-            return n.row(factors[0], n.between("·" if is_shown else " "), factors[1])
+            return n.row(factors[0], n.between("·" if is_shown else TIMES), factors[1])
         case Fraction(numerator, denominator) if n.stacked:
             inside = n.in_fraction
             return n.fraction(draw(numerator, inside), draw(denominator, inside))
@@ -279,12 +294,13 @@ def _held(formula: Formula, rank: int, n: Notation[T]) -> T:
 
 def _rank(formula: Formula, n: Notation[T]) -> int:
     match formula:
-        case Equation():
+        case Equation() | Unequal():
             return _LOOSE
         case Negative() | Difference() | Terms():
             return _SUM
-        case Number(value):
-            return _SUM if value < 0 else _ATOM
+        case Number(value, digits):
+            has_power = n.writes_powers and value.is_finite() and "e" in as_written(value, digits)
+            return _SUM if value < 0 else _PRODUCT if has_power else _ATOM
         case Fraction() | Derivative() if n.stacked:
             return _PRODUCT if isinstance(formula, Derivative) else _ATOM
         case Product() | Fraction() | Derivative() | Sum() | Log():

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from softgrad.mathematics import Notation
+from softgrad.mathematics import TIMES, Notation
 
 _SIGNS = {
     "∂": r"\partial ",
@@ -12,12 +12,16 @@ _SIGNS = {
     "⋮": r"\vdots",
     "⋱": r"\ddots",
     "·": r" \cdot ",
-    " ": r" \, ",
+    " ": " ",
+    TIMES: r" \, ",
 }
 
 
 class Latex(Notation[str]):
-    """Draws a formula as the text between the signs that begin and end mathematics."""
+    """Draws a formula as what stands between dollar signs; without stacks, for a line of text."""
+
+    def __init__(self, *, stacked: bool = True) -> None:
+        self.stacked = stacked
 
     def row(self, *parts: str) -> str:
         return "".join(parts)
@@ -27,7 +31,7 @@ class Latex(Notation[str]):
 
     def word(self, word: str) -> str:
         if word in {"exp", "log"}:
-            return f"\\{word} " if word == "log" else f"\\{word}"
+            return f"\\{word}"
         return f"\\mathrm{{{word}}}"
 
     def number(self, mantissa: str, exponent: str) -> str:
@@ -52,16 +56,20 @@ class Latex(Notation[str]):
         return f"{base}^{{{index}}}"
 
     def parentheses(self, inner: str) -> str:
-        is_high = "\\frac" in inner or "\\sum" in inner
+        is_high = self.stacked and any(f"\\{high}" in inner for high in ("frac", "sum", "left["))
         return f"\\left( {inner} \\right)" if is_high else f"({inner})"
 
     def fraction(self, numerator: str, denominator: str) -> str:
-        return f"\\frac{{{numerator}}}{{{denominator}}}"
+        return (
+            f"\\frac{{{numerator}}}{{{denominator}}}"
+            if self.stacked
+            else f"{numerator}/{denominator}"
+        )
 
     def sum(self, index: str, term: str) -> str:
         return f"\\sum_{{{index}}} {term}"
 
     def array(self, rows: Sequence[Sequence[str]]) -> str:
-        columns = "r" * len(rows[0])
+        columns = f"@{{}}{'r' * len(rows[0])}@{{}}"
         body = r" \\ ".join(" & ".join(row) for row in rows)
         return f"\\left[ \\begin{{array}}{{{columns}}} {body} \\end{{array}} \\right]"

@@ -2,9 +2,25 @@
 
 from collections.abc import Iterable, Sequence
 
-from softgrad.mathematics import Notation
+from softgrad.mathematics import TIMES, Notation
 
 POWERS = {"2": "²", "T": "ᵀ"}
+
+ASCII = {
+    "∂": "d",
+    "Σ": "sum",
+    "·": "*",
+    "≠": "!=",
+    "∞": "inf",
+    "⋯": "...",
+    "⋮": ":",
+    "⋱": ":",
+    "─": "-",
+    "²": "^2",
+    "ᵀ": "^T",
+    "…": "...",
+}
+"""What stands for signs where there are none but those of ASCII."""
 
 _GAPS = {"⋯": "…", "⋮": "…", "⋱": "…"}
 
@@ -13,6 +29,10 @@ class Line(Notation[str]):
     """Draws a formula in one line."""
 
     stacked = False
+    writes_powers = False
+
+    def __init__(self, *, has_signs: bool = True) -> None:
+        self._has_signs = has_signs
 
     def row(self, *parts: str) -> str:
         return "".join(parts)
@@ -30,16 +50,16 @@ class Line(Notation[str]):
         return f"-{inner}"
 
     def sign(self, sign: str) -> str:
-        return _GAPS.get(sign, sign)
+        return self._sign(_GAPS.get(sign, sign))
 
     def between(self, sign: str) -> str:
-        return sign if sign == " " else f" {sign} "
+        return " " if sign in {" ", TIMES} else f" {self._sign(sign)} "
 
     def subscript(self, base: str, index: str) -> str:
         return f"{base}_{index}"
 
     def superscript(self, base: str, index: str) -> str:
-        return base + POWERS.get(index, f"^{index}")
+        return base + self._sign(POWERS.get(index, f"^{index}"))
 
     def parentheses(self, inner: str) -> str:
         return f"({inner})"
@@ -48,11 +68,14 @@ class Line(Notation[str]):
         return f"{numerator}/{denominator}"
 
     def sum(self, index: str, term: str) -> str:
-        return f"Σ_{index if len(index) == 1 else f'({index})'} {term}"
+        return f"{self._sign('Σ')}_{index if len(index) == 1 else f'({index})'} {term}"
 
     def array(self, rows: Sequence[Sequence[str]]) -> str:
         is_vector = all(len(row) == 1 for row in rows)
         return _listed(row[0] if is_vector else _listed(row) for row in rows)
+
+    def _sign(self, sign: str) -> str:
+        return sign if self._has_signs else ASCII.get(sign, sign)
 
 
 def _listed(texts: Iterable[str]) -> str:

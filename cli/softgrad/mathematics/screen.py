@@ -1,23 +1,12 @@
 """Formulas as blocks of text, with fractions over several lines, for a screen of letters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
-from softgrad.mathematics import Notation
-from softgrad.mathematics.line import POWERS
-
-_ASCII = {
-    "∂": "d",
-    "Σ": "sum",
-    "·": "*",
-    "≠": "!=",
-    "∞": "inf",
-    "⋯": "...",
-    "⋮": ":",
-    "⋱": ":",
-    "─": "-",
-}
+from softgrad.mathematics import TIMES, Notation, draw
+from softgrad.mathematics.line import ASCII, POWERS
+from softgrad_core.formulas import Equation, Formula, Matrix, narrowed, parts
 
 # The upper, middle and lower part of what stands around several lines.
 _AROUND = {"(": "⎛⎜⎝", ")": "⎞⎟⎠", "[": "⎡⎢⎣", "]": "⎤⎥⎦"}
@@ -39,6 +28,8 @@ class Block:
 
 class Blocks(Notation[Block]):
     """Draws a formula as a block; inside a fraction, others are written in one line."""
+
+    writes_powers = False
 
     def __init__(self, *, has_signs: bool, stacked: bool = True) -> None:
         self._has_signs = has_signs
@@ -70,15 +61,14 @@ class Blocks(Notation[Block]):
         return self._text(sign)
 
     def between(self, sign: str) -> Block:
-        return self._text(sign if sign == " " else f" {self._sign(sign)} ")
+        return Block((" " if sign in {" ", TIMES} else f" {self._sign(sign)} ",))
 
     def subscript(self, base: Block, index: Block) -> Block:
         return self.row(base, self._text("_"), index)
 
     def superscript(self, base: Block, index: Block) -> Block:
         [exponent] = index.lines
-        power = (self._has_signs and POWERS.get(exponent)) or f"^{exponent}"
-        return self.row(base, Block((power,)))
+        return self.row(base, self._text(POWERS.get(exponent, f"^{exponent}")))
 
     def parentheses(self, inner: Block) -> Block:
         return self._around("(", inner, ")")
@@ -110,7 +100,7 @@ class Blocks(Notation[Block]):
         return Block((self._sign(text),))
 
     def _sign(self, sign: str) -> str:
-        return sign if self._has_signs else _ASCII.get(sign, sign)
+        return sign if self._has_signs else ASCII.get(sign, sign)
 
     def _around(self, left: str, inner: Block, right: str) -> Block:
         height = len(inner.lines)
@@ -132,3 +122,58 @@ def _padded(block: Block, above: int, below: int) -> list[str]:
         *block.lines,
         *[empty] * (below - len(block.lines) + block.level),
     ]
+
+
+class Fitted(NamedTuple):
+    """An equation in lines, all but the first to begin with a sign of equality.
+
+    `places` are the classes that its vectors and matrices were narrowed to, by their place there;
+    None where they are as they were.
+    """
+
+    lines: Sequence[Equation]
+    places: Sequence[int] | None
+
+
+def fitted(formula: Equation, notation: Blocks, width: int, important: Sequence[int]) -> Fitted:
+    """Return an equation in lines of so many letters, where it can be made to fit.
+
+    It is broken before a sign of equality, and a matrix is narrowed to fewer classes, but the
+    important ones.
+    """
+    lines, widest = _broken(formula, notation, width)
+    count = max((len(part.rows) for part in parts(formula) if isinstance(part, Matrix)), default=0)
+    others = [place for place in range(count) if place not in important]
+    places = None
+    for fewer in range(len(others) - 1, -1, -1):
+        if widest <= width:
+            break
+        places = sorted([*important, *others[:fewer]])
+        lines, widest = _broken(narrowed(formula, places), notation, width)
+    return Fitted(lines, places)
+
+
+def _broken(formula: Equation, notation: Blocks, width: int) -> tuple[list[Equation], int]:
+    """Return the lines of an equation, broken where it is too wide, and the widest."""
+    equals = notation.between("=").width
+    lines: list[list[Formula]] = []
+    widths: list[int] = []
+    for member in formula.members:
+        added = draw(member, notation).width + (equals if lines else 0)
+        if lines and widths[-1] + added <= width:
+            lines[-1].append(member)
+            widths[-1] += added
+        else:
+            lines.append([member])
+            widths.append(added)
+    return [Equation(tuple(line)) for line in lines], max(widths)
+
+
+def stacked(lines: Sequence[Equation], notation: Blocks) -> Iterator[str]:
+    """Yield the lines of text of an equation in several lines."""
+    for place, line in enumerate(lines):
+        drawn = draw(line, notation)
+        if place:
+            drawn = notation.row(notation.between("="), drawn)
+            yield from [""] * (len(drawn.lines) > 1)
+        yield from drawn.lines

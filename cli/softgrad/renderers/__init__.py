@@ -15,14 +15,40 @@ class Format(StrEnum):
 
     TABLE = "table"
     JSONL = "jsonl"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    HTML = "html"
 
 
-def renderer_for(chosen: Format, defaults: Defaults, screen: TextIO | None) -> Renderer:
-    """Return the renderer of a format; `screen` is what its text is shown on, if it is one."""
-    if chosen is Format.JSONL:
-        from softgrad.renderers.jsonl import JsonLines
+def renderer_for(
+    chosen: Format, defaults: Defaults, screen: TextIO | None, *, standalone: bool
+) -> Renderer:
+    """Return the renderer of a format; `screen` is what its text is shown on, if it is one.
 
-        return JsonLines(defaults)
+    LaTeX is a whole document where it is to stand alone.
+    """
+    match chosen:
+        case Format.JSONL:
+            from softgrad.renderers.jsonl import JsonLines
+
+            return JsonLines(defaults)
+        case Format.MARKDOWN:
+            from softgrad.renderers.markdown import Markdown
+
+            return Markdown()
+        case Format.LATEX:
+            from softgrad.renderers.latex import Latex
+
+            return Latex(standalone=standalone)
+        case Format.HTML:
+            from softgrad.renderers.html import Html
+
+            return Html()
+        case Format.TABLE:
+            return _terminal(screen)
+
+
+def _terminal(screen: TextIO | None) -> Renderer:
     from softgrad.renderers.terminal import Terminal
 
     encoding = getattr(screen, "encoding", None) or "utf-8"

@@ -12,6 +12,7 @@ from softgrad.pipeline import Batch, Computed, Verified
 from softgrad.records import (
     CHECK,
     ERROR,
+    EXPLAIN,
     GRAD_LOGITS,
     GRAD_PROBS,
     LOSS,
@@ -25,6 +26,7 @@ from softgrad.records import (
     added_members,
     check_value,
     error_value,
+    explain_value,
     json_numbers,
     stale_members,
     verification_columns,
@@ -34,6 +36,8 @@ from softgrad_core.errors import InputError
 
 class JsonLines:
     """Renders one line for each record."""
+
+    opening = closing = b""
 
     def __init__(self, defaults: Defaults) -> None:
         self._defaults = defaults
@@ -60,7 +64,7 @@ class JsonLines:
             return member + b"\n"
         if not isinstance(value, dict):
             return b'{"%b":%b,%b\n' % (RECORD.encode(), text, member[1:])
-        gone = {ERROR, *(stale_members(value) - {CHECK})}
+        gone = {ERROR, *(stale_members(value) - {CHECK, EXPLAIN})}
         comma = b"," if value.keys() - gone else b""
         return b"%b%b%b\n" % (_without(text, value, gone)[:-1], comma, member[1:])
 
@@ -86,12 +90,13 @@ def _written(batch: Batch) -> set[str]:
     """Return the names of the members that are added."""
     if isinstance(batch, Verified):
         return {VERIFY}
-    return {*RESULTS, CHECK} if batch.checks else {*RESULTS}
+    asked = {CHECK: batch.checks, EXPLAIN: batch.derivations}
+    return {*RESULTS, *(name for name, member in asked.items() if member)}
 
 
 def _stale(value: Any, batch: Batch) -> set[str]:
     """Return the names of the members that tell of an earlier run, and not of what is verified."""
-    return stale_members(value) - ({CHECK} if isinstance(batch, Verified) else set())
+    return stale_members(value) - ({CHECK, EXPLAIN} if isinstance(batch, Verified) else set())
 
 
 def _results(batch: Computed) -> list[bytes | list[bytes]]:
@@ -110,6 +115,9 @@ def _results(batch: Computed) -> list[bytes | list[bytes]]:
     ]
     if batch.checks:
         columns += [_key(CHECK), [orjson.dumps(check_value(check)) for check in batch.checks]]
+    if batch.derivations:
+        steps = [orjson.dumps(explain_value(derivation)) for derivation in batch.derivations]
+        columns += [_key(EXPLAIN), steps]
     return columns
 
 

@@ -1,7 +1,9 @@
 """Pages -> text for a screen of letters: tables in columns, bars of blocks, formulas in lines."""
 
 import io
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.cells import cell_len, set_cell_size
@@ -18,6 +20,7 @@ from softgrad.renderers.page import (
     Column,
     Heading,
     Math,
+    NumberedStep,
     Paragraph,
     Row,
     Table,
@@ -27,7 +30,15 @@ from softgrad.renderers.page import (
 from softgrad.renderers.page.content import blocks_of
 from softgrad_core.errors import InputError
 
+if TYPE_CHECKING:
+    from softgrad_core.formulas import Equation
+
 WIDER_THAN_ANY = 10_000
+
+NARROWEST = 40
+"""Text is broken into lines of this many letters at least."""
+
+INDENT = "    "
 
 LONGEST_NAME = 16
 LONGEST_BAR = 12
@@ -91,13 +102,51 @@ class Terminal:
         match block:
             case Heading(title, below):
                 console.print(Text(title, "bold"))
-                if below:
-                    console.print(Text(below, "dim"))
+                for text in self._wrapped(below):
+                    console.print(Text(text, "dim"))
             case Paragraph(lines):
                 for line in lines:
                     console.print(_text(line))
             case Table():
                 console.print(self._table(block))
+            case NumberedStep():
+                for drawn in self._step(block):
+                    console.print(drawn)
+
+    def _step(self, numbered: NumberedStep) -> Iterator[Text]:
+        """Yield the lines of a step."""
+        from softgrad.mathematics import in_words
+        from softgrad.mathematics.line import Line
+
+        line, step = Line(has_signs=self._has_signs), numbered.step
+        yield Text(f"{numbered.number:>2}  {step.title}", "bold")
+        yield from map(Text, self._wrapped(in_words(step.rule, line), INDENT))
+        yield Text()
+        yield from self._equation(step.formula, numbered)
+        for case, evaluation in zip(numbered.cases, step.evaluations, strict=True):
+            yield Text()
+            if case:
+                yield Text(f"{INDENT}{in_words(case, line)}:", "bold")
+            yield from self._equation(evaluation.numbers, numbered)
+            for note in evaluation.notes:
+                for text in self._wrapped(f"({in_words(note, line)})", INDENT):
+                    yield Text(text, "dim")
+
+    def _equation(self, formula: "Equation", numbered: NumberedStep) -> Iterator[Text]:
+        from softgrad.mathematics.screen import Blocks, fitted, stacked
+
+        notation = Blocks(has_signs=self._has_signs)
+        width = max(self._width, NARROWEST) - len(INDENT)
+        lines, places = fitted(formula, notation, width, numbered.important)
+        for text in stacked(lines, notation):
+            yield Text(INDENT + text)
+        if places is not None:
+            yield Text(f"{INDENT}({numbered.of_classes(places)})", "dim")
+
+    def _wrapped(self, text: str, indent: str = "") -> list[str]:
+        """Return text in lines that fit."""
+        width = max(self._width, NARROWEST)
+        return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
 
     def _table(self, table: Table) -> RichTable:
         """Return a table, with bars where there is room for them."""

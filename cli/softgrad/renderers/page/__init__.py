@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from softgrad_core.derivation import Step
-    from softgrad_core.formulas import Formula
+    from softgrad_core.formulas import Formula, Words
 
 
 class Tone(StrEnum):
@@ -45,7 +45,7 @@ Pieces: TypeAlias = tuple[Piece, ...]
 
 
 class Heading(NamedTuple):
-    """The title of what follows, and a line below it."""
+    """The title of what follows, and what stands below it."""
 
     title: str
     below: str = ""
@@ -94,11 +94,27 @@ class Table(NamedTuple):
 
 
 class NumberedStep(NamedTuple):
-    """A step of a derivation, and what its cases are called."""
+    """A step of a derivation, and what each of its evaluations is for, if not for all classes.
+
+    `classes` are those that vectors have an entry for, with None for gaps. `important` are the
+    places in vectors that are shown even where there is no room for all.
+    """
 
     number: int
     step: "Step"
-    cases: Sequence[Pieces]
+    cases: "Sequence[Words]"
+    classes: Sequence[int | None]
+    important: Sequence[int]
+
+    def of_classes(self, places: Sequence[int]) -> str:
+        """Return which classes stand at these places."""
+        return listed([c for place in places if (c := self.classes[place]) is not None])
+
+
+def listed(classes: Sequence[int]) -> str:
+    """Return which classes these are, for a reader."""
+    *others, last = map(str, classes)
+    return f"of the classes {', '.join(others)} and {last}"
 
 
 Block = Heading | Paragraph | Table | NumberedStep

@@ -15,7 +15,12 @@ def blocks_of(records: Records, batch: Batch, row: int) -> Sequence[Block]:
     if isinstance(batch, Computed):
         from softgrad.renderers.page.results import Results
 
-        return [*Results(batch, row).blocks(place)]
+        blocks = [*Results(batch, row).blocks(place)]
+        if batch.derivations:
+            from softgrad.renderers.page.steps import steps_of
+
+            blocks += steps_of(batch.derivations[row], batch.examples.names[row])
+        return blocks
     from softgrad.renderers.page.verdicts import Verdicts
 
     return [*Verdicts(batch, row).blocks(place)]
