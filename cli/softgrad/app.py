@@ -39,6 +39,7 @@ app = typer.Typer(
 EPILOG = """[bold]Examples[/bold]
   softgrad 2.0 1.0 0.1 --target 0
   softgrad 2.0 1.0 0.1 --classes cat,dog,bird -t dog --check
+  softgrad 2.0 1.0 0.1 --target 0 --explain --format html -o page.html
   echo '{"logits": [2.0, 1.0, 0.1], "target": 0}' | softgrad
   softgrad rows.jsonl -o results.jsonl
   softgrad --verify claims.jsonl --dtype float32
@@ -94,9 +95,9 @@ OutputFormat = Annotated[
     typer.Option(
         "--format",
         "-f",
-        help="How results are written; markdown, latex and html are for pages, with mathematics "
-        "as GitHub, amsmath and browsers draw it. Default: a table for logits given as arguments, "
-        "JSON Lines for JSON input.",
+        metavar="FORMAT",
+        help=f"How results are written: as {', '.join(Format)}. Default: a table for logits given "
+        "as arguments, JSON Lines for JSON input.",
         rich_help_panel="Output",
     ),
 ]
@@ -107,7 +108,7 @@ Standalone = Annotated[
     bool,
     typer.Option(
         "--standalone",
-        help="With --format latex, write a whole document and not a fragment of one.",
+        help="Write a whole LaTeX document, not a fragment for one with amsmath.",
         rich_help_panel="Output",
     ),
 ]
@@ -257,8 +258,8 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
     For logits a and the true class y, softgrad computes the softmax f(x), the
     loss L = -log f(x)_y, and its gradients dL/df(x) = -e(y)/f(x)_y and
-    dL/da = -(e(y) - f(x)). Classes are numbered from 0. With --verify it compares
-    somebody else's numbers with these.
+    dL/da = -(e(y) - f(x)). Classes are numbered from 0. With --explain it derives
+    them step by step, with --verify it compares somebody else's numbers with them.
     """
     if not inputs and (sys.stdin is None or sys.stdin.isatty()):
         with redirect_stdout(sys.stderr):

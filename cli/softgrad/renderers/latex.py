@@ -36,7 +36,7 @@ _ESCAPED = {
     "<": r"\ensuremath{<}",
     ">": r"\ensuremath{>}",
     "|": r"\ensuremath{|}",
-    '"': r"\textquotedbl{}",
+    '"': r"{\ttfamily\char34}",
     **{sign: f"\\{sign}" for sign in "#$%&_{}"},
 }
 _ACCENTS = {

@@ -1,0 +1,201 @@
+"""--explain: the derivation after the tables, and as a member of JSON records."""
+
+import json
+import math
+
+import pytest
+from support.command import lines_of, run
+from support.terminal import on_terminal, without_escapes
+
+LECTURE = ["2.0", "1.0", "0.1", "--target", "0"]
+
+
+def test_the_derivation_stands_after_the_tables():
+    table = run(*LECTURE, "--check").text
+    explained = run(*LECTURE, "--check", "--explain").text
+    assert explained.startswith(table)
+    lines = explained.removeprefix(table).splitlines()
+    assert lines[0] == "The derivation"
+    assert [line for line in lines if line and not line.startswith(" ") and line[:4].istitle()]
+
+
+def test_a_step_has_its_rule_its_formula_and_both_cases_with_numbers():
+    lines = run(*LECTURE, "--explain").text.splitlines()
+    start = lines.index("16  The cancellation")
+    block = lines[start : start + 13]
+    assert block == [
+        "16  The cancellation",
+        "    f(x)_y over f(x)_y is 1, and the gradient no longer divides by a number that",
+        "    may be small. This is why it is computed with respect to a.",
+        "",
+        "     ∂L",
+        "    ──── = -(1_(y=c) - f(x)_c)",
+        "    ∂a_c",
+        "",
+        "    c = y = 0:",
+        "    -0.340999 = -(1 - 0.659001) = -0.340999",
+        "",
+        "    c ≠ y, for c = 1:",
+        "    0.242433 = -(0 - 0.242433) = 0.242433",
+    ]
+
+
+def test_fractions_stand_level_on_the_screen():
+    text = run(*LECTURE, "--explain").text
+    assert (
+        "     ∂L        1    ∂f(x)_y\n"
+        "    ──── = - ────── ───────\n"
+        "    ∂a_c     f(x)_y   ∂a_c\n"
+        "\n"
+        "    c = y = 0:\n"
+        "                     1\n"
+        "    -0.340999 = - ──────── · 0.224719 = -0.340999\n"
+        "                  0.659001\n"
+    ) in text
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize(
+    "logits",
+    [
+        ["2.0", "1.0", "0.1"],
+        [str(n / 7 - 0.6) for n in range(10)],
+        [str(math.sin(n) * 300) for n in range(10)],
+        ["-1e-300", "1e300", "-1e8"],
+        ["40", "0"],
+        ["1000", "-inf", "3"],
+    ],
+    ids=lambda logits: " ".join(logits)[:20],
+)
+def test_nothing_is_cut_off_or_wider_than_the_screen(width, logits):
+    ended = run(*logits, "-t", "0", "--explain", env={"COLUMNS": str(width)})
+    assert (ended.status, ended.err) == (0, "")
+    assert max(map(len, ended.text.splitlines())) <= width
+    assert "…" not in ended.text
+
+
+def test_a_wide_screen_shows_the_whole_jacobian_and_a_narrow_one_says_what_it_shows():
+    logits = [str(n / 7) for n in range(10)]
+    wide = run(*logits, "-t", "3", "--explain", env={"COLUMNS": "200"}).text
+    narrow = run(*logits, "-t", "3", "--explain").text
+    assert "⋯" not in wide.partition("The Jacobian")[2]
+    assert "(of the classes 0, 1, 3 and 9)" in narrow
+
+
+def test_a_screen_without_signs_gets_ascii():
+    ended = run(*LECTURE, "--explain", env={"PYTHONIOENCODING": "ascii"})
+    assert ended.status == 0
+    assert ended.out.isascii()
+    assert "?" not in ended.text
+    assert "sum_k exp(a_k)" in ended.text
+
+
+def test_names_and_the_class_to_show_are_used():
+    arguments = [*LECTURE, "--classes", "cat,dog,bird", "--explain"]
+    assert "c ≠ y, for c = 1 (dog):" in run(*arguments).text
+    for chosen in ("bird", "2"):
+        text = run(*arguments, "--class", chosen).text
+        assert "c ≠ y, for c = 2 (bird):" in text
+        assert "c = y = 0 (cat):" in text
+
+
+def test_the_target_as_the_class_to_show_is_the_case_that_is_shown_anyway():
+    assert run(*LECTURE, "--explain", "--class", "0").out == run(*LECTURE, "--explain").out
+
+
+def test_at_a_thousand_classes_the_steps_are_all_there():
+    row = {"logits": [n * 37 % 100 / 30 for n in range(1000)], "target": 417}
+    text = run("-f", "table", "--explain", stdin=lines_of(row)).text
+    assert "19  The chain rule for vectors" in text
+    assert "the entries of the classes 0, 1, 2, 27, 417 and 999." in " ".join(text.split())
+    assert len(text.splitlines()) < 400
+
+
+def test_the_terminal_shows_the_same_in_colour():
+    shown = on_terminal(*LECTURE, "--explain")
+    plain = run(*LECTURE, "--explain").text
+    assert "\x1b[1m" in shown
+    derivation = without_escapes(shown).replace("\r\n", "\n").partition("The derivation")[2]
+    assert derivation.strip() == plain.partition("The derivation")[2].strip()
+
+
+def test_json_records_get_the_steps_as_a_list():
+    row = {"id": 7, "logits": [2.0, 1.0, 0.1], "target": 0}
+    ended = run("--explain", stdin=lines_of(row))
+    assert (ended.status, ended.err) == (0, "")
+    [record] = ended.records
+    assert list(record)[:3] == list(row)
+    steps = record["explain"]
+    assert len(steps) == 19
+    assert all([*step] == ["part", "title", "rule", "formula", "latex", "cases"] for step in steps)
+    step = next(step for step in steps if step["title"] == "The cancellation")
+    assert step["formula"] == "∂L/∂a_c = -(1_(y=c) - f(x)_c)"
+    assert step["latex"] == r"\frac{\partial L}{\partial a_{c}} = -(1_{(y=c)} - f(x)_{c})"
+    first, second = step["cases"]
+    assert (first["class"], second["class"]) == (0, 1)
+    assert first["numbers"] == "-0.340999 = -(1 - 0.659001) = -0.340999"
+    assert first["left"] == pytest.approx(record["grad_logits"][0], rel=1e-15)
+    assert first["right"] == pytest.approx(record["grad_logits"][0], rel=1e-15)
+
+
+def test_json_says_what_has_no_value_and_what_is_infinite():
+    rows = [{"logits": [1000, 0], "target": 1}, {"logits": ["-Infinity", 0, 1], "target": 0}]
+    overflow, masked = (
+        record["explain"] for record in run("--explain", stdin=lines_of(*rows)).records
+    )
+    partial = next(step for step in overflow if step["title"] == "One output")
+    assert partial["cases"][0]["right"] == "-Infinity"
+    assert any("infinity in its place" in note for note in partial["cases"][0]["notes"])
+    chain = next(step for step in masked if step["title"] == "The chain rule")
+    assert chain["cases"][0]["right"] is None
+
+
+def test_a_record_is_explained_alike_alone_and_among_others():
+    rows = [{"logits": [n / 3, 1.0, -n], "target": n % 3} for n in range(5)]
+    together = run("--explain", stdin=lines_of(*rows)).out.splitlines()
+    assert together == [run("--explain", stdin=lines_of(row)).out.strip() for row in rows]
+
+
+def test_an_older_explanation_goes_and_a_verification_leaves_it():
+    row = {"logits": [2.0, 1.0, 0.1], "target": 0}
+    explained = run("--explain", stdin=lines_of(row)).out
+    assert "explain" not in run(stdin=explained).records[0]
+    assert run("--explain", stdin=explained).records == [json.loads(explained)]
+    verified = run("--verify", stdin=explained)
+    assert verified.status == 0
+    assert verified.records[0]["explain"] == json.loads(explained)["explain"]
+    own = {**row, "explain": "why it matters"}
+    assert run(stdin=lines_of(own)).records[0]["explain"] == "why it matters"
+
+
+def test_a_class_that_is_none_rejects_the_record():
+    rows = [{"logits": [1, 2], "target": 0}, {"logits": [1, 2, 3], "target": 0}]
+    ended = run("--explain", "--class", "2", stdin=lines_of(*rows))
+    assert ended.status == 3
+    assert ended.records[0]["error"]["code"] == "class-out-of-range"
+    assert ended.records[0]["error"]["message"] == (
+        "class 2 is outside 0..1; classes are numbered from 0"
+    )
+    assert "explain" in ended.records[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*LECTURE, "--class", "1"], "--class needs --explain"),
+        (
+            [*LECTURE, "--explain", "--class", "3"],
+            "class 3 is outside 0..2; classes are numbered from 0",
+        ),
+        (
+            [*LECTURE, "--explain", "--class", "dog"],
+            'class "dog" is a name, but no class names are given',
+        ),
+        (["--explain", "--verify"], "--explain is of softgrad's own gradients, --verify of yours"),
+        ([*LECTURE, "--standalone"], "--standalone needs --format latex"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage(arguments, message):
+    ended = run(*arguments)
+    assert ended.status == 2
+    assert message in ended.err

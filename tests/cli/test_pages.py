@@ -1,0 +1,199 @@
+"""Pages in Markdown, LaTeX and HTML: what stands on them, and that other programs draw them."""
+
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from support.command import lines_of, run
+from support.documents import chromium, measured, needs_chromium, needs_latex, typeset
+
+LECTURE = ["2.0", "1.0", "0.1", "--target", "0"]
+TEN = ["2", "1", "0.1", "-3", "4", "2.5", "1.5", "0", "-1", "2.2", "--target", "0"]
+CONFIDENT = ["40", "0", "-inf", "--target", "0"]
+OVERFLOWING = ["1000", "0", "2", "--target", "1"]
+SETS = [LECTURE, TEN, CONFIDENT, OVERFLOWING]
+
+ODD_NAMES = ["a|b`c*", "<script>alert(1)</script>", r"50% $x_1 & {\tau} #~^\n", "日本é", '"q"', "ß"]
+ODD = {"logits": [1, 2, 3, 4, 5, 6], "target": 1, "classes": ODD_NAMES}
+
+MINIMAL = r"""\documentclass{article}
+\usepackage{amsmath}
+\begin{document}
+\input{fragment}
+\end{document}
+"""
+
+
+class Reader(HTMLParser):
+    """Reads a page as a browser would, and finds tags that are not closed."""
+
+    VOID = frozenset({"meta", "rect", "line"})
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.seen, self.text = [], [], ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):  # noqa: ARG002
+        self.seen.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+
+def page_of(*arguments, stdin=""):
+    ended = run(*arguments, stdin=stdin)
+    assert ended.status == 0
+    return ended.text
+
+
+def test_without_explain_the_tables_stand_alone():
+    assert page_of(*LECTURE, "-f", "markdown") == (
+        "## 3 classes, target 0\n"
+        "\n"
+        "| class | logit $`a`$ | $`f(x)`$ | $`\\mathrm{d}L/\\mathrm{d}f(x)`$ "
+        "| $`\\mathrm{d}L/\\mathrm{d}a`$ |\n"
+        "| :--- | ---: | ---: | ---: | ---: |\n"
+        "| **0** | **2** | **0.659001** | **-1.51745** | **-0.340999** |\n"
+        "| 1 | 1 | 0.242433 | 0 | 0.242433 |\n"
+        "| 2 | 0.1 | 0.0985659 | 0 | 0.0985659 |\n"
+        "| sum |  | 1 |  | 0 |\n"
+        "\n"
+        "loss $`-\\log f(x)_{y}`$ = **0.41703001627783354**\n"
+        "\n"
+    ).replace("0.41703001627783354", re.findall(r"0\.417\d+", page_of(*LECTURE))[0])
+    for name in ("latex", "html"):
+        text = page_of(*LECTURE, "-f", name)
+        assert "0.659001" in text
+        assert "derivation" not in text
+
+
+@pytest.mark.parametrize("name", ["markdown", "latex", "html"])
+def test_every_step_stands_on_the_page(name):
+    text = page_of(*LECTURE, "--explain", "-f", name)
+    titles = [step["title"] for step in run(*LECTURE, "--explain", "--json").records[0]["explain"]]
+    places = [text.index(title) for title in titles]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", ["markdown", "latex", "html"])
+def test_records_that_are_rejected_or_checked_or_verified_have_their_place(name):
+    rows = [{"logits": [1, 2], "target": 0}, {"logits": [1]}, {"logits": [1, 2], "target": 1}]
+    ended = run("-f", name, "--check", stdin=lines_of(*rows))
+    assert ended.status == 3
+    text = re.sub(r"\\(?=\W)", "", ended.text)
+    marks = ["stdin", "numerical check", "rejected: expected at least 2 logits, got 1", "target 1"]
+    places = [text.index(mark) for mark in marks]
+    assert places == sorted(places)
+    claims = {"logits": [1, 2], "target": 0, "grad_logits": [0.3, 0.7]}
+    verified = run("--verify", "-f", name, stdin=lines_of(claims))
+    assert verified.status == 1
+    assert re.search(r"grad.{0,3}_logits", verified.text)
+    assert re.search(r"fail(?!ed)[^;{]*worst", verified.text)
+
+
+def test_markdown_takes_nothing_of_a_name_for_a_mark():
+    text = page_of("-f", "markdown", "--explain", stdin=lines_of(ODD))
+    assert r"0 a\|b\`c\*" in text
+    assert "<script>" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+
+
+def test_markdown_has_its_equations_in_blocks_of_mathematics():
+    text = page_of(*LECTURE, "--explain", "-f", "markdown")
+    blocks = re.findall(r"^```math\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+    assert r"L = -\log f(x)_{y}" in blocks
+    assert len(blocks) > 40
+    assert text.count("```") == 2 * len(blocks)
+
+
+@pytest.mark.parametrize("arguments", SETS, ids=" ".join)
+def test_html_is_one_page_that_needs_nothing_else(arguments):
+    page = page_of(*arguments, "--explain", "--check", "-f", "html")
+    reader = Reader(page)
+    assert reader.open == []
+    assert {"math", "mfrac", "svg", "table", "main"} <= {*reader.seen}
+    assert not {"script", "link", "img", "iframe"} & {*reader.seen}
+    assert not re.search(r"https?:|@import|url\(|src=", page)
+    assert reader.seen.count("title") == reader.seen.count("body") == 1
+
+
+def test_html_shows_names_as_they_are():
+    reader = Reader(page_of("-f", "html", "--explain", stdin=lines_of(ODD)))
+    assert all(name in reader.text for name in ODD_NAMES)
+    assert "script" not in reader.seen
+
+
+def test_all_records_of_a_run_are_one_page():
+    rows = [{"logits": [1, 2, n], "target": 0} for n in range(5)]
+    page = page_of("-f", "html", stdin=lines_of(*rows))
+    assert page.count("<!DOCTYPE html>") == page.count("</html>") == 1
+    assert page.count("<table>") == 5
+    document = page_of("-f", "latex", "--standalone", stdin=lines_of(*rows))
+    assert document.count(r"\begin{document}") == document.count(r"\end{document}") == 1
+    assert "documentclass" not in page_of("-f", "latex", stdin=lines_of(*rows))
+
+
+def test_html_is_for_people_who_do_not_see_it_too():
+    page = page_of(*LECTURE, "--explain", "-f", "html")
+    assert '<html lang="en">' in page
+    assert '<th scope="col"' in page
+    assert '<th scope="row"' in page
+    assert "(target)" in page
+    assert all('aria-hidden="true"' in svg for svg in re.findall(r"<svg[^>]*>", page))
+    levels = [int(level) for level in re.findall(r"<h(\d)>", page)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+@needs_chromium
+@pytest.mark.parametrize("arguments", SETS, ids=" ".join)
+def test_a_browser_draws_the_page_and_cuts_nothing_off(arguments, tmp_path):
+    page = page_of(*arguments, "--explain", "-f", "html")
+    desk = measured(page, 900, tmp_path)
+    assert desk["width"] <= 900
+    assert desk["overflowing"] == []
+    assert min(desk["fractions"]) > 15
+    assert max(desk["bars"]) > 30
+    assert "The chain rule" in desk["headings"]
+    phone = measured(page, 360, tmp_path)
+    assert phone["width"] <= 360
+
+
+@needs_chromium
+def test_a_browser_shows_the_page_light_and_dark_and_prints_it(tmp_path):
+    page = page_of(*LECTURE, "--explain", "-f", "html")
+    light = measured(page, 900, tmp_path, "--blink-settings=preferredColorScheme=1")
+    dark = measured(page, 900, tmp_path, "--blink-settings=preferredColorScheme=0")
+    assert light["background"] != dark["background"]
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    pdf = tmp_path / "page.pdf"
+    chromium(f"--print-to-pdf={pdf}", (tmp_path / "page.html").as_uri(), folder=tmp_path)
+    assert pdf.read_bytes().startswith(b"%PDF")
+
+
+@needs_latex
+@pytest.mark.parametrize("arguments", SETS, ids=" ".join)
+def test_tex_sets_the_document_with_nothing_over_the_edge(arguments, tmp_path):
+    source = page_of(*arguments, "--explain", "--check", "-f", "latex", "--standalone")
+    log = typeset(source, tmp_path)
+    assert "Overfull" not in log
+    assert "Missing character" not in log
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+
+
+@needs_latex
+def test_tex_sets_the_fragment_with_amsmath_alone_whatever_the_names_are(tmp_path):
+    fragment = page_of("-f", "latex", "--explain", stdin=lines_of(ODD))
+    (tmp_path / "fragment.tex").write_text(fragment, encoding="utf-8")
+    assert "Missing character" not in typeset(MINIMAL, tmp_path)

@@ -1,0 +1,84 @@
+"""Programs that draw documents: a browser without a window, and TeX."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command import TIMEOUT_SECONDS
+
+_CHROMIUM = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
+_CHROMIUM_OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+needs_chromium = pytest.mark.skipif(_CHROMIUM is None, reason="chromium is not installed")
+needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is missing")
+
+_MEASURE = """
+const page = document.querySelector('iframe').contentDocument;
+const all = selector => [...page.querySelectorAll(selector)];
+const box = element => element.getBoundingClientRect();
+document.body.textContent = JSON.stringify({
+  width: page.documentElement.scrollWidth,
+  background: getComputedStyle(page.body).backgroundColor,
+  fractions: all('mfrac').map(element => box(element).height),
+  overflowing: all('.equation').filter(element => element.scrollWidth > element.clientWidth + 1)
+    .map(element => element.textContent.slice(0, 80)),
+  bars: all('svg.bar rect').map(element => box(element).width),
+  headings: all('h1, h2, h3, h4').map(element => element.textContent),
+});
+"""
+
+
+def chromium(*arguments: str, folder: Path) -> str:
+    """Run the browser and return what it prints."""
+    done = subprocess.run(
+        [str(_CHROMIUM), *_CHROMIUM_OPTIONS, f"--user-data-dir={folder / 'profile'}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    return done.stdout
+
+
+def measured(page: str, width: int, folder: Path, *arguments: str) -> dict[str, Any]:
+    """Return measures of a page in a browser, in a frame of so many pixels."""
+    frame = folder / "frame.html"
+    frame.write_text(
+        f'<!DOCTYPE html><body><iframe style="width:{width}px;height:900px;border:0"'
+        f' srcdoc="{html.escape(page)}"></iframe>'
+        f"<script>onload = () => {{ {_MEASURE} }}</script>",
+        encoding="utf-8",
+    )
+    dom = chromium(*arguments, "--dump-dom", frame.as_uri(), folder=folder)
+    [text] = re.findall(r"<body[^>]*>(\{.*\})", dom, re.DOTALL)
+    measures: dict[str, Any] = json.loads(html.unescape(text))
+    return measures
+
+
+def typeset(source: str, folder: Path, engine: str = "pdflatex") -> str:
+    """Set a document with TeX, and return its log; it must not stop at an error."""
+    (folder / "page.tex").write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        [engine, "-halt-on-error", "-interaction=nonstopmode", "page.tex"],
+        cwd=folder,
+        capture_output=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+    log = (folder / "page.log").read_text(encoding="utf-8", errors="replace")
+    assert done.returncode == 0, log[-2000:]
+    return log
