@@ -13,8 +13,9 @@ from softgrad_core.errors import InputError
 
 if TYPE_CHECKING:
     from softgrad_core.comparison import ClaimComparison, Comparison, Component, Verdict
-    from softgrad_core.derivation import Derivation, Evaluation, Step, explain
+    from softgrad_core.derivation import Derivation, explain
     from softgrad_core.numerical import GradientCheck, check_gradients
+    from softgrad_core.steps import Evaluation, Step
     from softgrad_core.verification import Verification, VerificationError, verify
 
 __all__ = [
@@ -43,8 +44,8 @@ _MODULES = {
     "Component": "comparison",
     "Verdict": "comparison",
     "Derivation": "derivation",
-    "Evaluation": "derivation",
-    "Step": "derivation",
+    "Evaluation": "steps",
+    "Step": "steps",
     "explain": "derivation",
     "GradientCheck": "numerical",
     "check_gradients": "numerical",

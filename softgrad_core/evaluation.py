@@ -184,7 +184,9 @@ def _evaluate_vector(formula: Formula, point: Point) -> Value:
             variable = Output if isinstance(by, Outputs) else Logit
             entries = [Derivative(loss, variable(c)) for c in classes]
         case Jacobian(transposed):
-            matrix = evaluate(Entries(Derivative(Output("i"), Logit("j"))), point)
+            # As found before it is used: f(x)_i (1_(i=j) - f(x)_j).
+            entry = Output("i") * (Indicator("i", "j") - Output("j"))
+            matrix = evaluate(Entries(entry), point)
             return matrix.T if transposed and isinstance(matrix, np.ndarray) else matrix
         case Entries(entry):
             return np.array(

@@ -22,11 +22,12 @@ def test_the_derivation_stands_after_the_tables():
 def test_a_step_has_its_rule_its_formula_and_both_cases_with_numbers():
     lines = run(*LECTURE, "--explain").text.splitlines()
     start = lines.index("16  The cancellation")
-    block = lines[start : start + 13]
+    block = lines[start : start + 15]
     assert block == [
         "16  The cancellation",
-        "    f(x)_y over f(x)_y is 1, and the gradient no longer divides by a number that",
-        "    may be small. This is why it is computed with respect to a.",
+        "    f(x)_y divided by f(x)_y is 1. The result does not divide by f(x)_y any",
+        "    more, which may be very small: this is why programs compute softmax and loss",
+        "    together, and this gradient by this formula.",
         "",
         "     ∂L",
         "    ──── = -(1_(y=c) - f(x)_c)",
@@ -37,6 +38,7 @@ def test_a_step_has_its_rule_its_formula_and_both_cases_with_numbers():
         "",
         "    c ≠ y, for c = 1:",
         "    0.242433 = -(0 - 0.242433) = 0.242433",
+        "",
     ]
 
 
@@ -79,7 +81,7 @@ def test_a_wide_screen_shows_the_whole_jacobian_and_a_narrow_one_says_what_it_sh
     wide = run(*logits, "-t", "3", "--explain", env={"COLUMNS": "200"}).text
     narrow = run(*logits, "-t", "3", "--explain").text
     assert "⋯" not in wide.partition("The Jacobian")[2]
-    assert "(of the classes 0, 1, 3 and 9)" in narrow
+    assert "(of the classes 0, 1, 2, 3 and 9)" in narrow
 
 
 def test_a_screen_without_signs_gets_ascii():
@@ -147,7 +149,9 @@ def test_json_says_what_has_no_value_and_what_is_infinite():
     assert partial["cases"][0]["right"] == "-Infinity"
     assert any("infinity in its place" in note for note in partial["cases"][0]["notes"])
     chain = next(step for step in masked if step["title"] == "The chain rule")
-    assert chain["cases"][0]["right"] is None
+    assert chain["cases"] == []
+    result = next(step for step in masked if step["title"] == "The cancellation")
+    assert (result["cases"][0]["left"], result["cases"][0]["right"]) == (None, -1)
 
 
 def test_a_record_is_explained_alike_alone_and_among_others():

@@ -13,6 +13,10 @@ _AROUND = {"(": "⎛⎜⎝", ")": "⎞⎟⎠", "[": "⎡⎢⎣", "]": "⎤⎥⎦
 _AROUND_ASCII = {"(": "/|\\", ")": "\\|/", "[": "[[[", "]": "]]]"}
 
 
+SHORTEST_LINE = 3
+"""A line as short as this is not worth breaking an equation after it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """Lines of one width, and which of them is level with what stands beside them."""
@@ -29,15 +33,18 @@ class Block:
 class Blocks(Notation[Block]):
     """Draws a formula as a block; inside a fraction, others are written in one line."""
 
-    writes_powers = False
-
-    def __init__(self, *, has_signs: bool, stacked: bool = True) -> None:
+    def __init__(
+        self, *, has_signs: bool, writes_powers: bool = False, stacked: bool = True
+    ) -> None:
         self._has_signs = has_signs
+        self.writes_powers = writes_powers
         self.stacked = stacked
 
     @property
     def in_fraction(self) -> Self:
-        return type(self)(has_signs=self._has_signs, stacked=False)
+        return type(self)(
+            has_signs=self._has_signs, writes_powers=self.writes_powers, stacked=False
+        )
 
     def row(self, *parts: Block) -> Block:
         above = max(part.level for part in parts)
@@ -52,7 +59,8 @@ class Blocks(Notation[Block]):
         return self._text(word)
 
     def number(self, mantissa: str, exponent: str) -> Block:
-        return self._text(f"{mantissa}e{exponent}" if exponent else mantissa)
+        power = f" × 10{exponent}" if self.writes_powers else f"e{exponent}"
+        return self._text(mantissa + power if exponent else mantissa)
 
     def negative(self, inner: Block) -> Block:
         return self.row(self._text("-" if len(inner.lines) == 1 else "- "), inner)
@@ -139,7 +147,7 @@ def fitted(formula: Equation, notation: Blocks, width: int, important: Sequence[
     """Return an equation in lines of so many letters, where it can be made to fit.
 
     It is broken before a sign of equality, and a matrix is narrowed to fewer classes, but the
-    important ones.
+    important ones, which come first where they do not all fit.
     """
     lines, widest = _broken(formula, notation, width)
     count = max((len(part.rows) for part in parts(formula) if isinstance(part, Matrix)), default=0)
@@ -160,7 +168,7 @@ def _broken(formula: Equation, notation: Blocks, width: int) -> tuple[list[Equat
     widths: list[int] = []
     for member in formula.members:
         added = draw(member, notation).width + (equals if lines else 0)
-        if lines and widths[-1] + added <= width:
+        if lines and (widths[-1] <= SHORTEST_LINE or widths[-1] + added <= width):
             lines[-1].append(member)
             widths[-1] += added
         else:

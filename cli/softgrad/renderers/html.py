@@ -16,7 +16,7 @@ from softgrad.renderers.page import (
     Table,
     Tone,
 )
-from softgrad_core.formulas import Equation, Formula
+from softgrad_core.formulas import Equation, Formula, Jacobian
 
 WIDTH = 70
 """So many letters of mathematics fit the page, roughly: a wider matrix is narrowed."""
@@ -111,7 +111,7 @@ OPENING = f"""<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>softgrad</title>
+<title>Softmax, loss and gradients - softgrad</title>
 <style>{STYLE}</style>
 </head>
 <body>
@@ -207,10 +207,13 @@ class Html(Markup):
 
     def _equation(self, formula: Equation, numbered: NumberedStep) -> str:
         """Return an equation in pieces, which are broken into lines where there is no room."""
-        blocks = Blocks(has_signs=True)
+        blocks = Blocks(has_signs=True, writes_powers=True)
         lines, places = fitted(formula, blocks, WIDTH, numbered.important)
         first, *others = (draw(member, MathML()) for line in lines for member in line.members)
         pieces = [first, *(f'<mo form="infix">=</mo>{other}' for other in others)]
+        if isinstance(formula.members[0], Jacobian):
+            # A letter alone on a line would look lost.
+            pieces = ["".join(pieces)]
         drawn = "".join(
             f'<math displaystyle="true"><mrow>{piece}</mrow></math>\n' for piece in pieces
         )

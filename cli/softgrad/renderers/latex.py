@@ -15,7 +15,9 @@ from softgrad.renderers.markup import Markup
 from softgrad.renderers.page import Heading, NumberedStep, Paragraph, Table, Tone
 from softgrad_core.formulas import Equation, Formula, equation
 
-WIDTH = 72
+INFINITY = r"\infty"
+
+WIDTH = 66
 """So many letters of mathematics fit a line, roughly: what is wider is broken or narrowed."""
 
 OPENING = rb"""\documentclass[a4paper]{article}
@@ -37,6 +39,7 @@ _ESCAPED = {
     ">": r"\ensuremath{>}",
     "|": r"\ensuremath{|}",
     '"': r"{\ttfamily\char34}",
+    "-": "-{}",
     **{sign: f"\\{sign}" for sign in "#$%&_{}"},
 }
 _ACCENTS = {
@@ -68,7 +71,7 @@ class Latex(Markup):
 
     def number(self, sign: str, mantissa: str, exponent: str) -> str:
         """Return a number with its sign and power of ten as mathematics has them."""
-        return f"${sign}{Notation().number(mantissa, exponent)}$"
+        return f"${sign}{Notation().number(mantissa.replace('∞', INFINITY), exponent)}$"
 
     def toned(self, text: str, tone: Tone) -> str:
         """Return text in bold letters where it stands out."""
@@ -118,7 +121,7 @@ class Latex(Markup):
 
     def _displayed(self, formula: Equation, numbered: NumberedStep) -> str:
         """Return an equation on lines of its own, and which classes it was narrowed to."""
-        blocks = Blocks(has_signs=True)
+        blocks = Blocks(has_signs=True, writes_powers=True)
         lines, places = fitted(formula, blocks, WIDTH, numbered.important)
         text = f"\\[\n{_aligned(lines)}\n\\]\n"
         if places is not None:

@@ -1,5 +1,6 @@
 """Pages -> text with marks in it: what the formats have in common that other programs draw."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from softgrad.renderers.page import (
     NumberedStep,
     Paragraph,
     Piece,
+    Prose,
     Table,
     Tone,
     Toned,
@@ -30,6 +32,9 @@ NAMED: dict[str, Formula] = {
     "-log f(x)_y": -Log(Output("y")),
 }
 """The formulas that pages call by their names."""
+
+
+_NUMBER = re.compile(r"([+-]?)(\d+\.?\d*|inf)(?:e([+-]?\d+))?")
 
 
 class Markup(ABC):
@@ -55,6 +60,8 @@ class Markup(ABC):
         match block:
             case Heading():
                 return self.heading(block)
+            case Prose(words):
+                return self.paragraph(Paragraph((words,)))
             case Paragraph():
                 return self.paragraph(block)
             case Table():
@@ -69,7 +76,7 @@ class Markup(ABC):
     def _piece(self, piece: Piece) -> str:
         match piece:
             case Toned(said, tone):
-                return self.toned(self.text(said), tone)
+                return self.toned(self._said(said), tone)
             case Math(name):
                 return self.formula(NAMED[name])
             case str():
@@ -79,11 +86,15 @@ class Markup(ABC):
 
     def cell(self, cell: str | Toned, column: Column) -> str:
         """Return what stands in a cell of a table."""
-        if column.is_number and isinstance(cell, str) and cell.lstrip("+-")[:1].isdigit():
-            sign = "" if cell[0].isdigit() else cell[0]
-            mantissa, _, exponent = cell.removeprefix(sign).partition("e")
-            return self.number(sign, mantissa, exponent)
-        return self._piece(cell)
+        return self._said(cell) if column.is_number and isinstance(cell, str) else self._piece(cell)
+
+    def _said(self, text: str) -> str:
+        """Return a number as mathematics has it, and other text as it is."""
+        match = _NUMBER.fullmatch(text)
+        if match is None:
+            return self.text(text)
+        sign, mantissa, exponent = match.groups(default="")
+        return self.number(sign, "∞" if mantissa == "inf" else mantissa, exponent)
 
     @abstractmethod
     def number(self, sign: str, mantissa: str, exponent: str) -> str:

@@ -22,6 +22,7 @@ from softgrad.renderers.page import (
     Math,
     NumberedStep,
     Paragraph,
+    Prose,
     Row,
     Table,
     Tone,
@@ -31,7 +32,7 @@ from softgrad.renderers.page.content import blocks_of
 from softgrad_core.errors import InputError
 
 if TYPE_CHECKING:
-    from softgrad_core.formulas import Equation
+    from softgrad_core.formulas import Equation, Words
 
 WIDER_THAN_ANY = 10_000
 
@@ -109,27 +110,27 @@ class Terminal:
                     console.print(_text(line))
             case Table():
                 console.print(self._table(block))
+            case Prose(words):
+                for text in self._wrapped(self._in_line(words)):
+                    console.print(Text(text))
             case NumberedStep():
                 for drawn in self._step(block):
                     console.print(drawn)
 
     def _step(self, numbered: NumberedStep) -> Iterator[Text]:
         """Yield the lines of a step."""
-        from softgrad.mathematics import in_words
-        from softgrad.mathematics.line import Line
-
-        line, step = Line(has_signs=self._has_signs), numbered.step
+        step = numbered.step
         yield Text(f"{numbered.number:>2}  {step.title}", "bold")
-        yield from map(Text, self._wrapped(in_words(step.rule, line), INDENT))
+        yield from map(Text, self._wrapped(self._in_line(step.rule), INDENT))
         yield Text()
         yield from self._equation(step.formula, numbered)
         for case, evaluation in zip(numbered.cases, step.evaluations, strict=True):
             yield Text()
             if case:
-                yield Text(f"{INDENT}{in_words(case, line)}:", "bold")
+                yield Text(f"{INDENT}{self._in_line(case)}:", "bold")
             yield from self._equation(evaluation.numbers, numbered)
             for note in evaluation.notes:
-                for text in self._wrapped(f"({in_words(note, line)})", INDENT):
+                for text in self._wrapped(f"({self._in_line(note)})", INDENT):
                     yield Text(text, "dim")
 
     def _equation(self, formula: "Equation", numbered: NumberedStep) -> Iterator[Text]:
@@ -142,6 +143,13 @@ class Terminal:
             yield Text(INDENT + text)
         if places is not None:
             yield Text(f"{INDENT}({numbered.of_classes(places)})", "dim")
+
+    def _in_line(self, words: "Words") -> str:
+        """Return text with its formulas in one line."""
+        from softgrad.mathematics import in_words
+        from softgrad.mathematics.line import Line
+
+        return in_words(words, Line(has_signs=self._has_signs))
 
     def _wrapped(self, text: str, indent: str = "") -> list[str]:
         """Return text in lines that fit."""

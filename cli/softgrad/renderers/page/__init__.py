@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from softgrad_core.derivation import Step
     from softgrad_core.formulas import Formula, Words
+    from softgrad_core.steps import Step
 
 
 class Tone(StrEnum):
@@ -50,6 +50,12 @@ class Heading(NamedTuple):
     title: str
     below: str = ""
     level: int = 1
+
+
+class Prose(NamedTuple):
+    """Text that may be broken into lines anywhere."""
+
+    words: "Words"
 
 
 class Paragraph(NamedTuple):
@@ -117,4 +123,4 @@ def listed(classes: Sequence[int]) -> str:
     return f"of the classes {', '.join(others)} and {last}"
 
 
-Block = Heading | Paragraph | Table | NumberedStep
+Block = Heading | Prose | Paragraph | Table | NumberedStep

@@ -50,10 +50,9 @@ class Results:
 
     def blocks(self, place: str) -> Iterator[Block]:
         """Yield what the record is, its numbers, its loss, and its check."""
-        title = self._classes.title(place)
-        if len(self._shown) < self._classes.count:
-            title += "; the most probable are shown, --json gives all"
-        yield Heading(title)
+        all_shown = len(self._shown) == self._classes.count
+        hint = "" if all_shown else "the most probable classes are shown; --json gives all"
+        yield Heading(self._classes.title(place), hint)
         yield self._numbers()
         loss = Toned(repr(self._loss), Tone.STRONG)
         yield Paragraph((("loss ", Math("-log f(x)_y"), " = ", loss),))

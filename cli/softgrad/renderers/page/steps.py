@@ -4,15 +4,24 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from softgrad.messages import printable
-from softgrad.renderers.page import Block, Heading, NumberedStep, listed
-from softgrad_core.derivation import Derivation, Evaluation
+from softgrad.renderers.page import Block, Heading, NumberedStep, Prose, listed
+from softgrad_core.derivation import Derivation, words
 from softgrad_core.formulas import Name, Number, Unequal, Words, equation
+from softgrad_core.steps import Evaluation
 
 TITLE = "The derivation"
+SYMBOLS = words(
+    "{a} are the pre-activations (logits) of the output layer for an input {x}, one for each "
+    "class; classes are numbered from 0. {y} is the true class, {c} is any class, and {k} runs "
+    "over all. {f(x)} is the output and {L} the loss; logarithms are natural ones.",
+    x=Name("x"),
+)
 HOW_TO_READ = (
-    "A line of numbers has the value of the left side, the right side with numbers in it, and the "
-    "value of the right side. Both are computed from the terms that they show, derivatives as "
-    "differences, with more digits than are shown."
+    "Under each formula stand its numbers: left side = right side, number by number = its value. "
+    "The values of both sides are computed independently; where they agree, the step is right. A "
+    "derivative on the left is measured: the variable is moved a little up and a little down, and "
+    "the change of the function is divided by that of the variable. Six digits are shown and more "
+    "are computed, so a pocket calculator may differ in the last."
 )
 
 
@@ -23,16 +32,17 @@ def steps_of(derivation: Derivation, names: Sequence[str] | None) -> Iterator[Bl
     if None in classes:
         shown = listed([c for c in classes if c is not None])
         how_to_read += f" Vectors and matrices show the entries {shown}."
-    yield Heading(TITLE, how_to_read, level=2)
+    yield Heading(TITLE, level=2)
+    yield Prose(SYMBOLS)
+    yield Prose((how_to_read,))
     part = ""
-    ends = {0, len(classes) - 1}
-    special = {classes.index(c) for c in (derivation.target, derivation.other)}
+    important = [classes.index(c) for c in (derivation.target, derivation.other)]
     for number, step in enumerate(derivation.steps, 1):
         if step.part != part:
             part = step.part
             yield Heading(part, level=3)
         cases = [_case(evaluation, derivation, names) for evaluation in step.evaluations]
-        yield NumberedStep(number, step, cases, classes, sorted(ends | special))
+        yield NumberedStep(number, step, cases, classes, important)
 
 
 def _case(evaluation: Evaluation, derivation: Derivation, names: Sequence[str] | None) -> Words:
