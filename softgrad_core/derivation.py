@@ -68,22 +68,20 @@ LOSS_BY_LOGIT = Derivative(Loss(), A_C)
 F_I, A_J = Output("i"), Logit("j")
 
 SYMBOLS: dict[str, Formula] = {
-    **{letter: Name(letter) for letter in ("c", "g", "g'", "h", "h'", "i", "j", "k", "u", "y")},
+    **{letter: Name(letter) for letter in ("c", "g", "g'", "h", "h'", "i", "j", "k", "y")},
     "L": Loss(),
     "J": Jacobian(),
     "e(y)": OneHot(),
     "m": Largest(),
     "a": Logits(),
     "a_c": A_C,
-    "a_y": A_Y,
     "a_j": A_J,
-    "a_k": Logit("k"),
     "f(x)": Outputs(),
-    "f(x)_c": F_C,
     "f(x)_y": F_Y,
     "f(x)_i": F_I,
     "1_(y=c)": SAME,
     "1 - f(x)_y": ONE - F_Y,
+    "a - m": Logits() - Largest(),
     "c = y": equation(Name("c"), Name("y")),
 }
 """What stands in braces in the words of a step."""
@@ -93,7 +91,9 @@ def words(text: str, **more: Formula) -> Words:
     """Return a text with formulas in the place of their names in braces."""
     pieces = re.split(r"\{(.*?)\}", text)
     formulas = {**SYMBOLS, **more}
-    return tuple(formulas[piece] if place % 2 else piece for place, piece in enumerate(pieces))
+    return tuple(
+        formulas[piece] if place % 2 else piece for place, piece in enumerate(pieces) if piece
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,7 +216,7 @@ def _subtract_largest(steps: Steps, what: str) -> None:
         words(
             f"{add_up} for float64. The softmax does not change if the same number is subtracted "
             "from every pre-activation: this divides numerator and denominator by the same "
-            "exponential. Take the largest one, {largest}. From here on {a} means {a} - {m}; the "
+            "exponential. Take the largest one, {largest}. From here on {a} means {a - m}; the "
             "gradient is the same.",
             largest=equation(Largest(), with_numbers(Largest(), steps.point)),
         ),

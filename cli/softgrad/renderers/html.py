@@ -55,7 +55,6 @@ p { margin: .5rem 0; }
 .below, .note { font-size: .9375rem; }
 .pass { color: var(--pass); }
 .fail { color: var(--fail); font-weight: 600; }
-.rejected { color: var(--fail); }
 .lines { white-space: pre-wrap; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -74,7 +73,6 @@ svg.bar line { stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-
 .step > .number { position: absolute; left: 0; color: var(--faint); }
 .case { margin: .25rem 0; }
 .case > .which { font-size: .9375rem; color: var(--faint); }
-.target > .which { color: var(--target); }
 .equation {
   display: flex; flex-wrap: wrap; align-items: baseline; gap: .35rem 0;
   margin: .5rem 0; overflow-x: auto; padding: .15rem 0;

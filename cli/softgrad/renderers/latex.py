@@ -83,7 +83,7 @@ class Latex(Markup):
 
     def toned(self, text: str, tone: Tone) -> str:
         """Return text in bold letters where it stands out."""
-        return f"\\textbf{{{text}}}" if tone in {Tone.STRONG, Tone.FAIL} else text
+        return f"{{\\boldmath\\bfseries {text}}}" if tone in {Tone.STRONG, Tone.FAIL} else text
 
     def formula(self, formula: Formula) -> str:
         """Return a formula in a line of text."""
@@ -106,7 +106,7 @@ class Latex(Markup):
         for row in table.rows:
             cells = list(map(self.cell, row.cells, table.columns))
             if row.is_target:
-                cells = [f"\\boldmath\\bfseries {cell}" for cell in cells]
+                cells = [self.toned(cell, Tone.STRONG) for cell in cells]
             rows.append(" & ".join(cells))
         if any(column.footer for column in table.columns):
             rows += [r"\hline", " & ".join(self.text(column.footer) for column in table.columns)]

@@ -17,11 +17,12 @@ SYMBOLS = words(
     x=Name("x"),
 )
 HOW_TO_READ = (
-    "Under each formula stand its numbers: left side = right side, number by number = its value. "
-    "The values of both sides are computed independently; where they agree, the step is right. A "
-    "derivative on the left is measured: the variable is moved a little up and a little down, and "
-    "the change of the function is divided by that of the variable. Six digits are shown and more "
-    "are computed, so a pocket calculator may differ in the last."
+    "Under each formula stand its numbers: the value of the left side = the right side with "
+    "numbers in it = its value. The values of both sides are computed independently; where they "
+    "agree, the step is right. A derivative on the left is measured: the variable is moved a "
+    "little up and a little down, and the change of the function is divided by that of the "
+    "variable. Six digits are shown and more are computed, so a pocket calculator may differ in "
+    "the last."
 )
 
 
