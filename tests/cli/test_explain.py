@@ -76,6 +76,12 @@ def test_nothing_is_cut_off_or_wider_than_the_screen(width, logits):
     assert "…" not in ended.text
 
 
+def test_numbers_far_beyond_float64_are_shown():
+    ended = run("-745", "123456789.5", "1", "-t", "0", "--explain")
+    assert (ended.status, ended.err) == (0, "")
+    assert "1.04057e-53616926" in ended.text
+
+
 def test_a_wide_screen_shows_the_whole_jacobian_and_a_narrow_one_says_what_it_shows():
     logits = [str(n / 7) for n in range(10)]
     wide = run(*logits, "-t", "3", "--explain", env={"COLUMNS": "200"}).text

@@ -56,6 +56,7 @@ def number(text):
         (number("1") - number("-3"), "1 - (-3)", "1 - (-3)"),
         (number("1.23456789e-5"), "1.23457e-05", r"1.23457 \times 10^{-5}"),
         (number("1e-435"), "1e-435", "10^{-435}"),
+        (number("-2.123456789e+53000000"), "-2.12346e+53000000", r"-2.12346 \times 10^{53000000}"),
         (number("-Infinity"), "-∞", r"-\infty"),
         (number("NaN"), "undefined", r"\mathrm{undefined}"),
         (number("-0.0"), "0", "0"),

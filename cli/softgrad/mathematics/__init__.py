@@ -245,7 +245,8 @@ def _draw_number(value: Decimal, digits: int, n: Notation[T]) -> T:
     if value.is_infinite():
         size = n.sign("∞")
     else:
-        mantissa, _, exponent = as_written(abs(value), digits).partition("e")
+        # Not abs, which would round to what the current arithmetic can hold.
+        mantissa, _, exponent = as_written(value.copy_abs(), digits).partition("e")
         size = n.number(mantissa, exponent)
     return n.negative(size) if value < 0 else size
 
