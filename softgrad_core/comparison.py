@@ -38,7 +38,7 @@ LARGEST = Decimal((2**53 - 1) * 2**971)
 
 # Below the smallest normal a float64 has a last place of fixed size and a relative error means
 # nothing: there a value is held to this many of those places.
-SUBNORMAL_PLACES = 4
+SUBNORMAL_PLACES = 8
 
 # An error as large as the tolerance must be caught although the value that bears it was rounded
 # and had an honest error of a few ulp before.
@@ -100,7 +100,10 @@ class Comparison:
 
 
 def compare(
-    got: Iterable[float], expected: Sequence[Decimal | None], tolerance: float
+    got: Iterable[float],
+    expected: Sequence[Decimal | None],
+    tolerance: float,
+    sizes: Sequence[Decimal | None] | None = None,
 ) -> Comparison:
     """Compare float64 values with decimals of many more digits, one by one.
 
@@ -112,6 +115,9 @@ def compare(
         What each should be; Infinity where it overflows, None where nobody can know.
     tolerance
         The relative error from which on a component fails, however small the component is.
+    sizes
+        What errors are relative to, where that is larger than the number itself: the terms of a
+        difference in which digits cancel.
 
     Examples
     --------
@@ -121,8 +127,8 @@ def compare(
     """
     with localcontext(EXTENDED):
         components = tuple(
-            _compare_one(value, reference, tolerance)
-            for value, reference in zip(got, expected, strict=True)
+            _compare_one(value, reference, tolerance, size)
+            for value, reference, size in zip(got, expected, sizes or expected, strict=True)
         )
     judged = [
         (component.relative_error, -place)
@@ -140,15 +146,24 @@ def compare(
     return Comparison(components, verdict, error, -minus_place)
 
 
-def _compare_one(got: float, expected: Decimal | None, tolerance: float) -> Component:
+def worst_of(rows: Sequence[Comparison]) -> int:
+    """Return which of several vectors tells most: one that fails, or else passes, the worst."""
+    by_weight = (Verdict.UNINFORMATIVE, Verdict.PASS, Verdict.FAIL)
+    keys = [(by_weight.index(row.verdict), row.max_relative_error or 0.0) for row in rows]
+    return keys.index(max(keys))
+
+
+def _compare_one(
+    got: float, expected: Decimal | None, tolerance: float, size: Decimal | None
+) -> Component:
     if expected is None and not math.isnan(got):
         return Component(math.nan, math.nan, Verdict.UNINFORMATIVE)
     rounded = math.nan if expected is None else float(expected)
-    if expected is None or math.isnan(got):
+    if expected is None or size is None or math.isnan(got):
         return Component(rounded, math.inf, Verdict.FAIL)
     if math.isinf(got) or expected.is_infinite():
         return _compare_infinite(got, expected)
-    size = abs(expected)
+    size = max(abs(size), abs(expected))
     difference = abs(Decimal(got) - expected)
     error = float(difference / size) if size else (math.inf if difference else 0.0)
     if 0 < size < SMALLEST_NORMAL:
@@ -240,6 +255,10 @@ def compare_claims(
         # An infinity that is right, and 0 for 0, are at no distance.
         difference[got == expected] = 0.0
         difference[tuple(place[got[odd] == rounded] for place in odd)] = 0.0
+        # The mean of nothing is NaN, and nothing else.
+        is_nan = np.isnan(expected) & np.isnan(got)
+        difference[is_nan] = 0.0
+        ranks[is_nan] = Verdict.PASS.rank
         errors = difference / unit, np.where(difference == 0.0, 0.0, difference / size)
         error_ulp, relative_error = (
             np.where(np.isnan(error), np.inf, error).astype(np.float64) for error in errors

@@ -1,19 +1,21 @@
 """The kernel: probabilities, loss and both gradients of a softmax output layer.
 
-Notation: a are the logits, y is the true class, f(x) = softmax(a) the output, m = max(a),
-d = a - m, S = sum(exp(d)), and rest = S - 1 is the sum without the term of the maximum.
+Notation: a are the logits, T is the temperature, f(x) = softmax(a / T) the output, m = max(a),
+d = (a - m) / T, S = sum(exp(d)), and rest = S - 1 is the sum without the term of the maximum. The
+loss is -sum_c q_c log f(x)_c; y is the true class where q is its one-hot vector, and s = sum(q).
 """
 
 import math
 import sys
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.logits import FloatArray, as_rows
-from softgrad_core.targets import IndexArray, as_labels
+from softgrad_core.logits import FloatArray, Rows, as_rows
+from softgrad_core.objective import LossOptions, Objective, objective_of
+from softgrad_core.targets import IndexArray
 
 BLOCK_ELEMENTS = 1 << 14
 """Logits that are computed together: a block and its temporaries stay in the L2 cache."""
@@ -32,6 +34,21 @@ FAINT = 1e-270
 
 LARGEST_SCALED = math.ldexp(sys.float_info.max, -SCALE_EXPONENT)
 
+# 2**1536 in the same way: from the smallest to the largest number it is not as far.
+FAR = 12
+FAR_EXPONENT = FAR * SCALE_EXPONENT
+
+TINY_EXPONENT_OF_E = -650.0
+"""Below this exp(d) is scaled, where it is to be multiplied by what may be large."""
+
+GAIN_EXPONENT = 600
+HEAVY = 2.0**900
+"""Target weights are taken times 2**600, with which no product of two of them underflows, unless
+they are heavier than this then."""
+
+HUGE = 1e300
+"""Above this a sum of costs may overflow where what it is made of does not."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoftmaxCrossEntropy:
@@ -42,28 +59,42 @@ class SoftmaxCrossEntropy:
     probs
         The softmax f(x), of shape (C,) or (N, C).
     loss
-        The negative log-likelihood -log f(x)_y in nats: a NumPy scalar, or of shape (N,).
+        The negative log-likelihood -log f(x)_y in nats, or in general -sum_c q_c log f(x)_c: a
+        NumPy scalar, or of shape (N,). That of a batch is a scalar where it is reduced, and NaN
+        where it is the mean of no rows.
     grad_probs
-        dL/df(x) = -e(y) / f(x)_y, of the shape of `probs`.
+        dL/df(x) = -e(y) / f(x)_y, in general -q / f(x), of the shape of `probs`.
     grad_logits
-        dL/da = -(e(y) - f(x)), of the shape of `probs`.
+        dL/da = -(e(y) - f(x)), in general (s f(x) - q) / T, of the shape of `probs`.
+    denominator
+        What the mean over a batch was divided by; None where there is none.
     """
 
     probs: npt.NDArray[np.floating[Any]]
     loss: npt.NDArray[np.floating[Any]]
     grad_probs: npt.NDArray[np.floating[Any]]
     grad_logits: npt.NDArray[np.floating[Any]]
+    denominator: float | None = None
 
 
-def softmax_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> SoftmaxCrossEntropy:
+def softmax_cross_entropy(
+    logits: npt.ArrayLike, targets: npt.ArrayLike, **options: Unpack[LossOptions]
+) -> SoftmaxCrossEntropy:
     """Compute the softmax, the loss and both gradients, to 4 ulp over the whole float64 range.
+
+    With soft targets or options to 8 ulp; `grad_logits`, in which two terms may cancel, to 8 ulp
+    of the larger of these: (s - q_c) f(x)_c / T and q_c (1 - f(x)_c) / T.
 
     Parameters
     ----------
     logits
         Pre-activations of shape (C,) or (N, C): finite, or -infinity for a masked class.
     targets
-        The index of the true class, from 0: one integer, or N of them.
+        The index of the true class, from 0: one integer, or N of them. Or the probabilities of
+        all classes, of the shape of `logits`.
+    **options
+        The options of the loss, see `LossOptions`: label_smoothing, class_weights, ignore_index,
+        temperature, reduction, unnormalized_target. By default each row has its own loss.
 
     Returns
     -------
@@ -74,7 +105,7 @@ def softmax_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Soft
     Raises
     ------
     InputError
-        Where a row has no softmax, or a target is no class.
+        Where a row has no softmax, a target is no class, or an option cannot be.
 
     Notes
     -----
@@ -96,40 +127,77 @@ def softmax_cross_entropy(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Soft
 
     >>> float(softmax_cross_entropy([40.0, 0.0], 0).loss)
     4.248354255291589e-18
+
+    The mean over a batch, with its labels smoothed:
+
+    >>> logits = [[2.0, 1.0, 0.1], [0.0, 0.0, 3.0]]
+    >>> result = softmax_cross_entropy(logits, [0, 2], label_smoothing=0.1, reduction="mean")
+    >>> float(result.loss.round(6)), result.denominator
+    (0.40431, 2.0)
     """
     rows = as_rows(logits)
+    shape = rows.values.shape[1:] if rows.single else rows.values.shape
+    objective = objective_of(targets, shape, **options)
+    result = compute_rows(rows, objective)
+    batches, at = objective.batches, 0 if rows.single else slice(None)
+    is_mean = batches is not None and objective.divisor is not None
+    return SoftmaxCrossEntropy(
+        result.probs[at],
+        result.loss[at if batches is None else 0],
+        result.grad_probs[at],
+        result.grad_logits[at],
+        float(batches.denominators[0]) if batches is not None and is_mean else None,
+    )
+
+
+def compute_rows(rows: Rows, objective: Objective) -> SoftmaxCrossEntropy:
+    """Return the numbers of checked rows: as many losses as there are rows, or reduced batches."""
     count, classes = rows.values.shape
-    labels = as_labels(targets, count, classes)
     result = SoftmaxCrossEntropy(
         probs=np.empty((count, classes), rows.dtype),
-        loss=np.empty(count, rows.dtype),
+        loss=np.empty(count),
         grad_probs=np.zeros((count, classes), rows.dtype),
         grad_logits=np.empty((count, classes), rows.dtype),
     )
+    compute = _compute_block if objective.is_plain else _compute_weighted_block
     step = max(1, BLOCK_ELEMENTS // classes)
     # Overflow and underflow are results here, not accidents; (-inf) - (-inf) is mended below.
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         for start in range(0, count, step):
             block = slice(start, start + step)
-            _compute_block(rows.values[block], labels[block], result, start)
-    if rows.single:
-        return SoftmaxCrossEntropy(
-            result.probs[0], result.loss[0], result.grad_probs[0], result.grad_logits[0]
-        )
-    return result
+            compute(rows.values[block], objective.part(block), result, start)
+        loss = np.asarray(result.loss, dtype=np.float64)
+        if objective.batches is not None and objective.batches.reduced:
+            loss = objective.batches.reduce(loss)
+        return replace(result, loss=loss.astype(rows.dtype, copy=False))
 
 
-def _compute_block(
-    rows: FloatArray, labels: IndexArray, result: SoftmaxCrossEntropy, start: int
-) -> None:
-    """Fill the rows of `result` from `start` on with those of `rows`."""
+class _Softmax(NamedTuple):
+    """The softmax of a block, and what it was made of; arrays are of shape (C, N) or (N,)."""
+
+    probs: FloatArray
+    d: FloatArray
+    d_error: FloatArray
+    """d as rounded, and what rounding took from it."""
+    rest: FloatArray
+    rest_error: FloatArray
+    total: FloatArray
+    lost: FloatArray
+    """S as rounded, and what rounding took from it, relative to it."""
+    complement: FloatArray
+    """1 - f(x) of the class of the maximum."""
+
+
+def _softmax(rows: FloatArray, temperature: FloatArray | None = None) -> _Softmax:
+    """Return the softmax of rows, class by class."""
     a = _by_class(rows)
-    d, d_error = _subtract(a, a.max(axis=0))
+    d, d_error = _distances(a, temperature)
     at_maximum = d == 0.0
     e = np.exp(d)
     np.copyto(e, 0.0, where=at_maximum)
     # S = 1 + rest without one maximum; others as large count in full.
-    rest, rest_error = _sum_classes(e, e * d_error, _count_ties(at_maximum))
+    buffer = e * d_error
+    rest, rest_error = _sum_classes(e, buffer, _count_ties(at_maximum))
     if (faint := rest < FAINT).any():
         _mend_faint_sums(rest, rest_error, np.flatnonzero(faint), d, d_error)
     np.copyto(e, 1.0, where=at_maximum)
@@ -137,29 +205,162 @@ def _compute_block(
     rounded_rest = total - 1.0
     lost = (1.0 - (total - rounded_rest)) + (rest - rounded_rest) + rest_error
     lost /= total
-
-    y = labels, np.arange(len(labels))
-    d_y, d_y_error = d[y], d_error[y]
-    d_error -= lost
-    d_error *= e
-    e += d_error
+    correction = np.subtract(d_error, lost, out=buffer)
+    correction *= e
+    e += correction
     probs = np.divide(e, total, out=e)[:, : len(rows)]
-
     # Without the row that `_by_class` doubled.
     if len(rows) < len(total):
+        d, d_error = d[:, :1], d_error[:, :1]
         rest, rest_error, total, lost = rest[:1], rest_error[:1], total[:1], lost[:1]
     complement = rest / total
     complement += (rest_error - rest * lost) / total
-    complement = np.where(d_y == 0.0, complement, 1.0 - probs[y])
+    return _Softmax(probs, d, d_error, rest, rest_error, total, lost, complement)
+
+
+def _compute_block(
+    rows: FloatArray, objective: Objective, result: SoftmaxCrossEntropy, start: int
+) -> None:
+    """Fill the rows of `result` from `start` on, where a label is all that is said of each."""
+    f = _softmax(rows)
+    y = objective.labels, np.arange(len(rows))
+    d_y, d_y_error = f.d[y], f.d_error[y]
+    complement = np.where(d_y == 0.0, f.complement, 1.0 - f.probs[y])
 
     span = slice(start, start + len(rows))
     out = np.arange(start, start + len(rows))
-    result.probs[span] = probs.T
-    result.loss[span] = (np.log1p(rest) + (rest_error / total - d_y_error)) - d_y
-    result.grad_probs[out, labels] = -_times_exp(total, -d_y, lost - d_y_error)
-    result.grad_logits[span] = probs.T
+    result.probs[span] = f.probs.T
+    result.loss[span] = (np.log1p(f.rest) + (f.rest_error / f.total - d_y_error)) - d_y
+    result.grad_probs[out, objective.labels] = -_times_exp(f.total, -d_y, f.lost - d_y_error)
+    result.grad_logits[span] = f.probs.T
     # 0 - x and not -x: where all of it underflows, the result is 0 and not -0.
-    result.grad_logits[out, labels] = 0.0 - complement
+    result.grad_logits[out, objective.labels] = 0.0 - complement
+
+
+def _compute_weighted_block(
+    rows: FloatArray, objective: Objective, result: SoftmaxCrossEntropy, start: int
+) -> None:
+    """Fill the rows of `result` from `start` on, for any target weights and temperatures.
+
+    The gradient is ((s - q_c) f(x)_c - q_c (1 - f(x)_c)) / T: neither difference in it cancels.
+    """
+    f = _softmax(rows, objective.temperature)
+    q, exponent = _target_weights(objective, rows)
+    s, s_without = _sums_without_each(q)
+    if len(rows) < q.shape[1]:
+        q, s, s_without = q[:, :1], s[:1], s_without[:, :1]
+    temperature = np.ones(len(rows)) if objective.temperature is None else objective.temperature
+    faint = _faint_rests(f)
+
+    span = slice(start, start + len(rows))
+    result.probs[span] = f.probs.T
+    result.loss[span] = _weighted_loss(rows, (q, s, exponent), temperature, f, faint)
+    counts = q > 0.0
+    result.grad_probs[span] = 0.0
+    result.grad_probs[span].T[counts] = -_times_exp(
+        np.broadcast_to(f.total, q.shape)[counts],
+        -f.d[counts],
+        (f.lost - f.d_error)[counts],
+        q[counts],
+        np.broadcast_to(exponent, q.shape)[counts],
+    )
+    t, k = np.frexp(temperature)
+    exponent = exponent - k
+    gained = np.ldexp(s_without * f.probs / t, exponent)
+    lost = q * np.where(f.d == 0.0, f.complement, 1.0 - f.probs)
+    lost = np.ldexp(lost / t, exponent)
+    # Where f(x) or 1 - f(x) underflows, or nearly, it is the product that must not.
+    tiny = np.nonzero((f.d < TINY_EXPONENT_OF_E) & (f.d > -math.inf))
+    power = _small_exp(f.d[tiny], (f.d_error - f.lost)[tiny]) / f.total[tiny[1]] / t[tiny[1]]
+    gained[tiny] = _times_scaled(s_without[tiny], power, exponent[tiny[1]])
+    for row, rest in faint.items():
+        top = f.d[:, row] == 0.0, row
+        lost[top] = _times_scaled(q[top], rest / t[row], exponent[row])
+    result.grad_logits[span] = (gained - lost).T
+
+
+def _target_weights(objective: Objective, rows: FloatArray) -> tuple[FloatArray, IndexArray]:
+    """Return q class by class, times a power of two for each row, and the exponent to undo that."""
+    q = objective.weights(rows.shape[1], gain=2.0 ** (GAIN_EXPONENT // 2))
+    exponent = np.full(len(rows), -GAIN_EXPONENT)
+    heavy = ~(q.max(axis=1) < HEAVY)
+    if heavy.any():
+        q[heavy] = objective.part(heavy).weights(rows.shape[1])
+        exponent[heavy] = 0
+    return _by_class(q), exponent
+
+
+def _sums_without_each(q: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the sum of each column, and for each number the sum of the others of its column."""
+    top = q.argmax(axis=0), np.arange(q.shape[1])
+    rest = q.copy()
+    rest[top] = 0.0
+    others, others_error = _sum_classes(rest, np.zeros_like(q), 0.0)
+    s = q[top] + others
+    # At most the largest is more than half of the sum.
+    without = (s - q) + others_error
+    without[top] = others
+    return s, without
+
+
+def _faint_rests(f: _Softmax) -> dict[int, float]:
+    """Return, for rows where rest may have lost digits to underflow, rest times 2**1536."""
+    sums = {}
+    for row in np.flatnonzero(f.rest < FAINT).tolist():
+        others = (f.d[:, row] < 0.0) & (f.d[:, row] > -math.inf)
+        sums[row] = math.fsum(_small_exp(f.d[others, row], f.d_error[others, row]))
+    return sums
+
+
+def _weighted_loss(
+    rows: FloatArray,
+    weights: tuple[FloatArray, FloatArray, IndexArray],
+    temperature: FloatArray,
+    f: _Softmax,
+    faint: dict[int, float],
+) -> FloatArray:
+    """Return s log(S) + sum_c q_c (-d_c): no term is negative.
+
+    `weights` are q and s times a power of two, and the exponent to undo that.
+    """
+    q, s, exponent = weights
+    counts = (q > 0.0) & (f.d > -math.inf)
+    d, d_error = np.where(counts, f.d, 0.0), np.where(counts, f.d_error, 0.0)
+    costs, costs_error = _sum_classes(q * -d, q * -d_error, 0.0)
+    of_sum = s * np.log1p(f.rest)
+    loss = (of_sum + (s * f.rest_error / f.total + costs_error)) + costs
+    for row, rest in faint.items():
+        loss[row] = _times_scaled(s[row], rest, 0) + (costs[row] + costs_error[row])
+    loss = np.ldexp(loss, exponent)
+    # Sums near the largest number, and what overflows before it is multiplied by q_c.
+    odd = ~(costs < HUGE) | ((q > 0.0) & (f.d == -math.inf)).any(axis=0)
+    for row in np.flatnonzero(odd).tolist():
+        divisor = math.ldexp(1.0, -int(exponent[row])), float(temperature[row])
+        loss[row] = _huge_loss(rows[row], q[:, row], float(of_sum[row]), divisor)
+    return loss
+
+
+def _huge_loss(a: FloatArray, q: FloatArray, of_sum: float, divisor: tuple[float, float]) -> float:
+    """Return a loss that floats overflow on the way to, or infinity.
+
+    `of_sum` is its first term; `divisor` is what q is too large by, and the temperature.
+    """
+    from fractions import Fraction
+
+    counts = q > 0.0
+    if not np.isfinite(a[counts]).all() or of_sum == math.inf:
+        return math.inf
+    top = Fraction(float(a.max()))
+    costs = (
+        Fraction(weight) * (top - Fraction(logit))
+        for weight, logit in zip(q[counts].tolist(), a[counts].tolist(), strict=True)
+    )
+    try:
+        too_large, temperature = map(Fraction, divisor)
+        total = sum(costs, start=Fraction(0)) / temperature + Fraction(of_sum)
+        return float(total / too_large)
+    except OverflowError:
+        return math.inf
 
 
 def _by_class(rows: FloatArray) -> FloatArray:
@@ -172,6 +373,45 @@ def _by_class(rows: FloatArray) -> FloatArray:
     if rows.shape[1] > NARROW:
         return rows.T
     return np.ascontiguousarray(rows.T if len(rows) > 1 else np.repeat(rows, 2, axis=0).T)
+
+
+def _distances(a: FloatArray, temperature: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+    """Return d = (a - max(a)) / T as rounded, and what rounding took from it."""
+    if temperature is None:
+        return _subtract(a, a.max(axis=0))
+    # T = t 2**k with t in [1/2, 1), or k = 0 for T below 2. What makes numbers smaller comes before
+    # the difference, what makes them larger after it, so that nothing overflows that need not.
+    t, k = np.frexp(temperature)
+    t, k = np.where(k == 1, 2.0 * t, t), np.where(k == 1, 0, k)
+    if a.shape[1] > len(t):
+        t, k = np.repeat(t, 2), np.repeat(k, 2)
+    a = np.ldexp(a, -k.clip(min=0))
+    d, error = _subtract(a, a.max(axis=0))
+    shift = -k.clip(max=0)
+    d, error = np.ldexp(d, shift), np.ldexp(error, shift)
+    quotient = d / t
+    error = (_remainder(d, quotient, t) + error) / t
+    error[~np.isfinite(error)] = 0.0
+    return quotient, error
+
+
+def _remainder(x: FloatArray, quotient: FloatArray, divisor: FloatArray) -> FloatArray:
+    """Return x - quotient * divisor, exactly where nothing overflows (Dekker's product)."""
+    product = quotient * divisor
+    quotient_high, quotient_low = _halves(quotient)
+    divisor_high, divisor_low = _halves(divisor)
+    error = quotient_low * divisor_low - (
+        ((product - quotient_high * divisor_high) - quotient_low * divisor_high)
+        - quotient_high * divisor_low
+    )
+    return np.asarray((x - product) - error)
+
+
+def _halves(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return numbers of half as many digits that add up to x."""
+    shifted = 134217729.0 * x
+    high = shifted - (shifted - x)
+    return high, x - high
 
 
 def _subtract(a: FloatArray, m: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -236,22 +476,45 @@ def _mend_faint_sums(
         rest_error[row] = 0.0
 
 
-def _times_exp(factor: FloatArray, x: FloatArray, x_error: FloatArray) -> FloatArray:
-    """Return factor * exp(x + x_error): infinite only where the exact value overflows."""
+def _times_exp(
+    factor: FloatArray,
+    x: FloatArray,
+    x_error: FloatArray,
+    weight: FloatArray | float = 1.0,
+    exponent: IndexArray | int = 0,
+) -> FloatArray:
+    """Return factor * exp(x + x_error) * weight * 2**exponent, for x from 0 on.
+
+    It is infinite only where the exact value overflows.
+    """
+    # Here exp(x) times the number of classes is far from overflow.
+    large = x > 680.0
+    if not large.any() and isinstance(weight, float):
+        power = np.exp(x)
+        power += power * x_error
+        return factor * power
+    # Whatever is beyond overflows, and so does an x whose error is not small.
+    x = np.where(large, x.clip(max=1500.0) - FAR * LN_SCALE, x)
+    x_error = np.where(large, x_error.clip(-0.5, 0.5) - FAR * LN_SCALE_TAIL, x_error)
     power = np.exp(x)
     power += power * x_error
-    product = factor * power
-    large = x > 700.0
-    if large.any():
-        product[large] = _times_large_exp(factor[large], x[large], x_error[large])
-    return product
-
-
-def _times_large_exp(factor: FloatArray, x: FloatArray, x_error: FloatArray) -> FloatArray:
-    # Whatever is beyond overflows, and so does an x whose error is not small.
-    power = np.exp(np.minimum(x, 790.0) - LN_SCALE)
-    power += power * (x_error.clip(-0.5, 0.5) - LN_SCALE_TAIL)
-    scaled = factor * power
+    mantissa, weight_exponent = np.frexp(weight)
+    scaled = factor * np.ldexp(power, -SCALE_EXPONENT) * mantissa
+    shift = weight_exponent + exponent + np.where(large, FAR_EXPONENT, 0)
     # A few last places too much must not turn the largest number into infinity.
-    at_edge = (scaled > LARGEST_SCALED) & (scaled < LARGEST_SCALED * (1.0 + 2.0**-50))
-    return np.ldexp(np.where(at_edge, LARGEST_SCALED, scaled), SCALE_EXPONENT)
+    nearly = np.ldexp(scaled, shift)
+    at_edge = (nearly > LARGEST_SCALED) & (nearly < LARGEST_SCALED * (1.0 + 2.0**-50))
+    return np.where(at_edge, sys.float_info.max, np.ldexp(scaled, shift + SCALE_EXPONENT))
+
+
+def _small_exp(x: FloatArray, x_error: FloatArray) -> FloatArray:
+    """Return exp(x + x_error) * 2**1536, for x far below 0."""
+    power = np.exp(x.clip(min=-1500.0) + FAR * LN_SCALE)
+    power += power * (x_error.clip(-0.5, 0.5) + FAR * LN_SCALE_TAIL)
+    return power
+
+
+def _times_scaled(factor: Any, scaled: Any, exponent: Any) -> Any:
+    """Return factor * scaled * 2**(exponent - 1536), without underflow on the way."""
+    mantissa, factor_exponent = np.frexp(factor)
+    return np.ldexp(mantissa * scaled, factor_exponent + exponent - FAR_EXPONENT)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -124,7 +124,7 @@ def _problem_of(value: object) -> tuple[str, str] | None:
     """Return the error code and a description of `value` where it is not a logit."""
     match value:
         case bool() | None | str() | dict():
-            return "logit-not-a-number", _description(value)
+            return "logit-not-a-number", described(value)
         case int():
             return None if _fits_float64(value) else ("logit-out-of-range", _too_large(str(value)))
         case float() if math.isnan(value):
@@ -134,17 +134,43 @@ def _problem_of(value: object) -> tuple[str, str] | None:
         case OutOfRange():
             return "logit-out-of-range", _too_large(value.digits)
         case Iterable():
-            return "logits-nested", "a list; one record holds one row of logits"
+            return "logits-nested", "a list; a batch is a list of rows, all of one length"
         case _:
             return "logit-not-a-number", shortened(repr(value))
 
 
-def _description(value: bool | str | dict[str, object] | None) -> str:
-    if value is None:
-        return "null (some encoders write NaN that way)"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'the text "{shortened(value)}"' if isinstance(value, str) else "an object"
+def described(value: object) -> str:
+    """Return what a value is that should have been a number, for a message."""
+    match value:
+        case None:
+            return "null (some encoders write NaN that way)"
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'the text "{shortened(value)}"'
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "an object"
+        case float() if math.isnan(value):
+            return "NaN"
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case int() if not _fits_float64(value):
+            return _too_large(str(value))
+        case OutOfRange():
+            return _too_large(value.digits)
+        case _:
+            return shortened(repr(value) if not isinstance(value, np.generic) else str(value))
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is a number that float64 can hold, or NaN, and no boolean."""
+    if isinstance(value, (bool, np.bool)):
+        return False
+    if isinstance(value, int):
+        return _fits_float64(value)
+    return isinstance(value, (float, np.floating, np.integer))
 
 
 def _holds_boolean(values: Iterable[object]) -> bool:

@@ -2,22 +2,24 @@
 
 What checks must not share code with what it checks: this file knows the loss,
 
-    L(a) = log(sum_c exp(a_c)) - a_y = -log f(x)_y,
+    L(a) = -sum_c q_c log f(x)_c, with -log f(x)_c = log(sum_k exp(a_k / T)) - a_c / T,
 
-and neither gradient. Notation: E_c = exp(a_c - max(a)), S = sum_c E_c, h is the step.
+and neither gradient. Notation: E_c = exp((a_c - max(a)) / T), S = sum_c E_c, h is the step; q are
+the target weights, the one-hot vector of the true class unless more is asked for.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.comparison import DIGITS, EXTENDED, Comparison, Verdict, compare
-from softgrad_core.logits import as_rows
-from softgrad_core.targets import as_labels
+from softgrad_core.logits import FloatArray, as_rows
+from softgrad_core.objective import LossOptions, Objective, objective_of
 from softgrad_core.tolerances import CHECK_TOLERANCE
 
 STEP_EXPONENT = -12
@@ -55,6 +57,23 @@ class GradientCheck:
         return bool(self.grad_probs.uninformative or self.grad_logits.uninformative)
 
 
+class BatchCheck(NamedTuple):
+    """The checks of rows that belong together."""
+
+    rows: Sequence[GradientCheck]
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether all that could be judged is right; None where nothing could."""
+        answers = {row.passed for row in self.rows}
+        return next((answer for answer in (False, True) if answer in answers), None)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether something could not be judged."""
+        return any(row.undecided for row in self.rows)
+
+
 def check_gradients(
     logits: npt.ArrayLike,
     targets: npt.ArrayLike,
@@ -62,18 +81,22 @@ def check_gradients(
     grad_logits: npt.ArrayLike,
     *,
     tolerance: float = CHECK_TOLERANCE,
+    **options: Unpack[LossOptions],
 ) -> list[GradientCheck]:
     """Compare gradients with central differences of the loss, component by component.
 
     Parameters
     ----------
     logits, targets
-        As for `softmax_cross_entropy`: one row of C logits, or N rows.
+        As for `softmax_cross_entropy`: one row of C logits, or N rows; or soft targets.
     grad_probs, grad_logits
         The gradients in question, dL/df(x) and dL/da, of the shape of `logits`.
     tolerance
         The relative error at which a component fails, however small the component is, down to
-        the smallest normal float64. Gradients in float32 need about 1e-6.
+        the smallest normal float64; where two terms cancel, of the larger of these. Gradients
+        in float32 need about 1e-6.
+    **options
+        The options of the loss, see `LossOptions`.
 
     Returns
     -------
@@ -100,8 +123,8 @@ def check_gradients(
     if not 0 < tolerance < math.inf:
         raise ValueError(f"expected a tolerance above 0, got {tolerance}")
     rows = as_rows(logits)
-    count, classes = rows.values.shape
-    labels = as_labels(targets, count, classes)
+    shape = rows.values.shape[1:] if rows.single else rows.values.shape
+    objective = objective_of(targets, shape, **options)
     blocks = []
     for name, given in (("grad_probs", grad_probs), ("grad_logits", grad_logits)):
         array = np.asarray(given)
@@ -113,41 +136,54 @@ def check_gradients(
                 f"expected {name} of the shape of the logits, {rows.values.shape}, "
                 f"got {block.shape}"
             )
-        blocks.append(block.tolist())
-    return [
-        _check_row(row, label, probs_row, logits_row, tolerance)
-        for row, label, probs_row, logits_row in zip(
-            rows.values.tolist(), labels.tolist(), *blocks, strict=True
+        blocks.append(block)
+    return check_rows(rows.values, objective, (blocks[0], blocks[1]), tolerance)
+
+
+def check_rows(
+    rows: FloatArray,
+    objective: Objective,
+    gradients: tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.floating[Any]]],
+    tolerance: float,
+) -> list[GradientCheck]:
+    """Check the gradients dL/df(x) and dL/da of checked rows, all of shape (N, C)."""
+    grad_probs, grad_logits = gradients
+    checks = []
+    for row, a in enumerate(rows):
+        by_probs, by_logits = difference_loss(a, objective.part([row]))
+        checks.append(
+            GradientCheck(
+                METHOD,
+                compare(grad_probs[row].tolist(), by_probs.values, tolerance),
+                compare(grad_logits[row].tolist(), by_logits.values, tolerance, by_logits.sizes),
+            )
         )
-    ]
+    return checks
 
 
-def _check_row(
-    a: list[float], y: int, grad_probs: list[float], grad_logits: list[float], tolerance: float
-) -> GradientCheck:
-    by_probs, by_logits = difference_loss(a, y)
-    return GradientCheck(
-        METHOD,
-        compare(grad_probs, by_probs, tolerance),
-        compare(grad_logits, by_logits, tolerance),
-    )
+class Differences(NamedTuple):
+    """Derivatives by differences, and the size of the larger of the terms of each."""
+
+    values: Sequence[Decimal | None]
+    sizes: Sequence[Decimal | None]
 
 
-def difference_loss(
-    a: Sequence[float], y: int
-) -> tuple[Sequence[Decimal | None], Sequence[Decimal | None]]:
-    """Return the derivatives of the loss with respect to f(x) and to `a`, by differences.
+def difference_loss(a: FloatArray, objective: Objective) -> tuple[Differences, Differences]:
+    """Return the derivatives of the loss of one row with respect to f(x) and to a.
 
-    They are None throughout where the target is masked: the loss is infinite, and so are its
-    neighbours, which leaves no difference to take.
+    They are None throughout where a class that the target gives weight to is masked: the loss is
+    infinite, and so are its neighbours, which leaves no difference to take.
     """
     with localcontext(EXTENDED):
-        values = [Decimal(value) for value in a]
-        if not values[y].is_finite():
-            return [None] * len(a), [None] * len(a)
+        q = objective.weights(len(a), Decimal)[0].tolist()
+        t = Decimal(1 if objective.temperature is None else float(objective.temperature[0]))
+        values = [Decimal(value) for value in a.tolist()]
+        if any(weight and not value.is_finite() for weight, value in zip(q, values, strict=True)):
+            nothing = Differences([None] * len(a), [None] * len(a))
+            return nothing, nothing
         maximum = max(values)
-        e = [_exp(value - maximum) for value in values]
-        return _by_probs(e, y), _by_logits(e, y)
+        e = [_exp(value - maximum if t == 1 else (value - maximum) / t) for value in values]
+        return _by_probs(e, q), _by_logits(e, q, t)
 
 
 def _exp(d: Decimal) -> Decimal:
@@ -155,26 +191,44 @@ def _exp(d: Decimal) -> Decimal:
     return (d.exp() or _TINY) if d.is_finite() else Decimal(0)
 
 
-def _by_probs(e: Sequence[Decimal], y: int) -> list[Decimal]:
-    """Return the derivatives with respect to f(x): -log f_y depends on f_y alone."""
-    derivatives = [Decimal(0)] * len(e)
-    f_y = e[y] / sum(e)
-    # f_y moves to f_y (1 + h) and f_y (1 - h).
-    derivatives[y] = -_log_ratio(2 * _STEP, 1 - _STEP) / (2 * _STEP) / f_y
-    return derivatives
-
-
-def _by_logits(e: Sequence[Decimal], y: int) -> list[Decimal]:
-    """Return the derivatives with respect to a."""
+def _by_probs(e: Sequence[Decimal], q: Sequence[Decimal]) -> Differences:
+    """Return the derivatives with respect to f(x): of -q_c log f_c, which depends on f_c alone."""
     total = sum(e)
-    # L(a + h) - L(a - h), where only the term of c moves, to E_c exp(h) and E_c exp(-h).
-    derivatives = [
-        _log_ratio(e_c * _SPREAD, (total - e_c) + e_c * _DOWN) / (2 * _STEP) for e_c in e
+    # f_c moves to f_c (1 + h) and f_c (1 - h).
+    slope = -_log_ratio(2 * _STEP, 1 - _STEP) / (2 * _STEP)
+    values = [
+        weight * slope * total / e_c if weight else Decimal(0)
+        for e_c, weight in zip(e, q, strict=True)
     ]
-    # For c = y the loss is log(1 + others / E_y), and it is E_y that moves.
-    others = sum((e_c for c, e_c in enumerate(e) if c != y), start=Decimal(0))
-    derivatives[y] = _log_ratio(-others * _SPREAD, e[y] + others * _UP) / (2 * _STEP)
-    return derivatives
+    return Differences(values, values)
+
+
+def _by_logits(e: Sequence[Decimal], q: Sequence[Decimal], t: Decimal) -> Differences:
+    """Return the derivatives with respect to a, of which a_c / T moves by h."""
+    total = sum(e)
+    step = 2 * _STEP * t
+    values, sizes = [], []
+    for e_c, rest, q_c, others in zip(e, _sums_of_others(e), q, _sums_of_others(q), strict=True):
+        # Of the other classes -log f(x)_k changes by the sum only, where the term of c moves, to
+        # E_c exp(h) and E_c exp(-h).
+        of_others = others * _log_ratio(e_c * _SPREAD, (total - e_c) + e_c * _DOWN) / step
+        # Of c itself it is log(1 + rest / E_c), and it is E_c that moves.
+        of_itself = q_c and q_c * _log_ratio(-rest * _SPREAD, e_c + rest * _UP) / step
+        values.append(of_others + of_itself)
+        sizes.append(max(of_others, -of_itself))
+    return Differences(values, sizes)
+
+
+def _sums_of_others(values: Sequence[Decimal]) -> list[Decimal]:
+    """Return for each value the sum of the others."""
+    total = sum(values, start=Decimal(0))
+    # At most one is more than half of the sum, and would leave few digits to a difference.
+    return [
+        total - value
+        if 2 * value <= total
+        else sum(values[:c], start=Decimal(0)) + sum(values[c + 1 :])
+        for c, value in enumerate(values)
+    ]
 
 
 def _log_ratio(difference: Decimal, base: Decimal) -> Decimal:

@@ -1,5 +1,6 @@
-"""A target as it is given, a label or a name -> the index of the true class."""
+"""A target as it is given: a label, a name or a distribution -> a class, or its probabilities."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -7,8 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.errors import InputError, shortened
+from softgrad_core.logits import FloatArray, described, is_number
 
 IndexArray = npt.NDArray[np.intp]
+
+SUM_TOLERANCE = 1e-5
+"""So far from 1 the sum of a distribution may be: rounded to float32, or to six digits."""
 
 
 def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
@@ -37,6 +42,80 @@ def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
         row = int(outside.argmax())
         raise _outside(int(labels[row]), classes, row if given.ndim else None)
     return labels.astype(np.intp, copy=False)
+
+
+def are_distributions(targets: npt.ArrayLike, dimensions: int) -> bool:
+    """Return whether targets have as many dimensions as the logits: a number for each class."""
+    if isinstance(targets, int):
+        return False
+    try:
+        return np.ndim(targets) == dimensions and (dimensions > 1 or np.size(targets) > 1)
+    except ValueError:
+        return False
+
+
+def as_distributions(
+    targets: npt.ArrayLike, shape: tuple[int, ...], *, unnormalized: bool
+) -> FloatArray:
+    """Return `targets`, of the shape of the logits, as checked rows of target probabilities.
+
+    Raises
+    ------
+    InputError
+        Where they have another shape, one is no finite number from 0 on, or, unless
+        `unnormalized`, a row has another sum than 1.
+    """
+    given = np.asarray(targets)
+    if given.dtype.kind not in "fiu":
+        raise InputError(
+            "target-not-a-distribution",
+            f"expected target probabilities as numbers, got an array of {given.dtype}",
+        )
+    if given.shape != shape:
+        raise InputError(
+            "targets-shape", f"expected target probabilities of shape {shape}, got {given.shape}"
+        )
+    rows = np.atleast_2d(given).astype(np.float64)
+    good = (np.isfinite(rows) & (rows >= 0.0)).all(axis=1)
+    if not unnormalized:
+        good &= np.abs(rows.sum(axis=1) - 1.0) <= SUM_TOLERANCE
+    if not good.all():
+        row = int(good.argmin())
+        check_distribution(
+            rows[row].tolist(),
+            shape[-1],
+            unnormalized=unnormalized,
+            row=row if len(shape) > 1 else None,
+        )
+    return rows
+
+
+def check_distribution(
+    target: Sequence[object], classes: int, *, unnormalized: bool, row: int | None = None
+) -> None:
+    """Raise InputError where a target is not one probability for each class, with the sum 1."""
+    if len(target) != classes:
+        raise InputError(
+            "target-count",
+            f"expected one target probability for each of {classes} logits, got {len(target)}",
+            row,
+        )
+    for place, value in enumerate(target):
+        if not (is_number(value) and 0 <= value < math.inf):
+            raise InputError(
+                "target-not-a-distribution",
+                f"target[{place}]: expected a probability, a finite number from 0 on, "
+                f"got {described(value)}",
+                row,
+            )
+    total = math.fsum(target)  # type: ignore[arg-type]
+    if not unnormalized and abs(total - 1.0) > SUM_TOLERANCE:
+        raise InputError(
+            "target-sum",
+            f"expected target probabilities with the sum 1, got {total:.12g}; "
+            "if that is meant, say so by unnormalized_target",
+            row,
+        )
 
 
 def class_index(

@@ -7,10 +7,12 @@ import mpmath
 import numpy as np
 import pytest
 from mpmath import mpf
+from support.objectives import problems
 from support.oracle import exact
 from support.rows import adversarial_rows, faint_rows, random_rows, wide_rows
 
 from softgrad_core.dtypes import Dtype
+from softgrad_core.objective import Objective, objective_of
 from softgrad_core.reference import QUANTITIES, reference
 
 LARGEST = 1.7976931348623157e308
@@ -25,12 +27,12 @@ def as_mpf(number):
     return (mpf(float(high)) + mpf(float(low))) * mpf(2) ** int(exponent)
 
 
-def distance(number, expected, dtype):
+def distance(number, expected, dtype, size):
     """Return how far a number is off, in ulp of the type, or 0 where both are out of its range."""
     if np.isinf(number) or abs(expected) > LARGEST:
         return 0.0 if abs(expected) > LARGEST * (1 - 1e-15) else math.inf
     with mpmath.workprec(300):
-        unit = Dtype(dtype).spacing(np.array([float(expected)]))[0]
+        unit = Dtype(dtype).spacing(np.array([float(abs(size))]))[0]
         return float(abs(as_mpf(number) - expected) / mpf(unit))
 
 
@@ -49,23 +51,46 @@ def test_every_quantity_is_exact_but_for_a_small_part_of_an_ulp(rows, dtype):
         pytest.skip("long double has no more digits than float64 here")
     worst = 0.0
     for logits, target in rows():
-        got = reference(np.array(logits)[:, np.newaxis], np.array([target]), Dtype(dtype))
-        expected = exact(logits, target)
-        for name in QUANTITIES:
-            wanted = getattr(expected, name)
-            if dtype == "float32" and max(map(abs, logits)) > 1e300:
-                continue
-            for number, value in zip(
-                got[name][:, 0], [wanted] if name == "loss" else wanted, strict=True
-            ):
-                if dtype == "float32" and not 1e-40 < abs(value) < 3e38:
-                    continue
-                worst = max(worst, distance(number, value, dtype))
+        if dtype == "float32" and max(map(abs, logits)) > 1e300:
+            continue
+        objective = Objective(np.array([target]))
+        got = reference(np.array(logits)[:, np.newaxis], objective, Dtype(dtype))
+        worst = max(worst, largest_distance(got, exact(logits, target), dtype))
+    assert worst < Dtype(dtype).reference_ulp / 2
+
+
+def largest_distance(got, expected, dtype):
+    """Return the largest distance in ulp, that of a gradient of the logits by its terms."""
+    worst = 0.0
+    for name in QUANTITIES:
+        wanted = getattr(expected, name)
+        wanted = [wanted] if name == "loss" else wanted
+        sizes = expected.terms if name == "grad_logits" else wanted
+        for number, value, size in zip(got[name][:, 0], wanted, sizes, strict=True):
+            if dtype == "float64" or 1e-40 < abs(size) < 3e38:
+                worst = max(worst, distance(number, value, dtype, size))
+    return worst
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_quantity_of_the_whole_loss_is_exact_but_for_a_small_part_of_an_ulp(dtype):
+    if dtype == "float64" and NUMBERS_OF_LONG_DOUBLE < 63:
+        pytest.skip("long double has no more digits than float64 here")
+    worst = 0.0
+    rows = [row for row in (*random_rows(600, 8), *adversarial_rows(600, 9)) if len(row[0]) < 100]
+    for problem in problems(rows, seed=10):
+        logits = np.array(problem.logits)
+        temperature = problem.options.get("temperature", 1.0)
+        if dtype == "float32" and abs(logits[np.isfinite(logits)]).max() / 1e30 > temperature:
+            continue
+        objective = objective_of(problem.target, logits.shape, **problem.options)
+        got = reference(logits[:, np.newaxis], objective, Dtype(dtype))
+        worst = max(worst, largest_distance(got, problem.exact(), dtype))
     assert worst < Dtype(dtype).reference_ulp / 2
 
 
 def test_a_masked_class_and_a_masked_target_are_exact():
-    got = reference(np.array([[0.0], [-math.inf], [0.0]]), np.array([1]), Dtype.FLOAT64)
+    got = reference(np.array([[0.0], [-math.inf], [0.0]]), Objective(np.array([1])), Dtype.FLOAT64)
     assert {name: values[:, 0].astype(float).tolist() for name, values in got.items()} == {
         "probs": [0.5, 0.0, 0.5],
         "log_probs": [math.log(0.5), -math.inf, math.log(0.5)],

@@ -20,30 +20,59 @@ class Exact:
     loss: mpf
     grad_probs: list[mpf]
     grad_logits: list[mpf]
+    terms: list[mpf]
+    """The size of the larger of the two terms that each of `grad_logits` is made of."""
 
 
-def exact(logits: list[float], target: int) -> Exact:
-    """Compute one row from the definitions; a masked class is -inf, the target is not masked."""
+def exact_weights(
+    classes: int,
+    target: int | list[float],
+    label_smoothing: float = 0.0,
+    class_weights: list[float] | None = None,
+    divisor: float = 1.0,
+) -> list[mpf]:
+    """Compute the target weights of one row, by the definitions of torch's cross_entropy."""
     with mpmath.workprec(PRECISION):
-        values = [mpf(value) for value in logits]
-        maximum = max(values)
+        given = [float(c == target) for c in range(classes)] if isinstance(target, int) else target
+        smoothing = mpf(label_smoothing)
+        return [
+            mpf(w) / mpf(divisor) * ((1 - smoothing) * mpf(t) + smoothing / classes)
+            for t, w in zip(given, class_weights or [1.0] * classes, strict=True)
+        ]
+
+
+def exact(  # noqa: PLR0917 - one parameter for each option
+    logits: list[float],
+    target: int | list[float],
+    label_smoothing: float = 0.0,
+    class_weights: list[float] | None = None,
+    temperature: float = 1.0,
+    divisor: float = 1.0,
+) -> Exact:
+    """Compute one row from the definitions; a masked class is -inf, and no target."""
+    q = exact_weights(len(logits), target, label_smoothing, class_weights, divisor)
+    with mpmath.workprec(PRECISION):
         # mpf - mpf of two floats is rounded once, to 200 bits, however far apart they are.
-        e = [mpmath.exp(value - maximum) for value in values]
+        maximum = mpf(max(logits))
+        values = [(mpf(value) - maximum) / mpf(temperature) for value in logits]
+        e = [mpmath.exp(value) for value in values]
         total = mpmath.fsum(e)
-        others = mpmath.fsum(term for place, term in enumerate(e) if place != target)
-        probs = [term / total for term in e]
-        shift = maximum - values[target]
+        others = [rest / total for rest in _sums_of_others(e)]
+        q_others = _sums_of_others(q)
         rest = mpmath.fsum(_without_one_maximum(e))
+        log_probs = [value - mpmath.log1p(rest) for value in values]
+        pairs = list(zip(q, log_probs, strict=True))
+        gained = [term / total * w for term, w in zip(e, q_others, strict=True)]
+        lost = [weight * other for weight, other in zip(q, others, strict=True)]
         return Exact(
-            probs=probs,
-            log_probs=[value - maximum - mpmath.log1p(rest) for value in values],
-            loss=mpmath.log1p(rest) + shift,
+            probs=[term / total for term in e],
+            log_probs=log_probs,
+            loss=mpmath.fsum(-weight * log_p for weight, log_p in pairs if weight),
             grad_probs=[
-                -total * mpmath.exp(shift) if place == target else mpf(0) for place in range(len(e))
+                -weight * mpmath.exp(-log_p) if weight else mpf(0) for weight, log_p in pairs
             ],
-            grad_logits=[
-                -others / total if place == target else prob for place, prob in enumerate(probs)
-            ],
+            grad_logits=[(x - y) / temperature for x, y in zip(gained, lost, strict=True)],
+            terms=[max(x, y) / temperature for x, y in zip(gained, lost, strict=True)],
         )
 
 
@@ -61,6 +90,15 @@ def ulps(got: float, expected: mpf) -> float:
     with mpmath.workprec(PRECISION):
         unit = math.ulp(min(float(abs(expected)), 1.7976931348623157e308))
         return float(abs(mpf(got) - expected) / mpf(unit))
+
+
+def _sums_of_others(values: list[mpf]) -> list[mpf]:
+    """Return for each value the sum of the others: a difference only where nothing cancels."""
+    total = mpmath.fsum(values)
+    return [
+        total - value if 2 * value <= total else mpmath.fsum(values[:c] + values[c + 1 :])
+        for c, value in enumerate(values)
+    ]
 
 
 def _without_one_maximum(e: list[mpf]) -> list[mpf]:

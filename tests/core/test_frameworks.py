@@ -1,0 +1,108 @@
+"""The whole loss means what PyTorch's cross_entropy and ONNX's SoftmaxCrossEntropyLoss mean."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from softgrad_core import softmax_cross_entropy, verify
+
+N, C = 6, 4
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(N, C)) * 3
+LABELS = np.array([0, 3, 1, 2, 2, 3])
+SHARES = RNG.dirichlet(np.ones(C), size=N)
+WEIGHTS = np.array([0.5, 2.0, 0.0, 1.25])
+
+TARGETS = {"labels": LABELS, "ignored": LABELS, "distributions": SHARES}
+
+
+@pytest.mark.parametrize(
+    ("target", "smoothing", "weights", "temperature", "reduction"),
+    list(
+        itertools.product(
+            TARGETS, (0.0, 0.1, 1.0), (None, WEIGHTS), (1.0, 0.25, 3.0), ("mean", "sum", "none")
+        )
+    ),
+)
+def test_every_combination_of_options_is_that_of_torch(
+    target, smoothing, weights, temperature, reduction
+):
+    torch = pytest.importorskip("torch")
+    ignore_index = 3 if target == "ignored" else None
+    options = {
+        "label_smoothing": smoothing,
+        "class_weights": weights,
+        "ignore_index": ignore_index,
+        "temperature": temperature,
+        "reduction": reduction,
+    }
+    got = softmax_cross_entropy(LOGITS, TARGETS[target], **options)
+
+    logits = torch.tensor(LOGITS, requires_grad=True)
+    loss = torch.nn.functional.cross_entropy(
+        logits / temperature,
+        torch.tensor(TARGETS[target]),
+        weight=None if weights is None else torch.tensor(weights),
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        label_smoothing=smoothing,
+        reduction=reduction,
+    )
+    loss.sum().backward()
+    np.testing.assert_allclose(got.loss, loss.detach().numpy(), rtol=1e-13)
+    np.testing.assert_allclose(got.grad_logits, logits.grad.numpy(), rtol=1e-12, atol=1e-14)
+    probs = torch.softmax(logits / temperature, 1).detach().numpy()
+    np.testing.assert_allclose(got.probs, probs, rtol=1e-13)
+    # And PyTorch's numbers pass as they are.
+    verify(
+        LOGITS,
+        TARGETS[target],
+        loss=loss.detach().numpy(),
+        grad_logits=logits.grad.numpy(),
+        **options,
+    ).raise_if_failed()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_where_no_row_counts_only_the_numbers_of_torch_differ(reduction):
+    torch = pytest.importorskip("torch")
+    labels = np.full(N, 3)
+    got = softmax_cross_entropy(LOGITS, labels, ignore_index=3, reduction=reduction)
+    loss = torch.nn.functional.cross_entropy(
+        torch.tensor(LOGITS), torch.tensor(labels), ignore_index=3, reduction=reduction
+    )
+    np.testing.assert_equal(float(got.loss), float(loss))
+
+
+@pytest.mark.parametrize(
+    ("weights", "ignore_index", "reduction"),
+    list(itertools.product((None, WEIGHTS), (None, 3), ("mean", "sum", "none"))),
+)
+def test_every_combination_of_options_is_that_of_onnx(weights, ignore_index, reduction):
+    pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+    from onnx.reference import ReferenceEvaluator
+
+    given = {"scores": LOGITS, "labels": LABELS.astype(np.int64)}
+    if weights is not None:
+        given["weights"] = weights
+    attributes = {} if ignore_index is None else {"ignore_index": ignore_index}
+    node = helper.make_node(
+        "SoftmaxCrossEntropyLoss", [*given], ["loss"], reduction=reduction, **attributes
+    )
+    types = {"labels": TensorProto.INT64}
+    graph = helper.make_graph(
+        [node],
+        "loss",
+        [
+            helper.make_tensor_value_info(name, types.get(name, TensorProto.DOUBLE), value.shape)
+            for name, value in given.items()
+        ],
+        [helper.make_tensor_value_info("loss", TensorProto.DOUBLE, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    [expected] = ReferenceEvaluator(model).run(None, given)
+    got = softmax_cross_entropy(
+        LOGITS, LABELS, class_weights=weights, ignore_index=ignore_index, reduction=reduction
+    )
+    np.testing.assert_allclose(got.loss, expected, rtol=1e-13)

@@ -1,0 +1,58 @@
+"""Rows of logits with soft targets and all options of the loss, drawn at random."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from support.oracle import Exact, exact
+from support.rows import Row
+
+
+class Problem(NamedTuple):
+    """One row, its target, and the options of its loss."""
+
+    logits: list[float]
+    target: int | list[float]
+    options: dict[str, Any]
+
+    def exact(self) -> Exact:
+        """Return the exact numbers."""
+        names = {"label_smoothing", "class_weights", "temperature"}
+        options = {name: value for name, value in self.options.items() if name in names}
+        divisor = 1.0
+        weights = self.options.get("class_weights")
+        if self.options.get("reduction") == "mean" and weights and isinstance(self.target, int):
+            divisor = weights[self.target]
+        return exact(self.logits, self.target, divisor=divisor, **options)
+
+
+def problems(rows: Iterable[Row], seed: int) -> Iterator[Problem]:
+    """Yield rows, each with some of the options, from the usual to the extreme."""
+    rng = np.random.default_rng(seed)
+    for logits, label in rows:
+        classes = len(logits)
+        is_masked = np.isinf(logits)
+        options: dict[str, Any] = {}
+        target: int | list[float] = label
+        if rng.random() < 0.5:
+            distribution = rng.dirichlet(np.full(classes, 10.0 ** rng.uniform(-3, 1)))
+            if rng.random() < 0.3:
+                distribution = rng.uniform(0, 10, classes) * 10.0 ** rng.integers(-5, 5)
+            target = np.where(is_masked, 0.0, distribution).tolist()
+            options["unnormalized_target"] = True
+        if rng.random() < 0.6:
+            usual = rng.random() < 0.8
+            options["temperature"] = 10.0 ** (
+                rng.uniform(-3, 3) if usual else rng.uniform(-290, 290)
+            )
+        if rng.random() < 0.5:
+            weights = rng.uniform(0, 5, classes) * 10.0 ** rng.integers(-3, 4)
+            if rng.random() < 0.3:
+                weights[rng.integers(classes)] = 0.0
+            options["class_weights"] = weights.tolist()
+            if rng.random() < 0.5 and (not isinstance(target, int) or weights[target]):
+                options["reduction"] = "mean"
+        if rng.random() < 0.5 and not is_masked.any():
+            odd = [0.1, 0.5, 1.0, rng.random(), 1e-10, 1e-300]
+            options["label_smoothing"] = float(rng.choice(odd))
+        yield Problem(logits, target, options)
