@@ -1,9 +1,15 @@
 """Claims that failed, and all that a formula which may have made them is computed from.
 
-Notation: p = f(x) = softmax(a), e = e(y) the one-hot vector of the target, d = a - max(a), K the
-number of classes. Arrays are of shape (K, n), one column for each record, or (n,).
+Notation: p = f(x) = softmax(a / T), e = e(y) the one-hot vector of the target, K the number of
+classes, d = (a - max(a)) / T. Arrays are of shape (K, n), one column for each row of logits, or
+(n,).
+
+Formulas are those of the plain loss, -log p_y at T = 1. Any other is a multiple of it: with target
+weights q of sum s, and e = q / s for the one-hot vector, the loss and its gradient with respect to
+p are s times as large, that with respect to a s / T times. This factor is the unit of a row.
 """
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +18,7 @@ import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype
 from softgrad_core.logits import FloatArray
+from softgrad_core.objective import BoolArray, Objective, rows_of
 from softgrad_core.targets import IndexArray
 from softgrad_core.tolerances import Tolerance
 
@@ -19,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Terms = tuple[FloatArray, ...]
-BoolArray = npt.NDArray[np.bool]
 Number = TypeVar("Number", bound=np.generic)
 
 CORRECT = {
@@ -57,28 +63,38 @@ class Case:
         One of the keys of `CORRECT`.
     tolerance
         What the claims were held to, and the type in which they were computed.
-    claim
-        Of shape (K, n), or (1, n) for a loss.
+    claimed
+        Of shape (K, n), or (1, n) for a loss; of shape (1, m) for that of m batches.
     wrong
         Which of these numbers failed, of the same shape.
-    a, y
-        The logits, of shape (K, n), and the targets.
+    a, objective
+        The logits, of shape (K, n), and what the losses of these rows are.
     p
         The probabilities, of shape (K, n).
     beside
-        The right values of the record before each, and of the one after, of the shape of `claim`.
+        The right values of the row before each, and of the one after, of the shape of `claimed`.
     highest
-        The largest logit of all records that were looked at together with these.
+        The largest logit of all rows that were looked at together with these.
+
+    Attributes
+    ----------
+    size, records
+        How many rows each record has, and how many records there are.
+    claim
+        What is claimed of each row in its unit, of shape (K, n) or (1, n); NaN where there is one
+        loss for several rows.
+    unit
+        The unit of each row, of shape (n,): 0 for a row that does not count.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the facts of the case
         self,
         quantity: str,
         tolerance: Tolerance,
-        claim: FloatArray,
+        claimed: FloatArray,
         wrong: BoolArray,
         a: FloatArray,
-        y: IndexArray,
+        objective: Objective,
         p: FloatArray,
         beside: tuple[FloatArray, FloatArray],
         highest: float,
@@ -86,29 +102,93 @@ class Case:
         self.quantity = quantity
         self.tolerance = tolerance
         self.dtype = tolerance.dtype
-        self.claim = claim
+        self.claimed = claimed
         self.wrong = wrong
-        self.a = a
-        self.y = y
+        self.logits = a
+        self.objective = objective
         self.p = p
-        self.beside = beside
-        self.highest = highest
+        self._beside = beside
+        self._highest = highest
         self.classes, self.count = a.shape
+        self.size = objective.batches.size if objective.batches else 1
+        self.records = self.count // self.size
         self.columns = np.arange(self.count)
-        self.d = a - a.max(axis=0)
-        self.e = self.one_hot(y)
+        self.y = objective.labels
+        self._take_unit()
+        self.a = a / self.temperature
+        self.d = (a - a.max(axis=0)) / self.temperature
         self.p_y = self.at_target(p)
         self._rounding_errors: dict[float, FloatArray] = {}
-        self._parameters: dict[Callable[[Case], FloatArray], FloatArray] = {}
+        self._parameters: dict[tuple[Callable[[Case], FloatArray], bool], FloatArray] = {}
+
+    def _take_unit(self) -> None:
+        """Find what each row is measured in."""
+        one = np.ones(self.count)
+        objective = self.objective
+        self.temperature = one if objective.temperature is None else objective.temperature
+        self.divisor = one if objective.divisor is None else objective.divisor
+        self.is_hard = one > 0.0
+        if objective.is_plain:
+            self.q_sum = self.unit = self.safe_unit = one
+            self.e = self.one_hot(self.y)
+            self.claim = self._by_row(self.claimed)
+            return
+        q = objective.weights(self.classes).T
+        self.q_sum = q.sum(axis=0)
+        counts = self.q_sum > 0.0
+        # A row that does not count is measured by what it would have counted, had it a weight of 1.
+        sums = np.where(counts, self.q_sum, 1.0 / np.where(self.divisor > 0.0, self.divisor, 1.0))
+        self.e = q / sums
+        self.is_hard = np.asarray((self.e == 1.0).any(axis=0))
+        self.safe_unit = one
+        if self.quantity in {"loss", "grad_probs", "grad_logits"}:
+            self.safe_unit = sums
+        if self.quantity == "grad_logits":
+            self.safe_unit = sums / self.temperature
+        counts |= self.quantity in {"probs", "log_probs"}
+        self.unit = np.where(counts, self.safe_unit, 0.0)
+        self.claim = self._by_row(self.claimed) / self.safe_unit
+
+    @property
+    def is_summed(self) -> bool:
+        """Whether there is one claim for several rows: the loss of a batch."""
+        return bool(self.claimed.shape[1] < self.count)
+
+    def _by_row(self, values: FloatArray) -> FloatArray:
+        """Return what is claimed of each row; NaN where nothing is."""
+        return np.full((1, self.count), np.nan) if self.is_summed else values
+
+    def of_claims(self, values: FloatArray) -> FloatArray:
+        """Return the values of rows as those of what is claimed: summed, for that of a batch."""
+        if not self.is_summed:
+            return values
+        rows = np.broadcast_to(values, (1, self.count))
+        return np.asarray(rows.reshape(1, self.records, self.size).sum(axis=2))
+
+    def of_records(self, shown: BoolArray) -> BoolArray:
+        """Return for each record whether all its rows that failed show what these rows do.
+
+        Where there is one claim for all of them, one that shows it is enough.
+        """
+        if shown.shape[0] == self.records:
+            return shown
+        if self.is_summed:
+            return np.asarray(shown.reshape(self.records, self.size).any(axis=1))
+        shown = shown | ~self.wrong.any(axis=0)
+        return np.asarray(shown.reshape(self.records, self.size).all(axis=1))
+
+    def of_rows(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Return the values of claims or records as those of their rows."""
+        return np.repeat(values, self.count // values.shape[-1], axis=-1)
 
     def has(self, dtype: Dtype) -> bool:
         """Return whether something may have been computed in this type: the claims' or narrower."""
         return dtype is self.dtype or dtype in self.dtype.narrower
 
     def are_of(self, dtype: Dtype) -> BoolArray:
-        """Return which claims consist of numbers of a type."""
-        is_of_it = (self.claim == dtype.round(self.claim)) | np.isnan(self.claim)
-        return np.asarray(is_of_it.all(axis=0))
+        """Return of which rows the claims consist of numbers of a type."""
+        is_of_it = (self.claimed == dtype.round(self.claimed)) | np.isnan(self.claimed)
+        return self.of_rows(np.asarray(is_of_it.all(axis=0)))
 
     def one_hot(self, labels: IndexArray) -> FloatArray:
         """Return the one-hot vectors of `labels` as columns."""
@@ -116,29 +196,61 @@ class Case:
         e[labels, self.columns] = 1.0
         return e
 
-    def at_target(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        """Return the value of each column at its target."""
-        return np.asarray(values[self.y, self.columns])
+    def at_target(self, values: FloatArray) -> FloatArray:
+        """Return the value of each column at its target; NaN where that is not one class."""
+        return np.where(self.is_hard, values[self.y, self.columns], np.nan)
 
     def kept(self, values: FloatArray) -> FloatArray:
-        """Return, of values for each class, those that the quantity has: all, or the target's."""
-        return self.at_target(values)[np.newaxis] if self.quantity == "loss" else values
+        """Return, of values for each class, those that the quantity has: all, or their mean by e.
 
-    def part(self, indices: IndexArray) -> "Case":
+        The latter is that of the target for a label.
+        """
+        if self.quantity != "loss":
+            return values
+        terms = np.where(self.e > 0.0, self.e * values, 0.0)
+        return np.asarray(terms.sum(axis=0, keepdims=True))
+
+    def mean_over(self, denominators: FloatArray | int) -> FloatArray:
+        """Return what rows of means are multiplied by, were these their denominators."""
+        if self.objective.divisor is None:
+            return np.ones(self.count)
+        return np.asarray(self.divisor / denominators)
+
+    def variant(self, **changes: object) -> FloatArray:
+        """Return what e would be, were something else said of the targets."""
+        return np.asarray(
+            replace(self.objective, **changes).weights(self.classes).T  # type: ignore[arg-type]
+            / np.where(self.q_sum > 0.0, self.q_sum, 1.0)
+        )
+
+    def part(self, records: IndexArray) -> "Case":
         """Return the case of some of the records."""
-        if len(indices) == self.count:
+        if len(records) == self.records:
             return self
+        rows = rows_of(records, self.size)
+        claims = records if self.is_summed else rows
         return Case(
             self.quantity,
             self.tolerance,
-            self.claim[:, indices],
-            self.wrong[:, indices],
-            self.a[:, indices],
-            self.y[indices],
-            self.p[:, indices],
-            (self.beside[0][:, indices], self.beside[1][:, indices]),
-            self.highest,
+            self.claimed[:, claims],
+            self.wrong[:, claims],
+            self.logits[:, rows],
+            self.objective.of_batches(records),
+            self.p[:, rows],
+            (self._beside[0][:, claims], self._beside[1][:, claims]),
+            self._highest,
         )
+
+    @property
+    def beside(self) -> tuple[FloatArray, FloatArray]:
+        """The right values of the row before each, and of the one after, in its unit."""
+        before, after = self._beside
+        return self._by_row(before) / self.safe_unit, self._by_row(after) / self.safe_unit
+
+    @property
+    def highest(self) -> FloatArray:
+        """The largest logit of all rows that were looked at together."""
+        return np.asarray(self._highest / self.temperature)
 
     @cached_property
     def not_p(self) -> FloatArray:
@@ -196,21 +308,34 @@ class Case:
 
     @cached_property
     def is_near_right(self) -> BoolArray:
-        """Whether no number of a record is further off than digits that were lost explain."""
-        off = np.abs(self.claim - total(self.right))
-        return np.asarray((off <= MOST_LOST * total_size(self.right) + self.slack).all(axis=0))
+        """Whether no number of a row is further off than digits that were lost explain."""
+        right, size = (
+            self.of_claims(self.unit * values)
+            for values in (total(self.right), total_size(self.right))
+        )
+        near = np.abs(self.claimed - right) <= MOST_LOST * size + self.slack
+        return self.of_rows(np.asarray(near.all(axis=0)))
 
-    def parameter(self, find: "Callable[[Case], FloatArray]") -> FloatArray:
-        """Return the parameters that a function finds, which several formulas may share."""
-        if find not in self._parameters:
+    def parameter(
+        self, find: "Callable[[Case], FloatArray]", *, varies: bool = False
+    ) -> FloatArray:
+        """Return the parameters that a function finds, which several formulas may share.
+
+        The rows of a record have one and the same, unless it varies.
+        """
+        if (find, varies) not in self._parameters:
             values = find(self)
-            self._parameters[find] = np.where(np.isfinite(values), values, np.nan)
-        return self._parameters[find]
+            values = np.where(np.isfinite(values), values, np.nan)
+            if self.size > 1 and not varies and not self.is_summed:
+                values = np.where(self.wrong.any(axis=0), values, np.nan)
+                values = self.of_rows(_medians(values.reshape(self.records, self.size)))
+            self._parameters[find, varies] = values
+        return self._parameters[find, varies]
 
     @cached_property
     def only_target_is_wrong(self) -> BoolArray:
-        """Whether no other number of a record failed."""
-        return np.asarray((self.wrong.sum(axis=0) == 1) & self.at_target(self.wrong))
+        """Whether no other number of a row failed."""
+        return np.asarray((self.wrong.sum(axis=0) == 1) & self.wrong[self.y, self.columns])
 
     @property
     def is_one_number(self) -> bool:
@@ -220,7 +345,7 @@ class Case:
     @cached_property
     def is_finite(self) -> bool:
         """Whether all claims are finite."""
-        return bool(np.isfinite(self.claim).all())
+        return bool(np.isfinite(self.claimed).all())
 
     @cached_property
     def right(self) -> Terms:
@@ -233,7 +358,7 @@ class Case:
             case "loss":
                 return (self.log_sum[np.newaxis], -self.kept(self.d))
             case "grad_probs":
-                return (-self.e / self.p_y,)
+                return (-divided(self.e, self.p),)
             case _:
                 return (self.p, -self.e)
 
@@ -243,9 +368,12 @@ class Case:
 
         NaN where it is 0, not finite, or so near to 1 that it is no factor.
         """
-        right = total(self.right)
-        largest = np.abs(right).argmax(axis=0)
-        factor = self.claim[largest, self.columns] / right[largest, self.columns]
+        right = np.broadcast_to(total(self.right), (len(self.claim), self.count))
+        if self.is_summed:
+            factor = self.of_rows(self.claimed[0] / self.of_claims(self.unit * right)[0])
+        else:
+            largest = np.abs(right).argmax(axis=0)
+            factor = self.claim[largest, self.columns] / right[largest, self.columns]
         is_one = np.isfinite(factor) & (factor != 0.0) & (np.abs(factor - 1.0) > 1e-4)
         return np.where(is_one, factor, np.nan)
 
@@ -257,3 +385,15 @@ class Case:
         if self.quantity == "grad_logits":
             return np.log(self.claim + self.e)
         return np.log(self.claim)
+
+
+def divided(values: FloatArray, by: FloatArray) -> FloatArray:
+    """Return the quotients of columns, 0 where the first number is 0."""
+    return np.divide(values, by, out=np.zeros_like(by), where=values != 0.0)
+
+
+def _medians(values: FloatArray) -> FloatArray:
+    """Return for each row one of its finite numbers, in the middle of them, or NaN."""
+    ordered = np.sort(values, axis=1)
+    middle = (np.isfinite(ordered).sum(axis=1) - 1).clip(min=0) // 2
+    return np.asarray(ordered[np.arange(len(ordered)), middle])

@@ -4,16 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.case import BoolArray, Case, Terms, total, total_size
+from softgrad_core.case import Case, Terms, total, total_size
 from softgrad_core.comparison import RANKED, ClaimComparison, Verdict
 from softgrad_core.forms import Form
 from softgrad_core.logits import FloatArray
 from softgrad_core.mistakes import CATALOGUE, Mistake
+from softgrad_core.objective import BoolArray
 from softgrad_core.targets import IndexArray
 
 NEARLY_AS_MANY = 0.95
@@ -105,11 +106,11 @@ def recognise(case: Case) -> list[Fit]:
     """
     fits = list(_fits(case, case.epsilon))
     for dtype in case.dtype.narrower:
-        unknown = np.ones(case.count, dtype=bool)
+        unknown = np.ones(case.records, dtype=bool)
         for fit in fits:
             unknown[fit.own] = False
         if unknown.any() and dtype.epsilon > case.epsilon:
-            rest = np.flatnonzero(unknown & case.are_of(dtype))
+            rest = np.flatnonzero(unknown & case.of_records(case.are_of(dtype)))
             if len(rest):
                 found = _fits(case.part(rest), dtype.epsilon)
                 fits += [fit.renumbered(rest) for fit in found]
@@ -118,9 +119,9 @@ def recognise(case: Case) -> list[Fit]:
 
 def _fits(case: Case, epsilon: float) -> Iterator[Fit]:
     """Yield the mistakes that give the claims but for rounding errors of this size."""
-    is_right = _gives(case, case.right, epsilon)
+    is_right = _gives(case, case.right, epsilon, Form("", lambda c: c.right))
     for mistake in CATALOGUE:
-        shows = ~is_right if mistake.keeps_digits else np.ones(case.count, dtype=bool)
+        shows = ~is_right if mistake.keeps_digits else np.ones(case.records, dtype=bool)
         for form in mistake.gives.get(case.quantity, ()):
             for own, shared, parameters, value in _try(case, form, epsilon, mistake):
                 if (shared & shows).any() or (own & shows).any():
@@ -144,55 +145,68 @@ def _try(
     The parameters are that of each record, and the one that they have together.
     """
     epsilon = form.dtype.epsilon if form.dtype else epsilon
-    none, nothing = np.zeros(case.count, dtype=bool), np.empty(0)
-    applies = form.applies(case) if form.applies else ~none
-    if not applies.any():
+    none, nothing = np.zeros(case.records, dtype=bool), np.empty(0)
+    applies = form.applies(case) if form.applies else None
+    if applies is not None and not applies.any():
         return
     if form.parameter is None:
-        given = _gives(case, form.terms(case), epsilon, nan=form.gives_nan) & applies
+        given = _gives(case, form.terms(case), epsilon, form, applies)
         if not mistake.of_batch:
             yield given, given, nothing, None
-        elif np.count_nonzero(given) >= max(2, case.count / 2):
+        elif np.count_nonzero(given) >= max(2, case.records / 2):
             yield none, given, nothing, None
         return
 
-    parameters = case.parameter(form.parameter)
-    own = _gives(case, form.terms(case, parameters), epsilon) & ~np.isnan(parameters)
+    values = case.parameter(form.parameter, varies=mistake.varies)
+    own = _gives(case, form.terms(case, values), epsilon, form, ~np.isnan(values))
     if mistake.varies:
-        yield own, own, parameters, None
+        yield own, own, values if case.size == 1 else nothing, None
         return
+    parameters = values[:: case.size]
     left = own
     for _ in range(MOST_SHARED_VALUES):
         if not left.any():
             break
         # One value that all have is known better than rounding errors leave it in one record.
         value = float(np.sort(parameters[left])[(np.count_nonzero(left) - 1) // 2])
-        shared = _gives(case, form.terms(case, np.full(case.count, value)), epsilon)
+        shared = _gives(case, form.terms(case, np.full(case.count, value)), epsilon, form)
         if case.is_one_number:
             # A parameter of its own fits any number, unless it is whole and known to be so. What
             # counts otherwise is that most have the same.
             is_whole = mistake.is_whole & (parameters * epsilon < SURELY_WHOLE)
-            most = np.count_nonzero(shared) >= max(2, case.count / 2)
+            most = np.count_nonzero(shared) >= max(2, case.records / 2)
             yield own & is_whole, shared & (most | is_whole), parameters, value
         else:
             yield own, shared, parameters, value
         own, left = none, left & ~shared
 
 
-def _gives(case: Case, terms: Terms, epsilon: float, *, nan: bool = False) -> BoolArray:
+def _gives(
+    case: Case, terms: Terms, epsilon: float, form: Form, applies: BoolArray | None = None
+) -> BoolArray:
     """Return for each record whether the terms give its claim, but for rounding errors.
 
-    NaN is given by nothing, unless `nan` says that the terms mean it.
+    Of the rows of a record those that failed must show it, and the form apply to them. NaN is given
+    by nothing, unless the form means it.
     """
     given, size = total(terms), total_size(terms)
-    slack = case.rounding_errors(epsilon) * size + case.slack
-    near = np.abs(case.claim - given) <= slack
+    errors = case.rounding_errors(epsilon) * size
+    if case.size > 1 or not case.objective.is_plain:
+        unit = case.safe_unit if form.counts_all else case.unit
+        given, size, errors = (
+            case.of_claims(np.where(unit == 0.0, 0.0, unit * values))
+            for values in (given, size, errors)
+        )
+    near = np.abs(case.claimed - given) <= errors + case.slack
     if not (case.is_finite and np.isfinite(given).all() and size.max() <= case.dtype.largest):
         given = np.where(np.abs(given) > case.dtype.largest, np.copysign(np.inf, given), given)
-        near = (near & np.isfinite(given)) | (case.claim == given)
-        if nan:
-            near |= np.isnan(case.claim) & np.isnan(given)
-    return np.asarray(near.all(axis=0))
+        near = (near & np.isfinite(given)) | (case.claimed == given)
+        if form.gives_nan:
+            near |= np.isnan(case.claimed) & np.isnan(given)
+    shown = np.asarray(near.all(axis=0))
+    if applies is not None:
+        shown = shown & (applies if len(applies) == len(shown) else case.of_records(applies))
+    return case.of_records(shown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +215,13 @@ class VerifiedQuantity:
 
     comparison: ClaimComparison
     fits: Sequence[Fit]
+    size: int = 1
+    """How many rows of logits each row of claims is about, one after another."""
+
+    def place(self, components: Any) -> tuple[Any, Any]:
+        """Return which rows of their records components of claims are about, and which classes."""
+        classes = self.comparison.got.shape[1] // self.size
+        return components // classes, components % classes
 
     @cached_property
     def fits_by_row(self) -> Mapping[int, Sequence[Fit]]:
@@ -250,7 +271,7 @@ class VerifiedQuantity:
         place_of = np.full(len(self.comparison.ranks), -1)
         place_of[rows] = np.arange(len(rows))
         return VerifiedQuantity(
-            ClaimComparison(**columns), [fit.renumbered(place_of) for fit in self.fits]
+            ClaimComparison(**columns), [fit.renumbered(place_of) for fit in self.fits], self.size
         )
 
 

@@ -1,7 +1,7 @@
 """The formulas that mistakes lead to, in the terms that they add up.
 
-Notation as in case.py; N is the number of the records of a batch, and J = diag(p) - p pᵀ the
-Jacobian of the softmax.
+Notation as in case.py, where it is said in which unit they are; N is the number of the records of
+a batch, D what its mean divides by, and J = diag(p) - p pᵀ the Jacobian of the softmax.
 """
 
 import math
@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from softgrad_core.case import CORRECT, BoolArray, Case, Terms, total
+from softgrad_core.case import CORRECT, Case, Terms, divided, total
 from softgrad_core.dtypes import Dtype
 from softgrad_core.logits import FloatArray
+from softgrad_core.objective import BoolArray
 from softgrad_core.targets import IndexArray
 
 
@@ -27,14 +28,16 @@ class Form(NamedTuple):
 
     formula: str
     terms: Callable[..., Terms]
-    """From a case, and the parameters where there are any."""
+    """From a case, and the parameters where there are any: what is claimed of each row."""
     parameter: Callable[[Case], FloatArray] | None = None
     dtype: Dtype | None = None
     """The type whose rounding errors it has, where that is not the type of the claims."""
     applies: Callable[[Case], BoolArray] | None = None
-    """In which records it can be told from what is right, where that is not in all."""
+    """In which rows it can be told from what is right, where that is not in all."""
     gives_nan: bool = False
     """Whether NaN in it is to be expected in the claim, rather than a sign that it has none."""
+    counts_all: bool = False
+    """Whether rows that do not count have it too, rather than 0."""
 
 
 def softmax(a: FloatArray) -> FloatArray:
@@ -57,9 +60,9 @@ def from_p(c: Case, p: FloatArray) -> Terms:
         case "log_probs":
             return (np.log(p),)
         case "loss":
-            return (-np.log(c.kept(p)),)
+            return (-c.kept(np.log(p)),)
         case "grad_probs":
-            return (-c.e / p,)
+            return (-divided(c.e, p),)
         case _:
             return (p, -c.e)
 
@@ -74,12 +77,20 @@ def from_log_p(c: Case, log_p: FloatArray) -> Terms:
 
 
 def for_label(c: Case, labels: IndexArray) -> Terms:
-    """Return the right terms, had the targets been these."""
+    """Return the right terms, had the labels been these."""
+    if c.objective.distribution is not None:
+        return (np.full((1, c.count), np.nan),)
+    return for_targets(c, c.variant(labels=labels))
+
+
+def for_targets(c: Case, e: FloatArray) -> Terms:
+    """Return the right terms, had these been the target weights, in units of their sum."""
     if c.quantity == "loss":
-        return (c.log_sum[np.newaxis], -c.d[labels, c.columns][np.newaxis])
+        costs = np.where(e > 0.0, e * c.d, 0.0).sum(axis=0, keepdims=True)
+        return (c.log_sum * e.sum(axis=0, keepdims=True), -costs)
     if c.quantity == "grad_probs":
-        return (-c.one_hot(labels) / c.p,)
-    return (c.p, -c.one_hot(labels))
+        return (-divided(e, c.p),)
+    return (c.p * e.sum(axis=0), -e)
 
 
 def squared_error(c: Case) -> FloatArray:
@@ -133,7 +144,7 @@ def one_term(c: Case) -> FloatArray:
 
 def bound(c: Case) -> FloatArray:
     """Return the size of the largest number."""
-    largest = np.abs(c.claim).max(axis=0)
+    largest = np.abs(c.safe_unit * c.claim).max(axis=0)
     return np.where(largest > 0.0, largest, np.nan)
 
 
@@ -178,7 +189,7 @@ def temperature(c: Case) -> FloatArray:
     d = d - (weight * d).sum(axis=0)
     slope = (weight * d * log_p).sum(axis=0) / (weight * d * d).sum(axis=0)
     is_other = (slope > 1e-3) & (slope < 1e3) & (np.abs(slope - 1.0) > 0.02)
-    return np.where(is_other, 1.0 / slope, np.nan)
+    return np.where(is_other, c.temperature / slope, np.nan)
 
 
 def log_normalisers(c: Case) -> FloatArray:
@@ -243,7 +254,101 @@ def moved_label(formula: str) -> tuple[Form, ...]:
 
 def at_temperature(c: Case, t: FloatArray) -> Terms:
     """Return the terms for softmax(a / T), without the factor of the chain rule."""
-    return from_log_p(c, log_softmax(c.d / t))
+    terms = from_log_p(c, log_softmax(c.d * (c.temperature / t)))
+    if c.quantity != "grad_logits":
+        return terms
+    return tuple(c.temperature * term for term in terms)
+
+
+def over_rows(c: Case) -> Terms:
+    """Return the terms for probabilities that sum to 1 over the rows of a batch."""
+    a = c.a.reshape(c.classes, c.records, c.size)
+    log_p = a - np.log(np.exp(a - a.max(axis=2, keepdims=True)).sum(axis=2, keepdims=True))
+    return from_log_p(c, (log_p - a.max(axis=2, keepdims=True)).reshape(c.a.shape))
+
+
+def first_of_batch(c: Case, values: FloatArray) -> FloatArray:
+    """Return for each row the value of the first row of its batch."""
+    return np.repeat(values.reshape(c.records, c.size)[:, 0], c.size)
+
+
+def counted_rows(c: Case) -> FloatArray:
+    """Return for each row how many rows of its batch count."""
+    counted = c.objective.counted
+    counts = np.ones(c.count) if counted is None else counted.astype(np.float64)
+    return c.of_rows(counts.reshape(c.records, c.size).sum(axis=1))
+
+
+def factor_of(
+    formula: str,
+    factor: Callable[[Case], FloatArray],
+    quantities: Iterable[str] = ("loss", "grad_probs", "grad_logits"),
+) -> dict[str, tuple[Form, ...]]:
+    """Return the forms that multiply the right value by what is known of each row."""
+
+    def differs(c: Case) -> BoolArray:
+        return np.asarray(np.abs(factor(c) - 1.0) > 1e-9)
+
+    def scale(c: Case) -> Terms:
+        return tuple(factor(c) * term for term in c.right)
+
+    return every(quantities, Form(formula, scale, applies=differs))
+
+
+def other_targets(formula: str, e: Callable[[Case], FloatArray]) -> dict[str, tuple[Form, ...]]:
+    """Return the forms for other target weights, where they are others."""
+
+    def differ(c: Case) -> BoolArray:
+        return np.asarray((np.abs(e(c) - c.e) > 1e-9).any(axis=0))
+
+    form = Form(formula, lambda c: for_targets(c, e(c)), applies=differ)
+    return every(("loss", "grad_probs", "grad_logits"), form)
+
+
+def without_weights(c: Case) -> FloatArray:
+    """Return e without class weights, also in what the mean divides by."""
+    divisor = None if c.objective.divisor is None else counted_rows(c)
+    return c.variant(class_weights=None, divisor=divisor)
+
+
+def ignored(c: Case) -> BoolArray:
+    """Return which rows do not count."""
+    return np.asarray(c.unit == 0.0)
+
+
+def at_other_temperature(
+    formula: str, other: Callable[[FloatArray], FloatArray | float], factor: float | None
+) -> Form:
+    """Return the form for another temperature t than T; its gradient has the factor 1 / t, or 1/T.
+
+    The latter is that of `factor` None.
+    """
+
+    def terms(c: Case) -> Terms:
+        t = other(c.temperature) + np.zeros(c.count)
+        divisor = c.temperature if factor is None else t
+        scale = 1.0 / divisor if c.quantity == "grad_logits" else np.ones(c.count)
+        return tuple(scale * term for term in at_temperature(c, t))
+
+    return Form(formula, terms, applies=lambda c: np.abs(c.temperature - 1.0) > 1e-9)
+
+
+def smoothed(change: Callable[[FloatArray, int], FloatArray]) -> Callable[[Case], FloatArray]:
+    """Return e as it would be, were ε another one."""
+
+    def weights(c: Case) -> FloatArray:
+        smoothing = c.objective.smoothing
+        return c.e if smoothing is None else c.variant(smoothing=change(smoothing, c.classes))
+
+    return weights
+
+
+def combined(*several: dict[str, tuple[Form, ...]]) -> dict[str, tuple[Form, ...]]:
+    """Return the forms of several together."""
+    names = dict.fromkeys(name for forms in several for name in forms)
+    return {
+        name: tuple(form for forms in several for form in forms.get(name, ())) for name in names
+    }
 
 
 def over_records(c: Case) -> Terms:
@@ -273,7 +378,7 @@ def clipped(formula: str, epsilon: float) -> Form:
     )
 
 
-def out_of_range(dtype: Dtype, shift: Callable[[Case], float], formula: str) -> Form:
+def out_of_range(dtype: Dtype, shift: Callable[[Case], FloatArray | float], formula: str) -> Form:
     """Return the form of a softmax of exp(a - shift), for records that have no room in the type."""
 
     def exponentials(c: Case) -> FloatArray:
@@ -330,7 +435,7 @@ def of_rounded_logits(dtype: Dtype) -> Form:
     """Return the form of the right value for logits that were rounded to a type before."""
     return Form(
         f"{{}} of {dtype}(a)",
-        lambda c: from_log_p(c, log_softmax(dtype.round(c.a))),
+        lambda c: from_log_p(c, log_softmax(dtype.round(c.logits) / c.temperature)),
         applies=lambda c: c.is_near_right,
     )
 
@@ -339,9 +444,9 @@ def to_decimals(decimals: int) -> Form:
     """Return the form of the right value as a person writes it."""
     return Form(
         f"{{}} rounded to {decimals} decimals",
-        lambda c: (total(c.right).round(decimals),),
-        applies=lambda c: np.asarray(
-            (np.abs(c.claim - c.claim.round(decimals)) < 1e-12).all(axis=0)
+        lambda c: ((c.safe_unit * total(c.right)).round(decimals) / c.safe_unit,),
+        applies=lambda c: c.of_rows(
+            np.asarray((np.abs(c.claimed - c.claimed.round(decimals)) < 1e-12).all(axis=0))
         ),
     )
 
@@ -365,4 +470,4 @@ def reordered(c: Case) -> Terms:
 
 def has_nan(c: Case) -> BoolArray:
     """Return which claims have NaN in them."""
-    return np.asarray(np.isnan(c.claim).any(axis=0))
+    return c.of_rows(np.asarray(np.isnan(c.claimed).any(axis=0)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from softgrad_core import forms
-from softgrad_core.case import CORRECT, Terms, total
+from softgrad_core.case import CORRECT, Terms, divided, total
 from softgrad_core.dtypes import Dtype
 from softgrad_core.forms import Form, every, scaled
 
@@ -137,13 +137,13 @@ CATALOGUE = (
         "gradient-of-the-output",
         "the gradient with respect to f(x) was returned in the place of that with respect to a",
         "multiply by the Jacobian of the softmax, which gives p - e",
-        given(grad_logits=("-e / p", lambda c: (-c.e / c.p_y,))),
+        given(grad_logits=("-e / p", lambda c: (-divided(c.e, c.p),))),
     ),
     Mistake(
         "gradient-of-the-output-negated",
         "the gradient with respect to f(x) was returned, and with the wrong sign",
         "negate it and multiply by the Jacobian of the softmax, which gives p - e",
-        given(grad_logits=("e / p", lambda c: (c.e / c.p_y,))),
+        given(grad_logits=("e / p", lambda c: (divided(c.e, c.p),))),
     ),
     Mistake(
         "gradient-of-the-logits",
@@ -320,6 +320,121 @@ CATALOGUE = (
         "the logarithm was taken to base 10",
         "take the natural logarithm, or multiply by ln 10",
         scaled("{} / ln 10", lambda _: 1.0 / math.log(10.0)),
+    ),
+    Mistake(
+        "sum-for-mean",
+        "the sum over the batch was taken, not the mean",
+        "divide by D: the number of rows, or the sum of the weights of those that count",
+        forms.factor_of("D × {}", lambda c: c.divisor),
+    ),
+    Mistake(
+        "wrong-denominator",
+        "the mean was divided by a number of rows, not by the sum of the weights that count",
+        "divide by the sum of the weights w_y of the labels that are not ignored",
+        forms.combined(
+            forms.factor_of("{} × D / N", lambda c: c.mean_over(c.size)),
+            forms.factor_of(
+                "{} × D / (rows that count)", lambda c: c.mean_over(forms.counted_rows(c))
+            ),
+        ),
+    ),
+    Mistake(
+        "first-weight-for-all",
+        "each row has the upstream gradient, or the weight, of the first one of its batch",
+        "multiply each row by its own",
+        forms.factor_of("{} × r_0 / r_n", lambda c: forms.first_of_batch(c, c.q_sum) / c.q_sum),
+    ),
+    Mistake(
+        "class-weights-ignored",
+        "the class weights were left out",
+        "multiply the loss of each row, or each term of it, by the weight of the class",
+        forms.combined(
+            forms.other_targets("{} without w", lambda c: c.variant(class_weights=None)),
+            forms.other_targets("{} without w, also in D", forms.without_weights),
+        ),
+    ),
+    Mistake(
+        "ignored-rows-counted",
+        "rows that are to be ignored have a gradient",
+        "set it to 0 where the label is ignore_index",
+        {
+            "grad_logits": (
+                Form("p in ignored rows", lambda c: (c.p,), applies=forms.ignored, counts_all=True),
+            ),
+        },
+    ),
+    Mistake(
+        "label-smoothing-ignored",
+        "the labels were not smoothed",
+        "the smoothed target is (1 - ε) e + ε / K",
+        forms.other_targets("{} with ε = 0", forms.smoothed(lambda s, _: 0.0 * s)),
+    ),
+    Mistake(
+        "label-smoothing-over-the-others",
+        "ε was spread over the K - 1 other classes",
+        "spread it over all K classes, or give an ε that is K / (K - 1) times as large",
+        forms.other_targets(
+            "{} with ε / (K - 1) at the others", forms.smoothed(lambda s, k: s * k / (k - 1))
+        ),
+    ),
+    Mistake(
+        "label-smoothing-twice",
+        "the labels were smoothed twice",
+        "smooth them in the data or in the loss, not in both",
+        forms.other_targets("{} smoothed twice", forms.smoothed(lambda s, _: 1.0 - (1.0 - s) ** 2)),
+    ),
+    Mistake(
+        "sum-of-weights-ignored",
+        "the target weights do not sum to 1, and p was not multiplied by their sum",
+        "the gradient of a target q is p Σq - q",
+        {
+            "grad_logits": (
+                Form(
+                    "p - q",
+                    lambda c: (c.p / (c.q_sum * c.divisor), -c.e),
+                    applies=lambda c: np.abs(c.q_sum * c.divisor - 1.0) > 1e-9,
+                ),
+            )
+        },
+    ),
+    Mistake(
+        "temperature-factor-forgotten",
+        "the gradient lacks the factor 1 / T",
+        "divide it by T: a / T is what the softmax is of",
+        forms.factor_of("{} × T", lambda c: c.temperature, ("grad_logits",)),
+    ),
+    Mistake(
+        "temperature-ignored",
+        "the temperature T was left out",
+        "take the softmax of a / T, and divide the gradient by T",
+        every(
+            CORRECT,
+            forms.at_other_temperature("{} of a", lambda _: 1.0, 1.0),
+            forms.at_other_temperature("{} of a, with the factor 1 / T", lambda _: 1.0, None),
+        ),
+    ),
+    Mistake(
+        "temperature-multiplied",
+        "the logits were multiplied by T, not divided",
+        "take the softmax of a / T",
+        every(
+            CORRECT,
+            forms.at_other_temperature("{} of a T", lambda t: 1.0 / t, None),
+            forms.at_other_temperature("{} of a T, with the factor T", lambda t: 1.0 / t, 1.0),
+        ),
+    ),
+    Mistake(
+        "softmax-over-the-batch",
+        "the softmax was taken over the rows of the batch: each class sums to 1 over them",
+        "sum over the classes of one row, the last axis",
+        every(
+            CORRECT,
+            Form(
+                "{} with exp(a) / Σ over rows for p",
+                forms.over_rows,
+                applies=lambda c: np.full(c.count, c.size > 1),
+            ),
+        ),
     ),
     Mistake(
         "mean-over-classes",
@@ -563,7 +678,9 @@ CATALOGUE = (
             ("grad_probs", "grad_logits"),
             Form(
                 "{} between -c and c",
-                lambda c, bound: (np.clip(total(c.right), -bound, bound),),
+                lambda c, bound: (
+                    np.clip(c.safe_unit * total(c.right), -bound, bound) / c.safe_unit,
+                ),
                 forms.bound,
             ),
         ),

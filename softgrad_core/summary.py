@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from softgrad_core.comparison import RANKED, ClaimComparison, Verdict
+from softgrad_core.comparison import RANKED, Verdict
 from softgrad_core.diagnosis import Evidence, Finding, VerifiedQuantity, worst_ranks
 from softgrad_core.tolerances import Tolerance
 
@@ -32,7 +32,7 @@ class Summary:
         self.records += _counted(worst_ranks(quantities))
         for name, quantity in quantities.items():
             total = self._quantities.setdefault(name, _Quantity(name))
-            total.add(quantity.comparison, place)
+            total.add(quantity, place)
             total.evidence.add(quantity)
 
     @property
@@ -73,8 +73,9 @@ class _Quantity:
         self._worst = (0, -1.0, -1.0)
         self._where = ""
 
-    def add(self, comparison: ClaimComparison, place: Callable[[int], str]) -> None:
+    def add(self, quantity: VerifiedQuantity, place: Callable[[int], str]) -> None:
         """Add the claims of some rows."""
+        comparison = quantity.comparison
         if not comparison.got.size:
             return
         self.verdicts += _counted(comparison.ranks)
@@ -87,7 +88,7 @@ class _Quantity:
         worst = (rank, float(errors[row]), float(comparison.max_relative_error[row]))
         if worst > self._worst:
             self._worst = worst
-            self._where = _where(self._name, comparison, row, place)
+            self._where = _where(self._name, quantity, row, place)
 
     def lines(self, tolerance: Tolerance) -> list[str]:
         """Return the line of this quantity, and its diagnosis."""
@@ -138,12 +139,15 @@ def _amount_of(finding: Finding, failed: int) -> str:
     return f"{finding.records:,} of {failed:,} equal {finding.formula}"
 
 
-def _where(name: str, comparison: ClaimComparison, row: int, place: Callable[[int], str]) -> str:
+def _where(name: str, quantity: VerifiedQuantity, row: int, place: Callable[[int], str]) -> str:
     """Return where the worst error of a row is, and what it is."""
-    c = int(comparison.worst_class[row])
-    expected, got = _told_apart(comparison.expected[row, c], comparison.got[row, c])
-    class_ = "" if name == "loss" else f", class {c}"
-    return f"{place(row)}{class_}: expected {expected}, got {got}"
+    comparison = quantity.comparison
+    worst = comparison.worst_class[row]
+    expected, got = _told_apart(comparison.expected[row, worst], comparison.got[row, worst])
+    within, c = quantity.place(worst)
+    where = f", row {within}" if quantity.size > 1 else ""
+    where += "" if name == "loss" else f", class {c}"
+    return f"{place(row)}{where}: expected {expected}, got {got}"
 
 
 def _told_apart(expected: float, got: float) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,10 @@ from softgrad_core.comparison import ClaimComparison, Verdict, compare_claims
 from softgrad_core.diagnosis import Fit, VerifiedQuantity, recognise, worst_ranks
 from softgrad_core.dtypes import Dtype
 from softgrad_core.logits import FloatArray, as_rows
+from softgrad_core.objective import LossOptions, Objective, objective_of, rows_of
 from softgrad_core.reference import QUANTITIES, WideArray, by_class, reference
 from softgrad_core.summary import Summary
-from softgrad_core.targets import IndexArray, as_labels
+from softgrad_core.targets import IndexArray
 from softgrad_core.tolerances import Tolerance
 
 CHUNK_ELEMENTS = 1 << 16
@@ -105,6 +107,7 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     rtol: float | None = None,
     atol: float | None = None,
     ulp: float | None = None,
+    **options: Unpack[LossOptions],
 ) -> Verification:
     """Compare somebody's numbers with the exact ones, and name the mistake where they are wrong.
 
@@ -112,16 +115,20 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     ----------
     logits, targets
         As for `softmax_cross_entropy`: one row of C logits, or N rows; exactly those that the
-        claims were computed from.
+        claims were computed from. Targets are labels or probabilities.
     probs, log_probs, grad_probs, grad_logits
         Claims of the shape of `logits`: the softmax f(x), its logarithm, dL/df(x) and dL/da.
     loss
-        Claims of the loss -log f(x)_y of each row, of shape (N,).
+        Claims of the loss of each row, of shape (N,), or of that of all rows, a number, where it
+        is reduced.
     dtype
         The type they were computed in: float64, float32, bfloat16 or float16. By default that of
         the claims, where they are arrays of one floating type.
     rtol, atol, ulp
         The tolerance, see `Tolerance`. By default that of torch.testing.assert_close.
+    **options
+        The options of the loss, see `LossOptions`. With a reduction the rows are one batch, of
+        which there is one verdict.
 
     Raises
     ------
@@ -140,7 +147,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     True
     """
     rows = as_rows(logits)
-    labels = as_labels(targets, *rows.values.shape)
+    shape = rows.values.shape[1:] if rows.single else rows.values.shape
+    objective = objective_of(targets, shape, **options)
     given = {
         "probs": probs,
         "log_probs": log_probs,
@@ -152,31 +160,39 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     if not arrays:
         raise ValueError(f"expected a claim to verify: {', '.join(QUANTITIES)}; got none")
     tolerance = Tolerance(_dtype_of(arrays) if dtype is None else dtype, rtol, atol, ulp)
-    shape = rows.values.shape[1:] if rows.single else rows.values.shape
+    of_loss = () if objective.batches is not None else shape[:-1]
     claims = {
-        name: _as_claim(name, array, shape[:-1] if name == "loss" else shape)
+        name: _as_claim(name, array, of_loss if name == "loss" else shape)
         for name, array in arrays.items()
     }
-    return verify_rows(rows.values, labels, claims, tolerance)
+    if objective.batches is not None:
+        claims = {name: claim.reshape(1, -1) for name, claim in claims.items()}
+    return verify_rows(rows.values, objective, claims, tolerance)
 
 
 def verify_rows(
-    rows: FloatArray, labels: IndexArray, claims: Mapping[str, FloatArray], tolerance: Tolerance
+    rows: FloatArray, objective: Objective, claims: Mapping[str, FloatArray], tolerance: Tolerance
 ) -> Verification:
-    """Verify claims about checked rows of shape (N, C); a claimed loss has the shape (N, 1)."""
-    step = max(1, CHUNK_ELEMENTS // rows.shape[1])
+    """Verify claims about checked rows of shape (N, C).
+
+    Claims are of shape (M, N * C / M) for M records, which are rows or batches; a claimed loss is
+    of shape (M, 1), or (M, N / M) where batches are not reduced.
+    """
+    size = objective.batches.size if objective.batches else 1
+    count = len(rows) // size
+    step = max(1, CHUNK_ELEMENTS // (size * rows.shape[1]))
     highest = float(rows.max(initial=-np.inf))
     # Overflow, underflow and NaN are what is looked for here, not accidents.
     with np.errstate(all="ignore"):
         parts = [
             _verify_chunk(
-                rows[start : start + step],
-                labels[start : start + step],
+                rows[start * size : (start + step) * size],
+                objective.of_batches(range(start, min(start + step, count))),
                 {name: claim[start : start + step] for name, claim in claims.items()},
                 tolerance,
                 highest,
             )
-            for start in range(0, max(1, len(rows)), step)
+            for start in range(0, max(1, count), step)
         ]
     if len(parts) == 1:
         return Verification(tolerance, parts[0])
@@ -187,34 +203,62 @@ def verify_rows(
 
 def _verify_chunk(
     rows: FloatArray,
-    labels: IndexArray,
+    objective: Objective,
     claims: Mapping[str, FloatArray],
     tolerance: Tolerance,
     highest: float,
 ) -> dict[str, VerifiedQuantity]:
     a = by_class(rows)
-    exact = reference(a, labels, tolerance.dtype)
+    exact = reference(a, objective, tolerance.dtype)
     verified = {}
     for name, claim in claims.items():
-        got = by_class(claim)
-        comparison = compare_claims(got, exact[name], tolerance)
+        # The components of each record, one after another: those of all its rows.
+        size = exact[name].shape[1] // len(claim) if len(claim) else 1
+        comparison = compare_claims(by_class(claim), _by_record(exact[name], size), tolerance)
         failed = np.flatnonzero(comparison.failed)
         fits: list[Fit] = []
         if len(failed):
-            case = Case(
-                name,
-                tolerance,
-                got[:, failed],
-                comparison.component_ranks.T[:, failed] == Verdict.FAIL.rank,
-                a[:, failed],
-                labels[failed],
-                np.asarray(exact["probs"][:, failed], dtype=np.float64),
-                _beside(exact[name], failed),
-                highest,
+            fits = recognise(
+                _case(name, (claim, comparison), a, objective, exact, failed, tolerance, highest)
             )
-            fits = [fit.renumbered(failed) for fit in recognise(case)]
-        verified[name] = VerifiedQuantity(comparison, fits)
+            fits = [fit.renumbered(failed) for fit in fits]
+        verified[name] = VerifiedQuantity(comparison, fits, size)
     return verified
+
+
+def _by_record(values: WideArray, size: int) -> WideArray:
+    """Return rows as columns of all that a record of `size` rows has."""
+    return values if size == 1 else values.T.reshape(values.shape[1] // size, -1).T
+
+
+def _case(  # noqa: PLR0913, PLR0917 - the facts of the case
+    name: str,
+    claimed: tuple[FloatArray, ClaimComparison],
+    a: FloatArray,
+    objective: Objective,
+    exact: Mapping[str, WideArray],
+    failed: IndexArray,
+    tolerance: Tolerance,
+    highest: float,
+) -> Case:
+    """Return the case of the records that failed."""
+    claim, comparison = claimed
+    size = objective.batches.size if objective.batches else 1
+    rows = rows_of(failed, size)
+    width = len(exact[name])
+    columns = failed if exact[name].shape[1] == len(claim) else rows
+    wrong = comparison.component_ranks[failed] == Verdict.FAIL.rank
+    return Case(
+        name,
+        tolerance,
+        by_class(claim[failed].reshape(-1, width)),
+        wrong.reshape(-1, width).T,
+        a[:, rows],
+        objective.of_batches(failed),
+        np.asarray(exact["probs"][:, rows], dtype=np.float64),
+        _beside(exact[name], columns),
+        highest,
+    )
 
 
 def _beside(exact: WideArray, rows: IndexArray) -> tuple[FloatArray, FloatArray]:
@@ -236,7 +280,7 @@ def _joined(parts: Sequence[VerifiedQuantity], step: int) -> VerifiedQuantity:
         for place, part in enumerate(parts)
         for fit in part.fits
     ]
-    return VerifiedQuantity(ClaimComparison(**columns), fits)
+    return VerifiedQuantity(ClaimComparison(**columns), fits, parts[0].size)
 
 
 def _dtype_of(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Dtype:
