@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.formulas import (
+    Addition,
     Column,
+    Constant,
     Derivative,
     Difference,
     Entries,
@@ -24,6 +26,8 @@ from softgrad_core.formulas import (
     Index,
     Indicator,
     Jacobian,
+    Known,
+    KnownVector,
     Largest,
     Log,
     Logit,
@@ -72,6 +76,12 @@ class Point:
         The classes of which vectors are written out, with None for each gap.
     moved
         Outputs that are moved on their own, whatever the pre-activations are.
+    loss
+        The loss, as a formula of the outputs.
+    weights
+        The target weights q where they are not the one-hot vector of y.
+    temperature
+        What the pre-activations as they are given were divided by.
     """
 
     logits: Sequence[Decimal]
@@ -80,6 +90,9 @@ class Point:
     indices: Mapping[str, int]
     classes: Sequence[int | None]
     moved: Mapping[int, Decimal]
+    loss: Formula = -Log(Output("y"))
+    weights: Sequence[Decimal] | None = None
+    temperature: Decimal = Decimal(1)
 
     @classmethod
     def at(
@@ -91,6 +104,11 @@ class Point:
         """Return the point of these pre-activations."""
         exps = [logit.exp() for logit in logits]
         return cls(logits, exps, sum(exps, start=Decimal(0)), indices, classes, {})
+
+    def with_logits(self, logits: Sequence[Decimal]) -> "Point":
+        """Return the same point with other pre-activations."""
+        exps = [logit.exp() for logit in logits]
+        return replace(self, logits=logits, exps=exps, total=sum(exps, start=Decimal(0)))
 
     def index(self, index: Index) -> int:
         """Return the class that an index stands for."""
@@ -110,10 +128,27 @@ class Point:
         c = self.index(variable.index)
         if isinstance(variable, Output):
             return replace(self, moved={c: self.output(c) + by})
-        logits, exps = list(self.logits), list(self.exps)
-        logits[c] += by
-        exps[c] = logits[c].exp()
-        return replace(self, logits=logits, exps=exps, total=sum(exps, start=Decimal(0)))
+        logit = self.logits[c] + (by / self.temperature if variable.letter == "a" else by)
+        exp = logit.exp()
+        return replace(
+            self,
+            logits=_Changed(self.logits, c, logit),
+            exps=_Changed(self.exps, c, exp),
+            total=self.total - self.exps[c] + exp,
+        )
+
+
+class _Changed(Sequence[Decimal]):
+    """The same numbers but for one."""
+
+    def __init__(self, numbers: Sequence[Decimal], place: int, number: Decimal) -> None:
+        self._numbers, self._place, self._number = numbers, place, number
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._number if place == self._place else self._numbers[place]
 
 
 def evaluate(formula: Formula, point: Point) -> Value:
@@ -123,16 +158,12 @@ def evaluate(formula: Formula, point: Point) -> Value:
             return value
         case Negative(of):
             return -evaluate(of, point)
-        case Difference(left, right):
-            return evaluate(left, point) - evaluate(right, point)
-        case Product(left, right):
-            return _product(evaluate(left, point), evaluate(right, point))
-        case Fraction(numerator, denominator):
-            return evaluate(numerator, point) / evaluate(denominator, point)
+        case Addition() | Difference() | Product() | Fraction():
+            return _combine(formula, point)
         case Square(of):
             return evaluate(of, point) ** 2
         case Log(of):
-            return _log(number(of, point), point)
+            return _log(of, point)
         case Terms(whole):
             return _sum(whole, point)
         case Column(entries):
@@ -141,25 +172,63 @@ def evaluate(formula: Formula, point: Point) -> Value:
             return _evaluate_quantity(formula, point)
 
 
+def _combine(formula: Addition | Difference | Product | Fraction, point: Point) -> Value:
+    match formula:
+        case Addition(left, right):
+            return evaluate(left, point) + evaluate(right, point)
+        case Difference(left, right):
+            return evaluate(left, point) - evaluate(right, point)
+        case Product(Jacobian(), Gradient(Outputs())) if point.weights is not None:
+            return _through_jacobian(point)
+        case Product(Known() | Fraction(Known()) as left, _) if _has_no_weight(left, point):
+            return Decimal(0)
+        case Product(left, right):
+            return _product(evaluate(left, point), evaluate(right, point))
+        case Fraction(Known() as numerator, _) if _has_no_weight(numerator, point):
+            return Decimal(0)
+        case Fraction(numerator, denominator):
+            return evaluate(numerator, point) / evaluate(denominator, point)
+
+
+def _has_no_weight(formula: Formula, point: Point) -> bool:
+    """Return whether a weight, or a fraction of one, is 0: it has no part in any sum then."""
+    weight = formula.numerator if isinstance(formula, Fraction) else formula
+    return not number(weight, point)
+
+
 def _evaluate_quantity(formula: Formula, point: Point) -> Value:
     match formula:
-        case Logit(index):
-            return point.logits[point.index(index)]
+        case Constant(_, value):
+            return value
+        case Known(_, index, values):
+            return values[point.index(index)]
+        case Logit(index, letter):
+            logit = point.logits[point.index(index)]
+            return logit * point.temperature if letter == "a" else logit
         case Largest():
             return max(point.logits)
         case Output(index):
             return point.output(index)
         case Loss():
             # Not by its definition: this is what the definition is compared with.
-            return point.total.ln() - point.logits[point.index("y")]
+            return _loss(point)
         case Indicator(first, second):
             return Decimal(point.index(first) == point.index(second))
+        case _:
+            return _evaluate_operator(formula, point)
+
+
+def _evaluate_operator(formula: Formula, point: Point) -> Value:
+    match formula:
         case Exp(Logit(index)):
             return point.exps[point.index(index)]
         case Sum(index, Exp(Logit(bound)), None) if bound == index:
             return point.total
         case Sum():
             return _sum(formula, point)
+        case Derivative(Negative(Sum(index, term)), Output(moved) as variable):
+            # The other terms of the sum do not change.
+            return -_difference_quotient(term, variable, point.bound(**{index: point.index(moved)}))
         case Derivative(of, Logit() | Output() as variable):
             return _difference_quotient(of, variable, point)
         case _:
@@ -168,9 +237,12 @@ def _evaluate_quantity(formula: Formula, point: Point) -> Value:
 
 def _evaluate_vector(formula: Formula, point: Point) -> Value:
     classes = [c for c in point.classes if c is not None]
+    entries: Sequence[Formula]
     match formula:
-        case Logits():
-            entries: Sequence[Formula] = [Logit(c) for c in classes]
+        case KnownVector(letter, values):
+            entries = [Known(letter, c, values) for c in classes]
+        case Logits(letter):
+            entries = [Logit(c, letter) for c in classes]
         case Outputs():
             entries = [Output(c) for c in classes]
         case Exp(Logits()):
@@ -179,10 +251,17 @@ def _evaluate_vector(formula: Formula, point: Point) -> Value:
             return number(of, point).exp()
         case OneHot():
             entries = [Indicator("y", c) for c in classes]
-        case Gradient(by):
-            loss = -Log(Output("y")) if isinstance(by, Outputs) else Loss()
-            variable = Output if isinstance(by, Outputs) else Logit
-            entries = [Derivative(loss, variable(c)) for c in classes]
+        case Gradient(Logits(letter)):
+            entries = [Derivative(Loss(), Logit(c, letter)) for c in classes]
+        case Gradient():
+            entries = [Derivative(point.loss, Output(c)) for c in classes]
+        case _:
+            return _evaluate_matrix(formula, point, classes)
+    return _vector([evaluate(entry, point) for entry in entries])
+
+
+def _evaluate_matrix(formula: Formula, point: Point, classes: Sequence[int]) -> Value:
+    match formula:
         case Jacobian(transposed):
             # As found before it is used: f(x)_i (1_(i=j) - f(x)_j).
             entry = Output("i") * (Indicator("i", "j") - Output("j"))
@@ -194,13 +273,25 @@ def _evaluate_vector(formula: Formula, point: Point) -> Value:
             )
         case _:
             raise TypeError(f"{formula} has no value")
-    return _vector([evaluate(entry, point) for entry in entries])
 
 
-def _log(value: Decimal, point: Point) -> Decimal:
+def _log(of: Formula, point: Point) -> Decimal:
+    value = number(of, point)
     # A probability of 0 that is not that of a masked class is one that decimals cannot hold.
-    is_lost = not value and point.logits[point.index("y")].is_finite()
+    c = of.index if isinstance(of, Output) else "y"
+    is_lost = not value and point.logits[point.index(c)].is_finite()
     return Decimal("NaN") if is_lost else value.ln()
+
+
+def _loss(point: Point) -> Decimal:
+    """Return the loss by logarithms: log sum_k exp(a_k) - a_y, or the mean of these by weights."""
+    if point.weights is None:
+        return point.total.ln() - point.logits[point.index("y")]
+    log_total = point.total.ln()
+    terms = (
+        weight * (log_total - point.logits[k]) for k, weight in enumerate(point.weights) if weight
+    )
+    return sum(terms, start=Decimal(0))
 
 
 def _sum(formula: Sum, point: Point) -> Decimal:
@@ -215,6 +306,8 @@ def _difference_quotient(of: Formula, by: Logit | Output, point: Point) -> Decim
     """Return a derivative as the quotient of a difference in both directions."""
     value = number(by, point)
     step = STEP * value if isinstance(by, Output) and value else STEP
+    if isinstance(by, Logit) and by.letter == "a":
+        step *= point.temperature
     up, down = point.with_moved(by, step), point.with_moved(by, -step)
     return (number(of, up) - number(of, down)) / (2 * step)
 
@@ -234,6 +327,22 @@ def number(formula: Formula, point: Point) -> Decimal:
     return value
 
 
+def _through_jacobian(point: Point) -> Value:
+    """Return the product of the transposed Jacobian and dL/df(x), over all classes."""
+    gradient = [number(Derivative(point.loss, Output(i)), point) for i in range(len(point.logits))]
+    entry = Output("i") * (Indicator("i", "j") - Output("j"))
+    return _vector(
+        [
+            sum(
+                (number(entry, point.bound(i=i, j=c)) * g for i, g in enumerate(gradient) if g),
+                start=Decimal(0),
+            )
+            for c in point.classes
+            if c is not None
+        ]
+    )
+
+
 def _vector(entries: Sequence[Any]) -> npt.NDArray[np.object_]:
     return np.array(entries, dtype=object)
 
@@ -243,7 +352,12 @@ def with_numbers(formula: Formula, point: Point) -> Formula:
     match formula:
         case Negative(of) | Square(of) | Log(of):
             return type(formula)(with_numbers(of, point))
-        case Difference(left, right) | Product(left, right) | Fraction(left, right):
+        case (
+            Addition(left, right)
+            | Difference(left, right)
+            | Product(left, right)
+            | Fraction(left, right)
+        ):
             return type(formula)(with_numbers(left, point), with_numbers(right, point))
         case Terms(whole, terms):
             return Terms(whole, _each_with_numbers(terms, point))

@@ -5,7 +5,7 @@ loss, 1_(y=c) the indicator: 1 where y = c, else 0.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -18,6 +18,9 @@ class Formula:
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __add__(self, other: "Formula") -> "Formula":
+        return Addition(self, other)
 
     def __neg__(self) -> "Formula":
         return Negative(self)
@@ -41,9 +44,13 @@ Words = tuple[str | Formula, ...]
 
 @dataclass(frozen=True, slots=True)
 class Logit(Formula):
-    """The pre-activation a_i."""
+    """The pre-activation a_i, or z_i = a_i / T where there is a temperature.
+
+    Without a letter it is what the softmax is of, whichever of the two that is.
+    """
 
     index: Index
+    letter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,31 @@ class Output(Formula):
 @dataclass(frozen=True, slots=True)
 class Loss(Formula):
     """The loss L."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Formula):
+    """A number that is given, and its letter."""
+
+    letter: str
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Formula):
+    """One of the numbers that are given for the classes, such as the target weight q_i."""
+
+    letter: str
+    index: Index
+    values: tuple[Decimal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVector(Formula):
+    """The vector of such numbers."""
+
+    letter: str
+    values: tuple[Decimal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +129,9 @@ class Derivative(Formula):
 
 @dataclass(frozen=True, slots=True)
 class Logits(Formula):
-    """The vector a."""
+    """The vector a, or z; see `Logit`."""
+
+    letter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +188,14 @@ class Negative(Formula):
     """Minus a formula."""
 
     of: Formula
+
+
+@dataclass(frozen=True, slots=True)
+class Addition(Formula):
+    """One formula plus another."""
+
+    left: Formula
+    right: Formula
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +275,19 @@ class Equation(Formula):
 
 ONE = Number(Decimal(1))
 
-_FORMS = (Negative, Difference, Product, Fraction, Square, Log, Terms, Column, Matrix, Equation)
+_FORMS = (
+    Negative,
+    Addition,
+    Difference,
+    Product,
+    Fraction,
+    Square,
+    Log,
+    Terms,
+    Column,
+    Matrix,
+    Equation,
+)
 
 
 def parts(formula: Formula) -> Iterator[Formula]:
@@ -268,7 +322,7 @@ def _narrowed(formula: Formula, places: Sequence[int]) -> Formula:
             return Matrix(_chosen([row and _narrowed(row, places) for row in rows], places))
         case Negative(of):
             return Negative(_narrowed(of, places))
-        case Difference(left, right) | Product(left, right):
+        case Addition(left, right) | Difference(left, right) | Product(left, right):
             return type(formula)(_narrowed(left, places), _narrowed(right, places))
         case _:
             return formula
@@ -292,6 +346,22 @@ def _fields(formula: Formula) -> Iterator[Formula]:
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, Formula):
                 yield part
+
+
+def lettered(formula: Formula, letter: str) -> Formula:
+    """Return a formula with this letter for what the softmax is of."""
+    if isinstance(formula, Logit | Logits):
+        return formula if formula.letter else replace(formula, letter=letter)
+    changes: dict[str, Any] = {}
+    for name in formula.__dataclass_fields__:
+        value = getattr(formula, name)
+        if isinstance(value, Formula):
+            changes[name] = lettered(value, letter)
+        elif isinstance(value, tuple):
+            changes[name] = tuple(
+                lettered(part, letter) if isinstance(part, Formula) else part for part in value
+            )
+    return replace(formula, **changes) if changes else formula
 
 
 def equation(*members: Formula) -> Equation:

@@ -1,7 +1,7 @@
 """Steps of a derivation: equations evaluated on both sides, by the terms that they show."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,7 @@ from softgrad_core.formulas import (
     Exp,
     Formula,
     Jacobian,
+    KnownVector,
     Log,
     Logit,
     Matrix,
@@ -31,6 +32,7 @@ from softgrad_core.formulas import (
     Sum,
     Words,
     equation,
+    lettered,
     mentions,
     parts,
 )
@@ -105,30 +107,51 @@ class Steps:
         self.done: list[Step] = []
         self.part = ""
         self.classes = classes
-        self.point = Point.at(a, {"y": y, "c": c}, classes)
+        self.point = Point.at(a, {"y": y, "i": y, "c": c}, classes)
+        self._letter = ""
         self._cases = (y, c)
         self._told: set[str] = set()
 
     def add(
-        self, title: str, rule: Words, *members: Formula, numbers: Formula | None = None
+        self,
+        title: str,
+        rule: Words,
+        *members: Formula,
+        numbers: Formula | None = None,
+        terms: Formula | None = None,
     ) -> int:
         """Add a step that says that the members are equal; return its number.
 
-        `numbers` is the last member with numbers in it, where that is not to be told from it.
+        `numbers` is the last member with numbers in it, where that is not to be told from it;
+        `terms` is it with its sums written out, where the numbers are to be those of their terms.
         """
-        formula = equation(*members)
+        formula: Equation = equation(*members)
+        if self._letter:
+            formula = equation(*(lettered(member, self._letter) for member in members))
+            rule = tuple(
+                word if isinstance(word, str) else lettered(word, self._letter) for word in rule
+            )
         cases = self._cases if mentions(formula, "c") else (None,)
-        evaluations = (self._evaluate(formula, c, numbers) for c in cases)
+        evaluations = (self._evaluate(formula, c, numbers, terms) for c in cases)
         self.done.append(Step(self.part, title, rule, formula, tuple(filter(None, evaluations))))
         return len(self.done)
 
     def subtract_largest(self, largest: Decimal) -> None:
         """Let a stand for the pre-activations without the largest from here on."""
-        logits = [logit - largest for logit in self.point.logits]
-        self.point = Point.at(logits, self.point.indices, self.classes)
+        self.point = self.point.with_logits([logit - largest for logit in self.point.logits])
+
+    def weigh(self, q: Sequence[Decimal], loss: Formula) -> None:
+        """Let the loss be this formula, of outputs with these target weights."""
+        self.point = replace(self.point, weights=q, loss=loss)
+
+    def divide(self, temperature: Decimal) -> None:
+        """Let the softmax be of z = a / T from here on."""
+        logits = [logit / temperature for logit in self.point.logits]
+        self.point = replace(self.point.with_logits(logits), temperature=temperature)
+        self._letter = "z"
 
     def _evaluate(
-        self, formula: Equation, c: int | None, numbers: Formula | None
+        self, formula: Equation, c: int | None, numbers: Formula | None, terms: Formula | None
     ) -> Evaluation | None:
         """Return an equation with its numbers, or None where the right side has no value."""
         point = self.point if c is None else self.point.bound(c=c)
@@ -138,9 +161,12 @@ class Steps:
             return None
         notes = list(self._notes(last, right, point))
         result = written_out(right, self.classes)
-        drawn = [written_out(left, self.classes), numbers or with_numbers(last, point), result]
+        numbers = numbers or with_numbers(terms or last, point)
+        drawn = [written_out(left, self.classes), numbers, result]
         if isinstance(drawn[1], Matrix):
             drawn = [Jacobian(), result]
+        elif isinstance(first, KnownVector):
+            drawn = [first, result]
         elif isinstance(first, Exp) or not _are_same(left, right):
             drawn = drawn[1:]
             if not _is_undefined(left) and not isinstance(first, Exp):

@@ -145,11 +145,11 @@ def test_a_derivative_is_evaluated_as_a_limit_and_not_by_a_rule():
 
 def test_the_other_class_is_the_most_probable_one_unless_it_is_chosen():
     logits = [0.5, 3.0, 1.0, 2.0]
-    assert explain(logits, 1).other == 3
-    assert explain(logits, 0).other == 1
-    assert explain(logits, 1, other=2).other == 2
-    assert explain(logits, 1, other=1).other == 3
-    assert explain([-math.inf, 0.0], 1).other == 0
+    assert explain(logits, 1).cases[1] == 3
+    assert explain(logits, 0).cases[1] == 1
+    assert explain(logits, 1, other=2).cases[1] == 2
+    assert explain(logits, 1, other=1).cases[1] == 3
+    assert explain([-math.inf, 0.0], 1).cases[1] == 0
     cases = step_of(explain(logits, 1, other=2), "The cancellation").evaluations
     assert [case.index for case in cases] == [1, 2]
 
@@ -158,7 +158,7 @@ def test_at_a_thousand_classes_the_vectors_are_elided_and_the_steps_are_not():
     logits = np.random.default_rng(3).normal(size=1000)
     derivation = explain(logits, 417)
     assert titles(derivation) == LECTURE
-    assert {0, 1, 2, 417, derivation.other, 999} == {*derivation.classes} - {None}
+    assert {0, 1, 2, 417, derivation.cases[1], 999} == {*derivation.classes} - {None}
     assert derivation.classes[3] is None
     vector = step_of(derivation, "The vector").evaluations[0]
     assert len(vector.left) == 6
