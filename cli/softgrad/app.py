@@ -13,7 +13,9 @@ from softgrad.arguments import (
     numbers_or_files,
     parse_class,
     parse_classes,
+    parse_options,
     parse_requirement,
+    parse_target,
     parse_tolerance,
 )
 from softgrad.exits import Exit
@@ -76,9 +78,9 @@ Target = Annotated[
     typer.Option(
         "--target",
         "-t",
-        metavar="INDEX|NAME",
-        help="The true class y: an index from 0, or a name of --classes. For JSON input, the "
-        "target of records that have none.",
+        metavar="TARGET",
+        help="The true class y: an index from 0, or a name of --classes; or the target "
+        "probabilities of all classes. For JSON input, the target of records that have none.",
         rich_help_panel="Input",
     ),
 ]
@@ -88,6 +90,59 @@ Classes = Annotated[
         metavar="NAME,NAME,...",
         help="The names of the classes, in order. For JSON input, those of records that have none.",
         rich_help_panel="Input",
+    ),
+]
+LabelSmoothing = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ε",
+        help="Take (1 - ε) t + ε/K for the target t (a one-hot vector, or probabilities) of K "
+        "classes.",
+        rich_help_panel="Loss",
+    ),
+]
+ClassWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="W,W,...",
+        help="Multiply the target weight of each class by its own: in the order of the classes, "
+        "or by name, as in cat=2,dog=1.",
+        rich_help_panel="Loss",
+    ),
+]
+Temperature = Annotated[
+    str | None,
+    typer.Option(
+        metavar="T",
+        help="Take f(x) = softmax(a/T). The gradient with respect to a has the factor 1/T.",
+        rich_help_panel="Loss",
+    ),
+]
+UnnormalizedTarget = Annotated[
+    bool,
+    typer.Option(
+        "--unnormalized-target",
+        help="Accept target probabilities whose sum is not 1.",
+        rich_help_panel="Loss",
+    ),
+]
+ReductionOfBatch = Annotated[
+    str | None,
+    typer.Option(
+        "--reduction",
+        metavar="mean|sum|none",
+        help="What becomes of the losses of a batch, a record whose logits are a list of rows. The "
+        "mean of labels divides by D = the sum of the weights w_y of the rows that count, that of "
+        "target probabilities by the number of rows. Default: mean.",
+        rich_help_panel="Loss",
+    ),
+]
+IgnoreIndex = Annotated[
+    str | None,
+    typer.Option(
+        metavar="INDEX",
+        help="The label of rows that do not count: their loss and gradients are 0.",
+        rich_help_panel="Loss",
     ),
 ]
 OutputFormat = Annotated[
@@ -236,6 +291,12 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     inputs: Inputs = None,
     target: Target = None,
     classes: Classes = None,
+    label_smoothing: LabelSmoothing = None,
+    class_weights: ClassWeights = None,
+    temperature: Temperature = None,
+    unnormalized_target: UnnormalizedTarget = False,
+    reduction: ReductionOfBatch = None,
+    ignore_index: IgnoreIndex = None,
     output_format: OutputFormat = None,
     json: Json = False,
     standalone: Standalone = False,
@@ -260,6 +321,11 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     loss L = -log f(x)_y, and its gradients dL/df(x) = -e(y)/f(x)_y and
     dL/da = -(e(y) - f(x)). Classes are numbered from 0. With --explain it derives
     them step by step, with --verify it compares somebody else's numbers with them.
+
+    In general L = -sum_c q_c log f(x)_c with f(x) = softmax(a/T) and the target
+    weights q_c = w_c/D ((1 - ε) t_c + ε/K). Then dL/df(x) = -q/f(x) and
+    dL/da = (s f(x) - q)/T, where s is the sum of q. For a label t = e(y); w, D and
+    T are 1 and ε is 0 unless they are given.
     """
     if not inputs and (sys.stdin is None or sys.stdin.isatty()):
         with redirect_stdout(sys.stderr):
@@ -267,8 +333,17 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(Exit.USAGE)
     logits, files = numbers_or_files(inputs or ["-"])
     names = parse_classes(classes)
+    of_loss: dict[str, str | bool | None] = {
+        "label_smoothing": label_smoothing,
+        "class_weights": class_weights,
+        "ignore_index": ignore_index,
+        "temperature": temperature,
+        "reduction": reduction,
+        "unnormalized_target": unnormalized_target,
+    }
+    options = parse_options(of_loss, names)
     defaults = Defaults(
-        parse_class("--target", target, names), names, parse_class("--class", other, names)
+        parse_target(target, names), names, parse_class("--class", other, names), options
     )
     tolerated = parse_tolerance(tolerance, check=check)
     required = parse_requirement(dtype, rtol, atol, ulp, verify=verify)

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,16 @@ import typer
 from typer.core import TyperCommand
 
 from softgrad_core.dtypes import Dtype
-from softgrad_core.errors import shortened
+from softgrad_core.errors import InputError, shortened
+from softgrad_core.logits import FloatArray
+from softgrad_core.objective import (
+    check_ignore_index,
+    check_reduction,
+    check_smoothing,
+    check_temperature,
+    check_weights,
+    weights_by_name,
+)
 from softgrad_core.tolerances import CHECK_TOLERANCE, Tolerance
 
 _NUMBER = re.compile(
@@ -135,6 +145,71 @@ def parse_class(option: str, text: str | None, names: list[str] | None) -> int |
             f"{text!r} is ambiguous: the name of class {names.index(text)}, and an index"
         )
     return text
+
+
+def parse_target(text: str | None, names: list[str] | None) -> int | str | list[float] | None:
+    """Return a target: a class, or a list of numbers with commas."""
+    if text is not None and "," in text and _is_number_list(text):
+        return [_as_written(word) for word in _SEPARATORS.split(text.strip("[] \t,"))]
+    return parse_class("--target", text, names)
+
+
+def _as_written(word: str) -> float:
+    """Return a number, a whole one as an int."""
+    index = _index_or_text(word)
+    return float(word) if isinstance(index, str) else index
+
+
+def parse_options(
+    given: Mapping[str, str | bool | None], names: list[str] | None
+) -> dict[str, Any]:
+    """Return the options of the loss that are given, by the names of their record fields."""
+    options: dict[str, Any] = {}
+    for name, text in given.items():
+        if isinstance(text, str):
+            try:
+                options[name] = _PARSERS[name](text, names)
+            except InputError as error:
+                raise typer.BadParameter(error.reason) from None
+        elif text:
+            options[name] = text
+    return options
+
+
+def _parse_weights(text: str, names: list[str] | None) -> list[float]:
+    """Return the weights of the classes, given in their order or by name: cat=2,dog=1."""
+    if "=" not in text:
+        weights = [_number_or_text(word) for word in _SEPARATORS.split(text) if word]
+        return _floats(check_weights(weights, None if names is None else len(names)))
+    given: dict[str, float | str] = {}
+    for part in _as_text(text).split(","):
+        name, _, number = part.rpartition("=")
+        if name.strip() in given:
+            raise typer.BadParameter(f"--class-weights gives {name.strip()!r} twice")
+        given[name.strip()] = _number_or_text(number.strip())
+    return _floats(check_weights(weights_by_name(given, names)))
+
+
+def _floats(weights: FloatArray) -> list[float]:
+    numbers: list[float] = weights.tolist()
+    return numbers
+
+
+def _number_or_text(word: str) -> float | str:
+    return float(word) if _NUMBER.fullmatch(word) else word
+
+
+def _index_or_text(word: str) -> int | str:
+    return int(word) if re.fullmatch(r"[+-]?\d{1,18}", word, re.ASCII) else word
+
+
+_PARSERS: dict[str, Callable[[str, list[str] | None], object]] = {
+    "label_smoothing": lambda text, _: check_smoothing(_number_or_text(text)),
+    "class_weights": _parse_weights,
+    "ignore_index": lambda text, _: check_ignore_index(_index_or_text(text)),
+    "temperature": lambda text, _: check_temperature(_number_or_text(text)),
+    "reduction": lambda text, _: check_reduction(text),
+}
 
 
 def parse_tolerance(text: str | None, *, check: bool) -> float | None:

@@ -1,4 +1,4 @@
-"""Records -> examples of equal width -> softgrad_core -> results in the order of the records."""
+"""Records -> examples of one shape -> softgrad_core -> results in the order of the records."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,74 +7,78 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 from softgrad.records import Defaults, Examples, Records, interpret
-from softgrad_core.cross_entropy import SoftmaxCrossEntropy, softmax_cross_entropy
+from softgrad_core.cross_entropy import SoftmaxCrossEntropy, compute_rows
 from softgrad_core.errors import InputError
+from softgrad_core.logits import Rows
+from softgrad_core.objective import rows_of
 
 if TYPE_CHECKING:
     from softgrad_core.derivation import Derivation
-    from softgrad_core.numerical import GradientCheck
+    from softgrad_core.numerical import BatchCheck
     from softgrad_core.tolerances import Tolerance
     from softgrad_core.verification import Verification
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Computed:
-    """Examples of one number of classes, their results, and what else was asked for.
+    """Examples of one shape, their results, and what else was asked for.
 
-    That is the check of each, or its derivation.
+    That is the check of each, or the derivation of each of its rows.
     """
 
     examples: Examples
     result: SoftmaxCrossEntropy
-    checks: "Sequence[GradientCheck] | None"
-    derivations: "Sequence[Derivation] | None"
+    checks: "Sequence[BatchCheck] | None"
+    derivations: "Sequence[Sequence[Derivation]] | None"
 
     @property
     def failed(self) -> list[int]:
-        """The rows whose check failed."""
+        """The records whose check failed."""
         return [row for row, check in enumerate(self.checks or ()) if check.passed is False]
 
     @property
     def undecided(self) -> list[int]:
-        """The rows that the check could judge only in part."""
+        """The records that the check could judge only in part."""
         return [row for row, check in enumerate(self.checks or ()) if check.undecided]
 
-    def part(self, rows: Sequence[int]) -> "Computed":
-        """Return the batch of some of the rows, in this order."""
-        result = self.result
+    def part(self, records: Sequence[int]) -> "Computed":
+        """Return the batch of some of the records, in this order."""
+        result, count = self.result, len(self.examples)
+        of_logits = rows_of(records, self.examples.size)
+        of_losses = rows_of(records, len(result.loss) // count)
         return Computed(
-            self.examples.part(rows),
+            self.examples.part(records),
             SoftmaxCrossEntropy(
-                result.probs[rows],
-                result.loss[rows],
-                result.grad_probs[rows],
-                result.grad_logits[rows],
+                result.probs[of_logits],
+                result.loss[of_losses],
+                result.grad_probs[of_logits],
+                result.grad_logits[of_logits],
             ),
-            self.checks and [self.checks[row] for row in rows],
-            self.derivations and [self.derivations[row] for row in rows],
+            self.checks and [self.checks[record] for record in records],
+            self.derivations and [self.derivations[record] for record in records],
         )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verified:
-    """Examples of one number of classes that make the same claims, and what became of these."""
+    """Examples of one shape that make the same claims, and what became of these."""
 
     examples: Examples
     verification: "Verification"
 
     @property
     def failed(self) -> list[int]:
-        """The rows of which a claim failed."""
+        """The records of which a claim failed."""
         return self.verification.failed
 
     @property
     def undecided(self) -> list[int]:
-        """The rows of which a claim could not be judged, and none failed."""
+        """The records of which a claim could not be judged, and none failed."""
         return self.verification.undecided
 
-    def part(self, rows: Sequence[int]) -> "Verified":
-        """Return the batch of some of the rows, in this order."""
-        return Verified(self.examples.part(rows), self.verification.part(rows))
+    def part(self, records: Sequence[int]) -> "Verified":
+        """Return the batch of some of the records, in this order."""
+        return Verified(self.examples.part(records), self.verification.part(records))
 
 
 Batch = Computed | Verified
@@ -84,23 +88,26 @@ def compute(
     examples: Examples, *, check_tolerance: float | None = None, explained: bool = False
 ) -> Computed:
     """Compute the examples; check the gradients where a tolerance is given, and explain them."""
-    result = softmax_cross_entropy(examples.logits, examples.labels)
+    logits, objective = examples.logits, examples.objective
+    result = compute_rows(Rows(logits, logits.dtype, single=False), objective)
     checks = derivations = None
+    records = range(len(examples))
     if check_tolerance is not None:
-        from softgrad_core.numerical import check_gradients
+        from softgrad_core.numerical import BatchCheck, check_rows
 
-        checks = check_gradients(
-            examples.logits,
-            examples.labels,
-            result.grad_probs,
-            result.grad_logits,
-            tolerance=check_tolerance,
-        )
+        gradients = result.grad_probs, result.grad_logits
+        of_rows = check_rows(logits, objective, gradients, check_tolerance)
+        checks = [BatchCheck([of_rows[row] for row in examples.rows(r)]) for r in records]
     if explained:
-        from softgrad_core.derivation import explain
+        from softgrad_core.derivation import explain_row
 
-        rows = zip(examples.logits, examples.labels.tolist(), examples.others, strict=True)
-        derivations = [explain(*row) for row in rows]
+        derivations = [
+            [
+                explain_row(logits[row], objective.part([row]), examples.others[r])
+                for row in examples.rows(r)
+            ]
+            for r in records
+        ]
     return Computed(examples, result, checks, derivations)
 
 
@@ -109,7 +116,7 @@ def verify(examples: Examples, tolerance: "Tolerance") -> Verified:
     from softgrad_core.verification import verify_rows
 
     return Verified(
-        examples, verify_rows(examples.logits, examples.labels, examples.claims, tolerance)
+        examples, verify_rows(examples.logits, examples.objective, examples.claims, tolerance)
     )
 
 

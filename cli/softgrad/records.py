@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import itemgetter
 from types import NoneType
@@ -19,17 +19,40 @@ from softgrad import json_text
 from softgrad.messages import printable
 from softgrad_core.errors import InputError, shortened
 from softgrad_core.logits import FloatArray, OutOfRange, check_class_count, check_values
-from softgrad_core.targets import IndexArray, check_class_names, class_index
+from softgrad_core.objective import (
+    Batches,
+    Objective,
+    Reduction,
+    joined,
+    objective_of,
+    rows_of,
+    weights_by_name,
+)
+from softgrad_core.targets import check_class_names, check_distribution, class_index
 
 if TYPE_CHECKING:
     from softgrad_core.comparison import Comparison
     from softgrad_core.derivation import Derivation
     from softgrad_core.diagnosis import Fit, VerifiedQuantity
-    from softgrad_core.numerical import GradientCheck
+    from softgrad_core.numerical import BatchCheck
     from softgrad_core.verification import Verification
 
 LOGITS, TARGET, CLASSES = "logits", "target", "classes"
 CHECK, VERIFY, EXPLAIN, ERROR, RECORD = "check", "verify", "explain", "error", "record"
+DENOMINATOR, WARNING = "denominator", "warning"
+CLASS_WEIGHTS, REDUCTION = "class_weights", "reduction"
+
+OPTIONS = (
+    "label_smoothing",
+    CLASS_WEIGHTS,
+    "ignore_index",
+    "temperature",
+    REDUCTION,
+    "unnormalized_target",
+)
+"""The options of the loss, which are the keywords of softgrad_core.LossOptions."""
+
+NO_ROWS_COUNT = "no row counts, or all that do have weight 0: the mean of nothing is NaN"
 
 PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS = "probs", "loss", "grad_probs", "grad_logits"
 LOG_PROBS = "log_probs"
@@ -71,8 +94,11 @@ _NEAR_CLAIMS = {
 }
 """Other names that a claim might be given, which is not read."""
 
-_READ = (LOGITS, TARGET, CLASSES)
+_READ = (LOGITS, TARGET, CLASSES, *OPTIONS)
 _QUOTED = {name: f'"{name}"'.encode() for name in (*_READ, *CLAIMS)}
+_UNUSUAL = {CLASSES, *OPTIONS}
+"""What few records have: those that do are looked at one by one."""
+
 _ESCAPED_LETTER = re.compile(rb"\\u00[67]")
 _PLAIN_NUMBERS = {float, int}
 _INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
@@ -131,39 +157,52 @@ class Defaults:
     `other` is the class that is shown beside the target where the gradients are explained.
     """
 
-    target: int | str | None = None
+    target: int | str | list[float] | None = None
     classes: Sequence[str] | None = None
     other: int | str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What records of one number of classes say; `indices` tells which of their block they are.
+    """What records of one shape say; `indices` tells which of their block they are.
 
-    The names of the classes are one list for each record, or None where there are none; so is the
-    class to show beside the target. `claims` are of shape (N, C), a claimed loss of shape (N, 1);
-    there are none where none are asked for.
+    Each has one row of logits, or is a batch of as many rows as the others. The names of the
+    classes are one list for each record, or None where there are none; so is the class to show
+    beside the target. `claims` are of shape (M, N * C) for M records of N rows, a claimed loss of
+    shape (M, 1), or (M, N) where it is not reduced; there are none where none are asked for.
     """
 
     indices: Sequence[int]
     logits: FloatArray
-    labels: IndexArray
+    objective: Objective
     names: Sequence[list[str] | None]
     others: Sequence[int | None]
     claims: Mapping[str, FloatArray]
+    are_batches: bool = False
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def part(self, rows: Sequence[int]) -> "Examples":
+    @property
+    def size(self) -> int:
+        """The number of rows of each record."""
+        return len(self.logits) // len(self.indices)
+
+    def rows(self, record: int) -> range:
+        """Return the rows of a record."""
+        return range(record * self.size, (record + 1) * self.size)
+
+    def part(self, records: Sequence[int]) -> "Examples":
         """Return some of the examples, in this order."""
         return Examples(
-            [self.indices[row] for row in rows],
-            self.logits[rows],
-            self.labels[rows],
-            [self.names[row] for row in rows],
-            [self.others[row] for row in rows],
-            {name: claim[rows] for name, claim in self.claims.items()},
+            [self.indices[record] for record in records],
+            self.logits[rows_of(records, self.size)],
+            self.objective.of_batches(records),
+            [self.names[record] for record in records],
+            [self.others[record] for record in records],
+            {name: claim[records] for name, claim in self.claims.items()},
+            self.are_batches,
         )
 
 
@@ -176,7 +215,7 @@ def record_of(logits: list[float], source: str) -> Records:
 def interpret(
     records: Records, defaults: Defaults, *, with_claims: bool
 ) -> tuple[list[Examples], Mapping[int, InputError]]:
-    """Return what the records say, by their number of classes, and what is wrong with the others.
+    """Return what the records say, by their shapes, and what is wrong with the others.
 
     With claims, the examples of a group claim the same quantities.
     """
@@ -191,32 +230,51 @@ def interpret(
         except InputError as error:
             errors[index] = error.with_traceback(None)
         else:
-            groups.setdefault((len(said.logits), *said.claims), []).append((index, said))
+            groups.setdefault(said.kind, []).append((index, said))
     return [_examples_of(group) for group in groups.values()], errors
 
 
 class _Said(NamedTuple):
-    """What one record says."""
+    """What one record says; an objective only where there is more to it than a label."""
 
-    logits: list[float]
-    label: int
+    logits: list[Any]
+    target: Any
+    objective: Objective | None
     names: list[str] | None
     other: int | None
     claims: dict[str, list[float]]
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What records have in common that are looked at together."""
+        is_batch = type(self.logits[0]) is list
+        shape = (len(self.logits), len(self.logits[0])) if is_batch else (len(self.logits),)
+        if self.objective is None:
+            return (shape, *self.claims)
+        batches = self.objective.batches
+        is_soft = self.objective.distribution is not None
+        return (shape, is_soft, self.objective.is_plain, batches and batches.reduced, *self.claims)
+
 
 def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
     said = [one for _, one in group]
+    logits = np.array([one.logits for one in said], dtype=np.float64)
+    classes = logits.shape[-1]
+    if said[0].objective is None:
+        objective = Objective(np.array([one.target for one in said]))
+    else:
+        objective = joined([one.objective for one in said if one.objective is not None], classes)
     return Examples(
         [index for index, _ in group],
-        np.array([one.logits for one in said], dtype=np.float64),
-        np.array([one.label for one in said]),
+        logits.reshape(-1, classes),
+        objective,
         [one.names for one in said],
         [one.other for one in said],
         {
             name: np.array([one.claims[name] for one in said], dtype=np.float64)
             for name in said[0].claims
         },
+        are_batches=logits.ndim > 2,
     )
 
 
@@ -245,11 +303,11 @@ def _plain_examples(records: Records, defaults: Defaults, *, with_claims: bool) 
     if claims is None:
         return None
     nothing = [None] * len(records)
-    return Examples(range(len(records)), logits, labels, nothing, nothing, claims)
+    return Examples(range(len(records)), logits, Objective(labels), nothing, nothing, claims)
 
 
 def _are_plain(text: bytes, values: list[Any], rows: list[Any], targets: list[Any]) -> bool:
-    if set(map(type, targets)) != {int} or _QUOTED[CLASSES] in text:
+    if set(map(type, targets)) != {int} or not all(map(_UNUSUAL.isdisjoint, values)):
         return False
     if _may_hide_a_key(text):
         return False
@@ -299,21 +357,95 @@ def _interpret_one(text: bytes, value: Any, defaults: Defaults, *, with_claims: 
         raise InputError("not-an-object", _not_an_object(value))
     _refuse_repeated(text, _READ + CLAIMS if with_claims else _READ)
     logits = _logits_of(value)
+    is_batch = type(logits[0]) is list
+    classes = len(logits[0]) if is_batch else len(logits)
     names = value.get(CLASSES, defaults.classes)
     if names is not None:
-        names = _names_of(names, len(logits))
+        names = _names_of(names, classes)
     if TARGET not in value and defaults.target is None:
         raise InputError(
             "target-missing",
             f'expected the true class as "{TARGET}": an index from 0, or give --target',
         )
     target = value.get(TARGET, defaults.target)
-    label = class_index(target, len(logits), names)
+    options = _options_of(value, defaults, names)
+    if is_batch:
+        options.setdefault(REDUCTION, Reduction.MEAN)
+    objective = None
+    if options or type(target) is list:
+        target = _target_of(target, logits, names, options)
+        shape = (len(logits), classes) if is_batch else (classes,)
+        objective = objective_of(target, shape, **options)
+        if is_batch and objective.batches is None:
+            objective = replace(objective, batches=Batches(len(logits), np.ones(1), reduced=False))
+    else:
+        target = class_index(target, classes, names)
     other = defaults.other
     if other is not None:
-        other = class_index(other, len(logits), names, what="class")
-    claims = _claims_of(value, len(logits)) if with_claims else {}
-    return _Said(logits, label, names, other, claims)
+        other = class_index(other, classes, names, what="class")
+    claims = _claims_of(value, logits, objective) if with_claims else {}
+    return _Said(logits, target, objective, names, other, claims)
+
+
+def _options_of(
+    value: dict[str, Any], defaults: Defaults, names: list[str] | None
+) -> dict[str, Any]:
+    """Return the options of the loss of a record; null is as if nothing were said."""
+    if not defaults.options and _UNUSUAL.isdisjoint(value):
+        return {}
+    options = {name: defaults.options[name] for name in OPTIONS if name in defaults.options}
+    options |= {name: value[name] for name in OPTIONS if name in value}
+    options = {name: option for name, option in options.items() if option is not None}
+    weights = options.get(CLASS_WEIGHTS)
+    if isinstance(weights, dict):
+        options[CLASS_WEIGHTS] = weights_by_name(weights, names)
+    if not isinstance(options.get("unnormalized_target", False), bool):
+        kind = json_kind(options["unnormalized_target"])
+        raise InputError(
+            "unnormalized-target-not-a-boolean",
+            f"expected unnormalized_target to be true or false, got {kind}",
+        )
+    return options
+
+
+def _target_of(
+    target: Any, logits: list[Any], names: list[str] | None, options: Mapping[str, Any]
+) -> Any:
+    """Return a target as indices of classes, or as probabilities, or raise InputError."""
+    ignored, is_unnormalized = options.get("ignore_index"), options.get("unnormalized_target")
+    is_batch = type(logits[0]) is list
+    if not is_batch:
+        return _target_of_row(target, len(logits), names, ignored, unnormalized=is_unnormalized)
+    if type(target) is not list or len(target) != len(logits):
+        got = len(target) if type(target) is list else json_kind(target)
+        raise InputError(
+            "targets-count",
+            f"expected one target for each of {len(logits)} rows of logits, got {got}",
+        )
+    targets = []
+    for row, one in enumerate(target):
+        try:
+            targets.append(
+                _target_of_row(one, len(logits[0]), names, ignored, unnormalized=is_unnormalized)
+            )
+        except InputError as error:
+            raise _in_row(error, TARGET, row) from None
+    if len({type(one) for one in targets}) > 1:
+        raise InputError(
+            "targets-mixed", "expected labels or lists of probabilities as targets, got both"
+        )
+    return targets
+
+
+def _target_of_row(
+    target: Any, classes: int, names: list[str] | None, ignored: Any, *, unnormalized: Any
+) -> int | list[float]:
+    if type(target) is list:
+        check_distribution(target, classes, unnormalized=bool(unnormalized))
+        return [float(share) for share in target]
+    if type(target) is int and target == ignored:
+        return target
+    return class_index(target, classes, names)
 
 
 def added_members(value: object, defaults: Defaults) -> bytes:
@@ -321,12 +453,18 @@ def added_members(value: object, defaults: Defaults) -> bytes:
 
     A result says what it was computed for, also where its record left that to the command line.
     """
+    said = {TARGET: defaults.target, CLASSES: defaults.classes, **defaults.options}
     added = b""
     if isinstance(value, dict):
-        for name, default in ((TARGET, defaults.target), (CLASSES, defaults.classes)):
+        for name, default in said.items():
             if default is not None and name not in value:
                 added += b',"%b":%b' % (name.encode(), orjson.dumps(default))
     return added
+
+
+def of_batches(defaults: Defaults) -> Defaults:
+    """Return the same with the reduction that batches have where nothing is said of it."""
+    return replace(defaults, options={REDUCTION: Reduction.MEAN, **defaults.options})
 
 
 def error_value(records: Records, index: int, error: InputError) -> dict[str, object]:
@@ -339,13 +477,28 @@ def error_value(records: Records, index: int, error: InputError) -> dict[str, ob
     }
 
 
-def check_value(check: "GradientCheck") -> dict[str, object]:
+def reduction_members(objective: Objective) -> list[bytes]:
+    """Return what is said of the means of batches, each after a comma."""
+    if objective.batches is None or objective.divisor is None:
+        return []
+    return [
+        b',"%b":%b%b'
+        % (
+            DENOMINATOR.encode(),
+            orjson.dumps(denominator),
+            b"" if denominator else b',"%b":%b' % (WARNING.encode(), orjson.dumps(NO_ROWS_COUNT)),
+        )
+        for denominator in objective.batches.denominators.tolist()
+    ]
+
+
+def check_value(check: "BatchCheck", *, of_batch: bool) -> dict[str, object]:
     """Return what a check says, as a member of its record."""
     return {
         "passed": check.passed,
-        "method": check.method,
-        GRAD_PROBS: _comparison(check.grad_probs),
-        GRAD_LOGITS: _comparison(check.grad_logits),
+        "method": check.rows[0].method,
+        GRAD_PROBS: _comparison([row.grad_probs for row in check.rows], of_batch=of_batch),
+        GRAD_LOGITS: _comparison([row.grad_logits for row in check.rows], of_batch=of_batch),
     }
 
 
@@ -394,7 +547,9 @@ def _without_nan(value: float | list[Any]) -> object:
     return None if math.isnan(value) else _writable(value)
 
 
-def verification_columns(verification: "Verification") -> list[bytes | list[bytes]]:
+def verification_columns(
+    verification: "Verification", *, of_batch: bool
+) -> list[bytes | list[bytes]]:
     """Return what a verification says, as members of its records, in pieces of JSON.
 
     A piece is the same for all records, or there is one for each.
@@ -406,11 +561,14 @@ def verification_columns(verification: "Verification") -> list[bytes | list[byte
         b',"dtype":%b' % orjson.dumps(verification.tolerance.dtype),
     ]
     for name, quantity in verification.quantities.items():
-        columns += [b',"%b":{' % name.encode(), *_quantity_columns(name, quantity), b"}"]
+        members = _quantity_columns(name, quantity, of_batch=of_batch)
+        columns += [b',"%b":{' % name.encode(), *members, b"}"]
     return [*columns, b"}"]
 
 
-def _quantity_columns(name: str, quantity: "VerifiedQuantity") -> list[bytes | list[bytes]]:
+def _quantity_columns(
+    name: str, quantity: "VerifiedQuantity", *, of_batch: bool
+) -> list[bytes | list[bytes]]:
     comparison = quantity.comparison
     worst = comparison.worst_class
     rows = np.arange(len(worst))
@@ -422,8 +580,11 @@ def _quantity_columns(name: str, quantity: "VerifiedQuantity") -> list[bytes | l
         b',"max_relative_error":',
         json_numbers(comparison.max_relative_error),
     ]
+    worst_row, worst_class = quantity.place(worst)
+    if of_batch and (name != LOSS or quantity.size > 1):
+        columns += [b',"worst_row":', json_numbers(worst_row)]
     if name != LOSS:
-        columns += [b',"worst_class":', json_numbers(worst)]
+        columns += [b',"worst_class":', json_numbers(worst_class)]
     columns += [
         b',"expected":',
         json_numbers(comparison.expected[rows, worst]),
@@ -469,13 +630,17 @@ def json_numbers(values: npt.NDArray[np.generic], nan: bytes = b"null") -> list[
     return numbers
 
 
-def _comparison(comparison: "Comparison") -> dict[str, object]:
-    error = comparison.max_relative_error
+def _comparison(rows: "Sequence[Comparison]", *, of_batch: bool) -> dict[str, object]:
+    from softgrad_core.comparison import worst_of
+
+    row = worst_of(rows)
+    error = rows[row].max_relative_error
     return {
-        "verdict": comparison.verdict,
+        "verdict": rows[row].verdict,
         "max_relative_error": "Infinity" if error == math.inf else error,
-        "worst_class": comparison.worst_class,
-        "uninformative": comparison.uninformative,
+        **({"worst_row": row} if of_batch else {}),
+        "worst_class": rows[row].worst_class,
+        "uninformative": sum(comparison.uninformative for comparison in rows),
     }
 
 
@@ -484,17 +649,46 @@ def stale_members(value: dict[str, Any]) -> set[str]:
     stale = set()
     for name, keys in STALE.items():
         member = value.get(name)
-        if isinstance(member, list) and member:
+        while isinstance(member, list) and member:
             [member, *_] = member
         if isinstance(member, dict) and keys <= member.keys():
             stale.add(name)
     return stale
 
 
-def _logits_of(value: dict[str, Any]) -> list[float]:
+def _logits_of(value: dict[str, Any]) -> list[Any]:
+    """Return the logits of a record, one row or the rows of a batch, or raise InputError."""
     logits = value.get(LOGITS)
     if type(logits) is not list:
         raise InputError(*_not_logits(value))
+    if not logits or type(logits[0]) is not list:
+        return _row_of_logits(logits)
+    width = len(logits[0])
+    rows = []
+    for place, row in enumerate(logits):
+        if type(row) is not list or len(row) != width:
+            got = f"one of {len(row)}" if type(row) is list else json_kind(row)
+            raise InputError(
+                "logits-ragged",
+                f"logits[{place}]: expected a row of {width} logits like the first, got {got}",
+            )
+        try:
+            rows.append(_row_of_logits(row))
+        except InputError as error:
+            raise _in_row(error, LOGITS, place) from None
+    return rows
+
+
+def _in_row(error: InputError, name: str, row: int) -> InputError:
+    """Return an error in a row of a batch with the place of the row."""
+    within = error.reason.removeprefix(name)
+    reason = (
+        f"{name}[{row}]{within}" if within.startswith("[") else f"{name}[{row}]: {error.reason}"
+    )
+    return InputError(error.code, reason)
+
+
+def _row_of_logits(logits: list[Any]) -> list[float]:
     # One look at all numbers together; they are looked at one by one where that finds something.
     if set(map(type, logits)) <= _PLAIN_NUMBERS and _are_finite(logits):
         check_class_count(len(logits))
@@ -541,13 +735,16 @@ def _names_of(names: object, classes: int) -> list[str]:
     return check_class_names(names, classes)
 
 
-def _claims_of(value: dict[str, Any], classes: int) -> dict[str, list[float]]:
+def _claims_of(
+    value: dict[str, Any], logits: list[Any], objective: Objective | None
+) -> dict[str, list[float]]:
     """Return what a record claims, each quantity as a list, or raise InputError."""
-    claims = {
-        name: _claim_of(name, value[name], 1 if name == LOSS else classes)
-        for name in CLAIMS
-        if name in value
-    }
+    claims = {}
+    for name in CLAIMS:
+        if name in value and type(logits[0]) is list:
+            claims[name] = _claim_of_batch(name, value[name], logits, objective)
+        elif name in value:
+            claims[name] = _claim_of(name, value[name], 1 if name == LOSS else len(logits))
     if not claims:
         *others, last = (f'"{name}"' for name in CLAIMS)
         near = next(iter(near_claims([value])), None)
@@ -578,12 +775,38 @@ def _claim_of(name: str, claim: Any, count: int) -> list[float]:
     return [_claimed_number(name, place, number) for place, number in enumerate(numbers)]
 
 
+def _claim_of_batch(
+    name: str, claim: Any, logits: list[Any], objective: Objective | None
+) -> list[float]:
+    """Return what is claimed of the rows of a batch, one row after another."""
+    if name == LOSS and objective is not None and objective.batches and objective.batches.reduced:
+        if type(claim) is list:
+            raise InputError(
+                "claim-shape",
+                'expected "loss" to be a number, got a list; with "reduction": "none" each row '
+                "has its own",
+            )
+        return _claim_of(name, claim, 1)
+    expected = f"{len(logits)} numbers" if name == LOSS else f"{len(logits)} lists"
+    if type(claim) is not list or len(claim) != len(logits):
+        got = len(claim) if type(claim) is list else json_kind(claim)
+        raise InputError(
+            "claim-shape",
+            f'expected "{name}" to be {expected}, one for each row of logits, got {got}',
+        )
+    count = 1 if name == LOSS else len(logits[0])
+    try:
+        return list(chain.from_iterable(_claim_of(name, row, count) for row in claim))
+    except InputError as error:
+        raise InputError(error.code, f"{error.reason} (in a batch)") from None
+
+
 def _shape(claim: object) -> str:
     """Return what a claim of the wrong shape is, for a message."""
     if type(claim) is not list or not claim:
         return json_kind(claim)
     if type(claim[0]) is list:
-        return "lists; one record holds one row"
+        return "lists, as for a batch"
     return "a list" if len(claim) == 1 else str(len(claim))
 
 

@@ -150,7 +150,7 @@ def test_records_looked_at_together_say_the_same_as_one_by_one(records):
     groups, errors = interpret(together, Defaults(), with_claims=False)
     assert errors == {}
     by_index = {
-        index: (group.logits[place].tolist(), int(group.labels[place]))
+        index: (group.logits[place].tolist(), int(group.objective.labels[place]))
         for group in groups
         for place, index in enumerate(group.indices)
     }

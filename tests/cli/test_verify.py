@@ -268,8 +268,7 @@ def test_infinite_claims_of_a_masked_target_are_right():
         (
             {"grad_logits": [[1, 2, 3]]},
             "claim-shape",
-            'expected "grad_logits" to be 3 numbers, one for each logit, got lists; one '
-            "record holds one row",
+            'expected "grad_logits" to be 3 numbers, one for each logit, got lists, as for a batch',
         ),
     ],
 )

@@ -10,7 +10,9 @@ from decimal import Decimal
 from typing import Generic, Self, TypeVar
 
 from softgrad_core.formulas import (
+    Addition,
     Column,
+    Constant,
     Derivative,
     Difference,
     Entries,
@@ -22,6 +24,8 @@ from softgrad_core.formulas import (
     Index,
     Indicator,
     Jacobian,
+    Known,
+    KnownVector,
     Largest,
     Log,
     Logit,
@@ -138,8 +142,6 @@ def draw(formula: Formula, notation: Notation[T]) -> T:
             return n.row(draw(left, n), n.between("≠"), draw(right, n))
         case Negative(of):
             return n.negative(_held(of, _PRODUCT, n))
-        case Difference(left, right):
-            return n.row(_held(left, _SUM, n), n.between("-"), _held(right, _PRODUCT, n))
         case Product(left, right):
             factors = _held(left, _PRODUCT, n), _held(right, _PRODUCT, n)
             is_shown = not n.stacked or not has_quantities(formula)
@@ -159,11 +161,15 @@ def draw(formula: Formula, notation: Notation[T]) -> T:
 
 def _draw_listed(formula: Formula, n: Notation[T]) -> T:
     match formula:
+        case Addition(left, right):
+            return n.row(_held(left, _SUM, n), n.between("+"), _held(right, _PRODUCT, n))
+        case Difference(left, right):
+            return n.row(_held(left, _SUM, n), n.between("-"), _held(right, _PRODUCT, n))
         case Terms(_, terms):
             drawn = [n.sign("⋯") if term is None else _held(term, _SUM, n) for term in terms]
             return n.row(*[part for term in drawn for part in (n.between("+"), term)][1:])
         case Column(entries):
-            return n.array([[_entry(entry, "⋮", n)] for entry in entries])
+            return n.array([[_entry(entry, "⋮", n.in_fraction)] for entry in entries])
         case Matrix(rows):
             return n.array([_cells(row, rows, n) for row in rows])
         case _:
@@ -174,8 +180,10 @@ def _draw_quantity(formula: Formula, n: Notation[T]) -> T:
     match formula:
         case Number(value, digits):
             return _draw_number(value, digits, n)
-        case Logit(index):
-            return n.subscript(n.letter("a"), _draw_index(index, n))
+        case Logit(index, letter):
+            return n.subscript(n.letter(letter or "a"), _draw_index(index, n))
+        case Known(letter, index):
+            return n.subscript(n.letter(letter), _draw_index(index, n))
         case Output(index):
             return n.subscript(_applied(n.letter("f"), n.letter("x"), n), _draw_index(index, n))
         case Indicator(first, second):
@@ -190,8 +198,6 @@ def _draw_quantity(formula: Formula, n: Notation[T]) -> T:
             return n.sum(k, _held(term, _PRODUCT, n))
         case Derivative(of, by):
             return _draw_derivative(of, by, n)
-        case Entries(entry):
-            return draw(entry, n)
         case _:
             return _draw_vector(formula, n)
 
@@ -204,8 +210,10 @@ def _draw_vector(formula: Formula, n: Notation[T]) -> T:
                 inside.row(inside.word("d"), inside.letter("L")),
                 inside.row(inside.word("d"), draw(by, inside)),
             )
-        case Logits():
-            return n.letter("a")
+        case Entries(entry):
+            return draw(entry, n)
+        case Logits(letter):
+            return n.letter(letter or "a")
         case Outputs():
             return _applied(n.letter("f"), n.letter("x"), n)
         case OneHot():
@@ -219,7 +227,7 @@ def _draw_vector(formula: Formula, n: Notation[T]) -> T:
 
 def _draw_name(formula: Formula, n: Notation[T]) -> T:
     match formula:
-        case Name(letter):
+        case Name(letter) | Constant(letter) | KnownVector(letter):
             return n.letter(letter)
         case Loss():
             return n.letter("L")
@@ -297,7 +305,7 @@ def _rank(formula: Formula, n: Notation[T]) -> int:
     match formula:
         case Equation() | Unequal():
             return _LOOSE
-        case Negative() | Difference() | Terms():
+        case Negative() | Addition() | Difference() | Terms():
             return _SUM
         case Number(value, digits):
             has_power = n.writes_powers and value.is_finite() and "e" in as_written(value, digits)

@@ -11,6 +11,7 @@ from softgrad import json_text
 from softgrad.pipeline import Batch, Computed, Verified
 from softgrad.records import (
     CHECK,
+    DENOMINATOR,
     ERROR,
     EXPLAIN,
     GRAD_LOGITS,
@@ -28,6 +29,8 @@ from softgrad.records import (
     error_value,
     explain_value,
     json_numbers,
+    of_batches,
+    reduction_members,
     stale_members,
     verification_columns,
 )
@@ -80,8 +83,9 @@ class JsonLines:
                 for text, value in zip(texts, values, strict=True)
             ]
         opened = [text[:-1] for text in texts]
-        if self._defaults != Defaults():
-            added = [added_members(value, self._defaults) for value in values]
+        if self._defaults != Defaults() or batch.examples.are_batches:
+            defaults = of_batches(self._defaults) if batch.examples.are_batches else self._defaults
+            added = [added_members(value, defaults) for value in values]
             opened = list(map(add, opened, added))
         return opened
 
@@ -90,7 +94,12 @@ def _written(batch: Batch) -> set[str]:
     """Return the names of the members that are added."""
     if isinstance(batch, Verified):
         return {VERIFY}
-    asked = {CHECK: batch.checks, EXPLAIN: batch.derivations}
+    objective = batch.examples.objective
+    asked = {
+        CHECK: batch.checks,
+        EXPLAIN: batch.derivations,
+        DENOMINATOR: objective.batches is not None and objective.divisor is not None,
+    }
     return {*RESULTS, *(name for name, member in asked.items() if member)}
 
 
@@ -101,29 +110,46 @@ def _stale(value: Any, batch: Batch) -> set[str]:
 
 def _results(batch: Computed) -> list[bytes | list[bytes]]:
     """Return the members that are added to what was computed, piece by piece."""
-    result = batch.result
+    result, of_batch = batch.result, batch.examples.are_batches
     columns: list[bytes | list[bytes]] = [
-        _key(PROBS, b"["),
-        _rows(result.probs),
-        b"]" + _key(LOSS),
-        json_numbers(result.loss),
-        _key(GRAD_PROBS, b"["),
-        _rows(result.grad_probs, b'"-Infinity"'),
-        b"]" + _key(GRAD_LOGITS, b"["),
-        _rows(result.grad_logits),
-        b"]",
+        *_member(PROBS, _by_record(result.probs, batch)),
+        *_losses(batch),
+        *_member(GRAD_PROBS, _by_record(result.grad_probs, batch), b'"-Infinity"'),
+        *_member(GRAD_LOGITS, _by_record(result.grad_logits, batch)),
     ]
+    if members := reduction_members(batch.examples.objective):
+        columns.append(members)
     if batch.checks:
-        columns += [_key(CHECK), [orjson.dumps(check_value(check)) for check in batch.checks]]
+        checks = [orjson.dumps(check_value(check, of_batch=of_batch)) for check in batch.checks]
+        columns += [_key(CHECK), checks]
     if batch.derivations:
-        steps = [orjson.dumps(explain_value(derivation)) for derivation in batch.derivations]
-        columns += [_key(EXPLAIN), steps]
+        values = [[explain_value(derivation) for derivation in rows] for rows in batch.derivations]
+        columns += [
+            _key(EXPLAIN),
+            [orjson.dumps(rows if of_batch else rows[0]) for rows in values],
+        ]
     return columns
+
+
+def _losses(batch: Computed) -> list[bytes | list[bytes]]:
+    """Return the losses: a number for each record, or a list for one whose rows have their own."""
+    loss, batches = batch.result.loss, batch.examples.objective.batches
+    if not batch.examples.are_batches or (batches and batches.reduced):
+        return [_key(LOSS), json_numbers(loss, nan=b'"NaN"')]
+    return _member(LOSS, loss.reshape(len(batch.examples), -1), b'"Infinity"')
+
+
+def _by_record(block: npt.NDArray[np.floating], batch: Computed) -> npt.NDArray[np.floating]:
+    """Return rows of numbers as those of each record: of shape (M, N, C) where it is a batch."""
+    if not batch.examples.are_batches:
+        return block
+    return block.reshape(len(batch.examples), batch.examples.size, -1)
 
 
 def _verdicts(batch: Verified) -> list[bytes | list[bytes]]:
     """Return the member that is added to what was verified, piece by piece."""
-    return [_key(VERIFY), *verification_columns(batch.verification)]
+    of_batch = batch.examples.are_batches
+    return [_key(VERIFY), *verification_columns(batch.verification, of_batch=of_batch)]
 
 
 def _without(text: bytes, value: object, keys: set[str]) -> bytes:
@@ -137,8 +163,10 @@ def _key(name: str, opening: bytes = b"") -> bytes:
     return b',"%b":%b' % (name.encode(), opening)
 
 
-def _rows(block: npt.NDArray[np.floating], infinite: bytes | None = None) -> list[bytes]:
-    """Return the numbers of each row, separated by commas.
+def _member(
+    name: str, block: npt.NDArray[np.floating], infinite: bytes | None = None
+) -> list[bytes | list[bytes]]:
+    """Return a member that is a list of numbers, or of lists of them, for each record.
 
     `infinite` stands for infinity, which orjson writes as null.
     """
@@ -147,4 +175,7 @@ def _rows(block: npt.NDArray[np.floating], infinite: bytes | None = None) -> lis
         if infinite is None:
             raise ValueError("expected finite results")
         text = text.replace(b"null", infinite)
-    return text[2:-2].split(b"],[")
+    # Between the records stands what closes all brackets of one and opens those of the next.
+    depth = block.ndim
+    opened, closed = b"[" * (depth - 1), b"]" * (depth - 1)
+    return [_key(name, opened), text[depth:-depth].split(closed + b"," + opened), closed]

@@ -22,7 +22,17 @@ from softgrad.renderers.page import (
 )
 from softgrad.renderers.page.content import blocks_of
 from softgrad_core.errors import InputError
-from softgrad_core.formulas import Formula, Gradient, Log, Logits, Output, Outputs
+from softgrad_core.formulas import (
+    Formula,
+    Gradient,
+    Known,
+    KnownVector,
+    Log,
+    Logits,
+    Output,
+    Outputs,
+    Sum,
+)
 
 NAMED: dict[str, Formula] = {
     "a": Logits(),
@@ -30,6 +40,8 @@ NAMED: dict[str, Formula] = {
     "dL/df(x)": Gradient(Outputs()),
     "dL/da": Gradient(Logits()),
     "-log f(x)_y": -Log(Output("y")),
+    "q": KnownVector("q", ()),
+    "-sum_c q_c log f(x)_c": -Sum("c", Known("q", "c", ()) * Log(Output("c"))),
 }
 """The formulas that pages call by their names."""
 

@@ -8,19 +8,23 @@ from softgrad.records import Records
 from softgrad.renderers.page import Block
 
 
-def blocks_of(records: Records, batch: Batch, row: int) -> Sequence[Block]:
+def blocks_of(records: Records, batch: Batch, record: int) -> Sequence[Block]:
     """Return what is shown of one record of a batch."""
-    index = batch.examples.indices[row]
+    index = batch.examples.indices[record]
     place = "" if records.lines[index] is None else f"{printable(records.place(index))}: "
     if isinstance(batch, Computed):
-        from softgrad.renderers.page.results import Results
+        from softgrad.renderers.page.results import results_of
 
-        blocks = [*Results(batch, row).blocks(place)]
+        blocks = [*results_of(batch, record, place)]
         if batch.derivations:
             from softgrad.renderers.page.steps import steps_of
 
-            blocks += steps_of(batch.derivations[row], batch.examples.names[row])
+            names = batch.examples.names[record]
+            is_plain = batch.examples.objective.is_plain
+            for number, derivation in enumerate(batch.derivations[record]):
+                of = f" for row {number}" if batch.examples.are_batches else ""
+                blocks += steps_of(derivation, names, of=of, is_plain=is_plain)
         return blocks
     from softgrad.renderers.page.verdicts import Verdicts
 
-    return [*Verdicts(batch, row).blocks(place)]
+    return [*Verdicts(batch, record).blocks(place)]

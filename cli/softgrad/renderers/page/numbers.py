@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from softgrad.messages import printable
+from softgrad.records import Examples
 from softgrad_core.logits import FloatArray
 
 DIGITS = 6
@@ -19,15 +21,34 @@ CLASSES_SHOWN_OF_MORE = 10
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes of a record: how many, which is the target, and what they are called."""
+    """The classes of a row: how many, which is the target, and what they are called.
+
+    There is none where the target is a distribution, or the row does not count; `instead` says so.
+    """
 
     count: int
-    target: int
+    target: int | None
     names: Sequence[str] | None
+    instead: str = ""
 
-    def title(self, place: str) -> str:
-        """Return what the record is."""
-        return f"{place}{self.count:,} classes, target {self.called(self.target)}"
+    @classmethod
+    def of_row(cls, examples: Examples, row: int) -> Self:
+        """Return the classes of a row of the examples."""
+        objective = examples.objective
+        names = examples.names[row // examples.size]
+        instead = ""
+        if objective.distribution is not None:
+            instead = "target probabilities"
+        elif objective.counted is not None and not objective.counted[row]:
+            instead = "an ignored row"
+        target = None if instead else int(objective.labels[row])
+        return cls(examples.logits.shape[1], target, names, instead)
+
+    @property
+    def title(self) -> str:
+        """What the row is."""
+        target = self.instead if self.target is None else f"target {self.called(self.target)}"
+        return f"{self.count:,} classes, {target}"
 
     def called(self, c: int) -> str:
         """Return the index of a class, and its name in parentheses."""

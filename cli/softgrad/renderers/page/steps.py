@@ -5,8 +5,9 @@ from decimal import Decimal
 
 from softgrad.messages import printable
 from softgrad.renderers.page import Block, Heading, NumberedStep, Prose, listed
-from softgrad_core.derivation import Derivation, words
-from softgrad_core.formulas import Name, Number, Unequal, Words, equation
+from softgrad_core.derivation import Derivation
+from softgrad_core.formulas import KnownVector, Name, Number, Unequal, Words, equation
+from softgrad_core.lecture import words
 from softgrad_core.steps import Evaluation
 
 TITLE = "The derivation"
@@ -15,6 +16,14 @@ SYMBOLS = words(
     "class; classes are numbered from 0. {y} is the true class, {c} is any class, and {k} runs "
     "over all. {f(x)} is the output and {L} the loss; logarithms are natural ones.",
     x=Name("x"),
+)
+SYMBOLS_OF_WEIGHTS = words(
+    "{a} are the pre-activations (logits) of the output layer for an input {x}, one for each "
+    "class; classes are numbered from 0. {q} are the weights that the target gives to the classes. "
+    "{c}, {i} and {k} are classes. {f(x)} is the output and {L} the loss; logarithms are natural "
+    "ones.",
+    x=Name("x"),
+    q=KnownVector("q", ()),
 )
 HOW_TO_READ = (
     "Under each formula stand its numbers: the value of the left side = the right side with "
@@ -26,18 +35,20 @@ HOW_TO_READ = (
 )
 
 
-def steps_of(derivation: Derivation, names: Sequence[str] | None) -> Iterator[Block]:
-    """Yield the steps of a derivation, part by part."""
+def steps_of(
+    derivation: Derivation, names: Sequence[str] | None, *, of: str, is_plain: bool
+) -> Iterator[Block]:
+    """Yield the steps of a derivation, part by part; `of` says which row of a batch it is of."""
     how_to_read = HOW_TO_READ
     classes = derivation.classes
     if None in classes:
         shown = listed([c for c in classes if c is not None])
         how_to_read += f" Vectors and matrices show the entries {shown}."
-    yield Heading(TITLE, level=2)
-    yield Prose(SYMBOLS)
+    yield Heading(f"{TITLE}{of}", level=2)
+    yield Prose(SYMBOLS if is_plain else SYMBOLS_OF_WEIGHTS)
     yield Prose((how_to_read,))
     part = ""
-    important = [classes.index(c) for c in (derivation.target, derivation.other)]
+    important = [classes.index(c) for c in derivation.cases]
     for number, step in enumerate(derivation.steps, 1):
         if step.part != part:
             part = step.part
@@ -53,6 +64,8 @@ def _case(evaluation: Evaluation, derivation: Derivation, names: Sequence[str] |
         return ()
     number = Number(Decimal(c), digits=len(str(c)))
     name = f" ({printable(names[c])})" if names else ""
+    if derivation.target is None:
+        return (equation(Name("c"), number), name)
     if c == derivation.target:
         return (equation(Name("c"), Name("y"), number), name)
     return (Unequal(Name("c"), Name("y")), ", for ", equation(Name("c"), number), name)

@@ -33,16 +33,19 @@ class Verdicts:
 
     def __init__(self, batch: Verified, row: int) -> None:
         examples = batch.examples
-        self._classes = Classes(
-            examples.logits.shape[1], int(examples.labels[row]), examples.names[row]
-        )
+        self._classes = [Classes.of_row(examples, number) for number in examples.rows(row)]
+        self._of_batch = examples.are_batches
         self._verification = batch.verification
         self._row = row
 
     def blocks(self, place: str) -> Iterator[Block]:
         """Yield what the record is, and what became of each claim."""
         tolerance = f"a claim passes where {self._verification.tolerance}"
-        yield Heading(self._classes.title(place), tolerance)
+        title = self._classes[0].title
+        if self._of_batch:
+            count, classes = len(self._classes), self._classes[0].count
+            title = f"a batch of {count:,} rows, {classes:,} classes"
+        yield Heading(f"{place}{title}", tolerance)
         for name, quantity in self._verification.quantities.items():
             yield Paragraph((self._verdict(name, quantity),))
             yield self._table(name, quantity)
@@ -62,35 +65,57 @@ class Verdicts:
         return (Toned(name, Tone.STRONG), ": ", Toned(verdict, Tone(verdict)), more)
 
     def _table(self, name: str, quantity: "VerifiedQuantity") -> Table:
-        comparison, row = quantity.comparison, self._row
+        comparison, record = quantity.comparison, self._row
         is_loss = name == "loss"
         columns = [
-            Column(("" if is_loss else "class",), is_number=False),
+            Column((self._first_title(quantity, is_loss=is_loss),), is_number=False),
             *(Column((title,)) for title in ("expected", "got", "error", "ulp")),
             Column(("verdict",), is_number=False),
         ]
         shown = choose_classes(
             # The worst verdicts first, and the largest errors among these.
-            np.lexsort((-comparison.error_ulp[row], -comparison.component_ranks[row].astype(int))),
-            [] if is_loss else [self._classes.target],
+            np.lexsort(
+                (-comparison.error_ulp[record], -comparison.component_ranks[record].astype(int))
+            ),
+            [] if is_loss or quantity.size > 1 else self._targets(),
         )
         rows = []
         for c in shown:
-            expected, got = comparison.expected[row, c], comparison.got[row, c]
-            verdict = RANKED[comparison.component_ranks[row, c]]
+            expected, got = comparison.expected[record, c], comparison.got[record, c]
+            verdict = RANKED[comparison.component_ranks[record, c]]
             cells: list[str | Toned] = [
-                "loss" if is_loss else self._classes.label(c),
+                self._label(quantity, c, is_loss=is_loss),
                 short(expected, DIGITS),
                 short(got, DIGITS) or "NaN",
                 "0" if got == expected else f"{got - expected:+.2g}",
-                short(comparison.error_ulp[row, c], 4),
+                short(comparison.error_ulp[record, c], 4),
                 Toned(verdict, Tone(verdict)),
             ]
-            rows.append(Row(cells, is_target=not is_loss and c == self._classes.target))
-        hidden = len(comparison.error_ulp[row]) - len(shown)
+            row, class_ = quantity.place(c)
+            is_target = not is_loss and class_ == self._classes[row].target
+            rows.append(Row(cells, is_target=is_target))
+        hidden = len(comparison.error_ulp[record]) - len(shown)
         if hidden:
             rows.append(Row([f"{hidden:,} more", "", "", "", "", ""], tone=Tone.DIM))
         return Table(columns, rows, are_classes=not is_loss)
+
+    def _targets(self) -> list[int]:
+        target = self._classes[0].target
+        return [] if target is None else [target]
+
+    def _first_title(self, quantity: "VerifiedQuantity", *, is_loss: bool) -> str:
+        """Return what the first column of a table of components says."""
+        if is_loss:
+            return "row" if quantity.size > 1 else ""
+        return "row, class" if self._of_batch else "class"
+
+    def _label(self, quantity: "VerifiedQuantity", component: int, *, is_loss: bool) -> str:
+        """Return what stands at the row of a component."""
+        row, c = quantity.place(component)
+        if is_loss:
+            return f"{row}" if quantity.size > 1 else "loss"
+        label = self._classes[row].label(c)
+        return f"{row}, {label}" if self._of_batch else label
 
 
 def _diagnosis(quantity: "VerifiedQuantity", row: int) -> list[str]:
