@@ -85,10 +85,7 @@ class Batches(NamedTuple):
 
         It is NaN where a mean has no rows that count.
         """
-        batches = losses.reshape(-1, self.size)
-        finite = np.isfinite(batches).all(axis=1)
-        sums = np.where(finite, 0.0, batches.sum(axis=1))
-        sums[finite] = [math.fsum(batch) for batch in batches[finite]]
+        sums = np.array([_sum(batch) for batch in losses.reshape(-1, self.size)])
         return np.where(self.denominators == 0.0, np.nan, sums)
 
 
@@ -173,6 +170,14 @@ class Objective:
         rows = rows_of(batches, self.batches.size)
         chosen = self.batches._replace(denominators=self.batches.denominators[batches])
         return replace(self.part(rows), batches=chosen)
+
+
+def _sum(losses: FloatArray) -> float:
+    """Return the sum of losses as rounded once, infinite where it overflows."""
+    try:
+        return math.fsum(losses)
+    except OverflowError:
+        return math.inf
 
 
 def rows_of(batches: IndexArray | Sequence[int], size: int) -> IndexArray:

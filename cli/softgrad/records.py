@@ -540,6 +540,11 @@ def explain_value(derivation: "Derivation") -> list[dict[str, object]]:
     return steps
 
 
+def writable(value: float | list[Any]) -> object:
+    """Return numbers as JSON can hold them."""
+    return [writable(entry) for entry in value] if isinstance(value, list) else _writable(value)
+
+
 def _without_nan(value: float | list[Any]) -> object:
     """Return numbers as JSON can hold them, with null for what has no value."""
     if isinstance(value, list):

@@ -252,3 +252,21 @@ def test_infinite_losses_of_rows_are_strings():
     assert none["loss"] == ["Infinity", math.log(2)]
     assert mean["loss"] == "Infinity"
     assert mean["grad_probs"][0] == [0.0, "-Infinity"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "table", "html"])
+def test_gradients_that_overflow_are_infinite_and_no_bug(form):
+    record = {"logits": [[0.0, 1.0], [0.0, 2.0]], "target": [0, 0], "reduction": "sum"}
+    options = {"temperature": 1e-200, "class_weights": [1e150, 1.0]}
+    ended = run("--format", form, stdin=lines_of({**record, **options}))
+    assert (ended.status, ended.err) == (0, "")
+    if form == "jsonl":
+        [result] = ended.records
+        assert result["grad_logits"] == [["-Infinity", "Infinity"]] * 2
+        assert result["loss"] == "Infinity"
+
+
+def test_a_sum_of_losses_that_overflows_is_infinite():
+    record = {"logits": [[1.2e308, 0.0], [1.2e308, 0.0]], "target": [1, 1]}
+    total, mean = run(stdin=lines_of({**record, "reduction": "sum"}, record)).records
+    assert (total["loss"], mean["loss"]) == ("Infinity", 1.2e308)

@@ -33,6 +33,7 @@ from softgrad.records import (
     reduction_members,
     stale_members,
     verification_columns,
+    writable,
 )
 from softgrad_core.errors import InputError
 
@@ -168,13 +169,14 @@ def _member(
 ) -> list[bytes | list[bytes]]:
     """Return a member that is a list of numbers, or of lists of them, for each record.
 
-    `infinite` stands for infinity, which orjson writes as null.
+    `infinite` stands for infinity, which orjson writes as null, where it has one sign only.
     """
-    text = orjson.dumps(block, option=orjson.OPT_SERIALIZE_NUMPY)
-    if not np.isfinite(block).all():
-        if infinite is None:
-            raise ValueError("expected finite results")
-        text = text.replace(b"null", infinite)
+    if infinite is None and not np.isfinite(block).all():
+        text = orjson.dumps(writable(block.tolist()))
+    else:
+        text = orjson.dumps(block, option=orjson.OPT_SERIALIZE_NUMPY)
+        if infinite is not None and b"null" in text:
+            text = text.replace(b"null", infinite)
     # Between the records stands what closes all brackets of one and opens those of the next.
     depth = block.ndim
     opened, closed = b"[" * (depth - 1), b"]" * (depth - 1)

@@ -74,5 +74,7 @@ def short(number: float, digits: int = DIGITS) -> str:
 
 def shown_sum(numbers: FloatArray) -> str:
     """Return a sum as a reader would check it, 0 where only rounding errors are left."""
+    if not np.isfinite(numbers).all():
+        return ""
     total = math.fsum(numbers)
     return f"{total:.12g}" if abs(total) > 1e-12 * math.fsum(np.abs(numbers)) else "0"

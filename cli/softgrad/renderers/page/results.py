@@ -169,9 +169,6 @@ class Results:
         """Return what part of the largest number the gradient of an output is."""
         if self._is_plain:
             return -float(self._grad_probs[c] != 0)
-        largest = np.abs(self._grad_probs).max()
-        if not math.isfinite(largest):
-            return -float(np.isinf(self._grad_probs[c]))
         return _share(self._grad_probs, c)
 
     def _row_of_hidden(self) -> Row:
@@ -216,8 +213,10 @@ class Results:
 
 def _share(numbers: "FloatArray", c: int) -> float:
     """Return what part of the largest number one of them is."""
-    largest = float(np.abs(numbers).max())
-    return float(numbers[c]) / largest if largest else 0.0
+    number, largest = float(numbers[c]), float(np.abs(numbers).max())
+    if math.isinf(number):
+        return math.copysign(1.0, number)
+    return number / largest if largest else 0.0
 
 
 def _error(component: "Component") -> str:

@@ -81,7 +81,7 @@ class Verdicts:
         )
         rows = []
         for c in shown:
-            expected, got = comparison.expected[record, c], comparison.got[record, c]
+            expected, got = float(comparison.expected[record, c]), float(comparison.got[record, c])
             verdict = RANKED[comparison.component_ranks[record, c]]
             cells: list[str | Toned] = [
                 self._label(quantity, c, is_loss=is_loss),
