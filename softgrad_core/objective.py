@@ -250,7 +250,7 @@ def objective_of(  # noqa: PLR0913 - one parameter for each option
     Examples
     --------
     >>> objective = objective_of([0, 1], (2, 4), label_smoothing=0.2, reduction="mean")
-    >>> objective.weights(4).tolist()
+    >>> objective.weights(4).round(3).tolist()
     [[0.425, 0.025, 0.025, 0.025], [0.025, 0.425, 0.025, 0.025]]
     """
     count, classes = (1, *shape)[-2:]
