@@ -8,8 +8,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from softgrad_core.cross_entropy import SoftmaxCrossEntropy, softmax_cross_entropy
+from softgrad_core.cross_entropy import softmax_cross_entropy
 from softgrad_core.errors import InputError
+from softgrad_core.results import SoftmaxCrossEntropy
 
 if TYPE_CHECKING:
     from softgrad_core.comparison import ClaimComparison, Comparison, Component, Verdict

@@ -29,9 +29,9 @@ class OutOfRange:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Checked logits as an (N, C) block, and the form in which they were given."""
+    """Logits as an (N, C) block, and the form in which they were given."""
 
-    values: FloatArray
+    values: npt.NDArray[Any]
     dtype: np.dtype[Any]
     """The floating type for results: that of the input, float64 for whole numbers."""
     single: bool
@@ -48,6 +48,22 @@ def as_rows(logits: npt.ArrayLike) -> Rows:
     InputError
         Where the array is not one of numbers, has another shape or fewer than two classes, or
         where a row holds NaN or +infinity or nothing but masked classes.
+    """
+    given = given_rows(logits)
+    values = given.values.astype(np.float64, copy=False)
+    check_rows(values, given.single)
+    return Rows(values, given.dtype, given.single)
+
+
+def given_rows(logits: npt.ArrayLike) -> Rows:
+    """Return `logits`, of shape (C,) or (N, C), as rows whose values are still to be checked.
+
+    They are of the floating type in which they were given; whole numbers are float64.
+
+    Raises
+    ------
+    InputError
+        Where the array is not one of numbers, has another shape or fewer than two classes.
     """
     # numpy.ma is slow to import: an array with a mask is known by what it can do.
     if hasattr(logits, "filled"):
@@ -75,10 +91,9 @@ def as_rows(logits: npt.ArrayLike) -> Rows:
             "logits-shape", f"expected logits of shape (C,) or (N, C), got {given.shape}"
         )
     check_class_count(given.shape[-1])
-    single = given.ndim == 1
-    values = np.ascontiguousarray(np.atleast_2d(given), dtype=np.float64)
-    check_rows(values, single)
-    return Rows(values, given.dtype if given.dtype.kind == "f" else values.dtype, single)
+    dtype = given.dtype.newbyteorder("=") if given.dtype.kind == "f" else np.dtype(np.float64)
+    values = np.ascontiguousarray(np.atleast_2d(given), dtype=dtype)
+    return Rows(values, dtype, single=given.ndim == 1)
 
 
 def check_class_count(count: int) -> None:

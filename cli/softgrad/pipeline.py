@@ -7,10 +7,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 from softgrad.records import Defaults, Examples, Records, interpret
-from softgrad_core.cross_entropy import SoftmaxCrossEntropy, compute_rows
+from softgrad_core.cross_entropy import compute_rows
 from softgrad_core.errors import InputError
 from softgrad_core.logits import Rows
 from softgrad_core.objective import rows_of
+from softgrad_core.results import SoftmaxCrossEntropy
 
 if TYPE_CHECKING:
     from softgrad_core.derivation import Derivation
@@ -48,12 +49,7 @@ class Computed:
         of_losses = rows_of(records, len(result.loss) // count)
         return Computed(
             self.examples.part(records),
-            SoftmaxCrossEntropy(
-                result.probs[of_logits],
-                result.loss[of_losses],
-                result.grad_probs[of_logits],
-                result.grad_logits[of_logits],
-            ),
+            result.part(of_logits, of_losses),
             self.checks and [self.checks[record] for record in records],
             self.derivations and [self.derivations[record] for record in records],
         )
