@@ -319,21 +319,32 @@ class Evidence:
         self.failed += int(np.count_nonzero(failed))
         for fit in quantity.fits:
             key = _key(fit)
-            if fit.parameter is None or (key not in self._values and self._is_full):
-                continue
-            values = self._values.setdefault(key, Counter())
-            if fit.parameter in values or len(values) < MOST_VALUES:
-                values[fit.parameter] += len(fit.shared)
+            if fit.parameter is not None:
+                self._add_value(key, fit.parameter, len(fit.shared))
         shared = [fit.shared for fit in quantity.fits]
         for rows, fitting in by_set(failed, quantity.fits, shared):
-            keys = frozenset(map(_key, fitting))
-            if keys not in self._sets and len(self._sets) >= MOST_SETS:
-                keys = frozenset(key for key in keys if not key.parameter)
-            self._sets[keys] += len(rows)
+            self._add_set(frozenset(map(_key, fitting)), len(rows))
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self._values) >= MOST_SETS
+    def join(self, other: "Evidence") -> None:
+        """Add what is known of the records that follow."""
+        self.failed += other.failed
+        for key, values in other._values.items():
+            for value, records in values.items():
+                self._add_value(key, value, records)
+        for keys, records in other._sets.items():
+            self._add_set(keys, records)
+
+    def _add_value(self, key: _Key, value: float, records: int) -> None:
+        if key not in self._values and len(self._values) >= MOST_SETS:
+            return
+        values = self._values.setdefault(key, Counter())
+        if value in values or len(values) < MOST_VALUES:
+            values[value] += records
+
+    def _add_set(self, keys: frozenset[_Key], records: int) -> None:
+        if keys not in self._sets and len(self._sets) >= MOST_SETS:
+            keys = frozenset(key for key in keys if not key.parameter)
+        self._sets[keys] += records
 
     def findings(self, records: int) -> tuple[list[list[Finding]], int]:
         """Return what explains the records that failed, and how many nothing explains.

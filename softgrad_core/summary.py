@@ -31,9 +31,14 @@ class Summary:
         """Add what was claimed of some rows; `place` says where a row is."""
         self.records += _counted(worst_ranks(quantities))
         for name, quantity in quantities.items():
-            total = self._quantities.setdefault(name, _Quantity(name))
-            total.add(quantity, place)
-            total.evidence.add(quantity)
+            self._quantities.setdefault(name, _Quantity(name)).add(quantity, place)
+
+    def join(self, other: "Summary") -> None:
+        """Add what another one counted of the rows that follow."""
+        self.records += other.records
+        self.rejected += other.rejected
+        for name, quantity in other._quantities.items():
+            self._quantities.setdefault(name, _Quantity(name)).join(quantity)
 
     @property
     def passed(self) -> bool:
@@ -76,6 +81,7 @@ class _Quantity:
     def add(self, quantity: VerifiedQuantity, place: Callable[[int], str]) -> None:
         """Add the claims of some rows."""
         comparison = quantity.comparison
+        self.evidence.add(quantity)
         if not comparison.got.size:
             return
         self.verdicts += _counted(comparison.ranks)
@@ -89,6 +95,15 @@ class _Quantity:
         if worst > self._worst:
             self._worst = worst
             self._where = _where(self._name, quantity, row, place)
+
+    def join(self, other: "_Quantity") -> None:
+        """Add what another one counted of the rows that follow."""
+        self.verdicts += other.verdicts
+        self.evidence.join(other.evidence)
+        self._numbers += other._numbers
+        self._uninformative += other._uninformative
+        if other._worst > self._worst:
+            self._worst, self._where = other._worst, other._where
 
     def lines(self, tolerance: Tolerance) -> list[str]:
         """Return the line of this quantity, and its diagnosis."""

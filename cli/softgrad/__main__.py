@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TextIO
 
-from softgrad.exits import Exit
+from softgrad.exits import Exit, StoppedError
 from softgrad.messages import say
 
 
@@ -22,6 +22,9 @@ def main() -> None:
     except OSError as error:
         say(f"softgrad: {error.filename or 'standard output'}: {error.strerror or error}", "red")
         status = Exit.IO_FAILED
+    except StoppedError as error:
+        say(f"softgrad: {error}", "red")
+        status = error.status
     except Exception as error:  # noqa: BLE001 - this is where bugs end
         say(f"softgrad: a bug in softgrad, not in your input: {type(error).__name__}: {error}")
         if "--debug" in sys.argv:

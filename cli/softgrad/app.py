@@ -1,7 +1,7 @@
 """The command: read -> compute or verify -> check -> render -> write."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -21,11 +21,12 @@ from softgrad.arguments import (
 from softgrad.exits import Exit
 from softgrad.messages import say
 from softgrad.output import Output
-from softgrad.pipeline import Batch, Pipeline, compute
+from softgrad.pipeline import Batch, Block, Outcome, Pipeline, Renderer, compute
 from softgrad.pipeline import verify as verify_claims
 from softgrad.records import Defaults, Examples, Records, interpret, record_of
 from softgrad.renderers import Format, renderer_for
 from softgrad.report import Report
+from softgrad.workers import on_this_machine
 from softgrad_core.dtypes import Dtype
 from softgrad_core.tolerances import CHECK_TOLERANCE, Tolerance
 
@@ -177,6 +178,18 @@ OutputFile = Annotated[
         rich_help_panel="Output",
     ),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=0,
+        help="Work with N processes, 0: one for each core. Default: one at first, and all cores "
+        "once that has worked for a quarter of a second. Results are the same bytes.",
+        rich_help_panel="Scale",
+    ),
+]
 Check = Annotated[
     bool,
     typer.Option(
@@ -312,6 +325,7 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     ulp: Ulp = None,
     explain: Explain = False,
     other: OtherClass = None,
+    jobs: Jobs = None,
     debug: Debug = False,  # noqa: ARG001 - main looks for it, also where this is not reached
     version: Version = False,  # noqa: ARG001 - its callback prints and stops
 ) -> None:
@@ -358,12 +372,16 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.BadParameter("--standalone needs --format latex")
     renderer = renderer_for(chosen_format, defaults, screen, standalone=standalone)
     work = work_of(tolerated, required, explained=explain)
-    pipeline = Pipeline(renderer, defaults, work, with_claims=verify, only_failures=quiet)
+    pipeline = Pipeline(renderer, defaults, work, required, quiet, fail_fast)
+    processes = jobs if chosen_format is Format.JSONL else 1
     may_draw = screen is None or not screen.isatty()
     with closing(Report(files, may_draw=may_draw, summary=summary_of(required))) as report:
-        blocks = [given] if given else blocks_of(files, report, verify=verify)
-        with Output(output) as results:
-            run(blocks, pipeline, results, report, fail_fast=fail_fast)
+        blocks = iter([given]) if given else blocks_of(files, report)
+        with (
+            Output(output) as results,
+            closing(on_this_machine(pipeline.process, blocks, processes)) as outcomes,
+        ):
+            write_all(outcomes, renderer, results, report)
         report.summarize()
     raise typer.Exit(report.status)
 
@@ -442,40 +460,27 @@ def check_arguments(logits: list[float], defaults: Defaults) -> Records:
     raise typer.BadParameter(reason)
 
 
-def blocks_of(files: list[str], report: Report, *, verify: bool) -> Iterable[Records]:
+def blocks_of(files: list[str], report: Report) -> Iterator[Block]:
     """Return the records of the files, block by block."""
     from softgrad.process import prepare_for_stream
     from softgrad.readers import read
-    from softgrad.readers.stream import BLOCK_BYTES, LARGE_BLOCK_BYTES
 
     prepare_for_stream()
-    # Looking for mistakes costs many calls for each block, however many records it has.
-    block_bytes = LARGE_BLOCK_BYTES if verify else BLOCK_BYTES
-    return read(files, report.failed, report.advance, block_bytes)
+    return read(files, report.failed, report.advance)
 
 
-def run(
-    blocks: Iterable[Records],
-    pipeline: Pipeline,
-    results: Output,
-    report: Report,
-    *,
-    fail_fast: bool,
+def write_all(
+    outcomes: Iterable[Outcome], renderer: Renderer, results: Output, report: Report
 ) -> None:
-    """Process the blocks one after another; each is written before the next is read."""
-    results.write(pipeline.renderer.opening)
+    """Write what became of the blocks, each as soon as it is known."""
+    results.write(renderer.opening)
     is_whole = True
-    for block in blocks:
-        records, outcome = block, pipeline.process(block)
-        last = outcome.first_bad if fail_fast else None
-        if last is not None:
-            records = block.first(last + 1)
-            outcome = pipeline.process(records)
+    for outcome in outcomes:
         results.write(outcome.text)
-        report.add(records, outcome)
-        if last is not None:
+        report.add(outcome)
+        if outcome.is_last:
             is_whole = False
             break
-    results.write(pipeline.renderer.closing)
+    results.write(renderer.closing)
     if is_whole and report.status is not Exit.IO_FAILED:
         results.commit()

@@ -14,3 +14,11 @@ class Exit(IntEnum):
     IO_FAILED = 74
     INTERRUPTED = 130
     PIPE_CLOSED = 141
+
+
+class StoppedError(Exception):
+    """The run cannot go on, and why, in the user's words."""
+
+    def __init__(self, status: Exit, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status

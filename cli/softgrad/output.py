@@ -43,7 +43,7 @@ class Output:
     def __enter__(self) -> Self:
         return self
 
-    def write(self, text: bytes) -> None:
+    def write(self, text: bytes | memoryview) -> None:
         """Write, so that who reads on has it at once."""
         with self._named_errors():
             self._file.write(text)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
-from softgrad.records import Defaults, Examples, Records, interpret
+from softgrad.records import Defaults, Examples, Records, interpret, near_claims
 from softgrad_core.cross_entropy import compute_rows
 from softgrad_core.errors import InputError
 from softgrad_core.logits import Rows
@@ -16,6 +17,7 @@ from softgrad_core.results import SoftmaxCrossEntropy
 if TYPE_CHECKING:
     from softgrad_core.derivation import Derivation
     from softgrad_core.numerical import BatchCheck
+    from softgrad_core.summary import Summary
     from softgrad_core.tolerances import Tolerance
     from softgrad_core.verification import Verification
 
@@ -129,38 +131,43 @@ class Renderer(Protocol):
         """Return the text that stands in the place of a record that was rejected."""
 
 
+class Block(Protocol):
+    """Consecutive records of one source, read or still to be read."""
+
+    def records(self) -> Records:
+        """Return the records."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a block of records.
+    """What became of a block of records, in a form that may come from another process.
 
     Attributes
     ----------
     text
         Their results, one after another, in their order.
-    errors
-        What is wrong with those that were rejected, by index.
-    batches
-        The others.
+    messages
+        What is wrong with those that were rejected or failed the check, each with its place.
+    records, rejected, failed, undecided
+        How many there were, and how many of these were rejected, failed, or could not be judged in
+        full.
+    summary
+        What became of claims, where these were verified.
+    unread
+        Names in the records that look like claims and are none.
+    is_last
+        Whether nothing is to follow, because a record was rejected or failed.
     """
 
-    text: bytes
-    errors: Mapping[int, InputError]
-    batches: Sequence[Batch]
-
-    @property
-    def failed(self) -> list[int]:
-        """The indices of the records whose check failed, or of which a claim failed."""
-        return [batch.examples.indices[row] for batch in self.batches for row in batch.failed]
-
-    @property
-    def undecided(self) -> list[int]:
-        """The indices of those that could not be judged in full."""
-        return [batch.examples.indices[row] for batch in self.batches for row in batch.undecided]
-
-    @property
-    def first_bad(self) -> int | None:
-        """The index of the first record that was rejected or failed."""
-        return min([*self.errors, *self.failed], default=None)
+    text: bytes | memoryview
+    messages: Sequence[str]
+    records: int
+    rejected: int
+    failed: int
+    undecided: int
+    summary: "Summary | None"
+    unread: Sequence[str]
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,23 +178,66 @@ class Pipeline:
     ----------
     work
         What is done with examples.
-    with_claims
-        Whether it needs what they claim.
+    required
+        What is demanded of claims, where these are verified.
     only_failures
         Whether only records that failed, and those rejected, are rendered.
+    fail_fast
+        Whether the first of these is the last that is rendered.
     """
 
     renderer: Renderer
     defaults: Defaults
     work: Callable[[Examples], Batch]
-    with_claims: bool = False
+    required: "Tolerance | None" = None
     only_failures: bool = False
+    fail_fast: bool = False
 
-    def process(self, records: Records) -> Outcome:
-        """Return the results of `records`, and what became of each."""
-        groups, errors = interpret(records, self.defaults, with_claims=self.with_claims)
+    def process(self, block: Block) -> Outcome:
+        """Return the results of the records of a block, and what became of them."""
+        records = block.records()
+        groups, errors = interpret(records, self.defaults, with_claims=self.required is not None)
         batches = [self.work(examples) for examples in groups]
-        return Outcome(b"".join(self._render(records, batches, errors)), errors, batches)
+        failed = [batch.examples.indices[row] for batch in batches for row in batch.failed]
+        is_last = self.fail_fast and bool(errors or failed)
+        if is_last and (last := min([*errors, *failed])) + 1 < len(records):
+            return self.process(records.first(last + 1))
+        return Outcome(
+            text=b"".join(self._render(records, batches, errors)),
+            messages=list(self._messages(records, errors, failed)),
+            records=len(records),
+            rejected=len(errors),
+            failed=len(failed),
+            undecided=sum(len(batch.undecided) for batch in batches),
+            summary=self._summary(records, batches, len(errors)),
+            unread=[] if self.required is None else near_claims(records.values),
+            is_last=is_last,
+        )
+
+    def _messages(
+        self, records: Records, errors: Mapping[int, InputError], failed: Sequence[int]
+    ) -> Iterator[str]:
+        reasons = {index: error.reason for index, error in errors.items()}
+        if self.required is None:
+            reasons |= dict.fromkeys(failed, "the numerical check failed")
+        for index, reason in sorted(reasons.items()):
+            yield f"{records.place(index)}: {reason}"
+
+    def _summary(
+        self, records: Records, batches: Sequence[Batch], rejected: int
+    ) -> "Summary | None":
+        """Return what became of the claims of these records."""
+        if self.required is None:
+            return None
+        from softgrad_core.summary import Summary
+
+        summary = Summary(self.required)
+        summary.rejected = rejected
+        for batch in batches:
+            if isinstance(batch, Verified):
+                place = partial(_place, records, batch)
+                summary.add(batch.verification.quantities, place)
+        return summary
 
     def _render(
         self, records: Records, batches: Sequence[Batch], errors: Mapping[int, InputError]
@@ -208,3 +258,7 @@ class Pipeline:
             else:
                 rows = [row for _, _, row in run]
                 yield self.renderer.accepted(records, batches[number].part(rows))
+
+
+def _place(records: Records, batch: Verified, row: int) -> str:
+    return records.place(batch.examples.indices[row])

@@ -140,6 +140,10 @@ class Records:
         """Add a record that could not be read, and why."""
         self.add(line, b"", error.with_traceback(None))
 
+    def records(self) -> "Records":
+        """Return these records: they are read already."""
+        return self
+
     def first(self, count: int) -> "Records":
         """Return the first `count` records."""
         return Records(self.source, self.lines[:count], self.texts[:count], self.values[:count])

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from softgrad.exits import Exit
 from softgrad.messages import is_terminal, say
-from softgrad.pipeline import Outcome, Verified
-from softgrad.records import CLAIMS, Records, near_claims
+from softgrad.pipeline import Outcome
+from softgrad.records import CLAIMS
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -47,22 +46,18 @@ class Report:
         if self._progress is not None:
             self._progress.stop()
 
-    def add(self, records: Records, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Count what became of these records, and say what is wrong with those rejected."""
-        self._records += len(records)
-        self._rejected += len(outcome.errors)
-        messages = {index: error.reason for index, error in outcome.errors.items()}
-        if self._summary is None:
-            self._failed += len(outcome.failed)
-            self._undecided += len(outcome.undecided)
-            messages |= dict.fromkeys(outcome.failed, "the numerical check failed")
-        if self._summary is not None:
-            self._unread |= dict.fromkeys(near_claims(records.values))
-        for batch in outcome.batches:
-            if isinstance(batch, Verified) and self._summary is not None:
-                self._summary.add(batch.verification.quantities, partial(_place, records, batch))
-        for index, message in sorted(messages.items()):
-            say(f"{records.place(index)}: {message}", "red")
+        self._records += outcome.records
+        self._rejected += outcome.rejected
+        self._unread |= dict.fromkeys(outcome.unread)
+        if self._summary is None or outcome.summary is None:
+            self._failed += outcome.failed
+            self._undecided += outcome.undecided
+        else:
+            self._summary.join(outcome.summary)
+        for message in outcome.messages:
+            say(message, "red")
         if self._failed:
             self._worsen(Exit.CHECK_FAILED)
         if self._rejected:
@@ -84,7 +79,6 @@ class Report:
     def summarize(self) -> None:
         """Say what became of the claims, or how many records were rejected or failed, if any."""
         if self._summary is not None:
-            self._summary.rejected = self._rejected
             for name in self._unread:
                 say(f'"{name}" is not verified; claims are called {", ".join(CLAIMS)}', "red")
             *lines, last = self._summary.lines()
@@ -124,7 +118,3 @@ class Report:
         self._progress = Progress(console=Console(stderr=True), transient=True)
         self._progress.add_task("softgrad", total=total, completed=self._bytes)
         self._progress.start()
-
-
-def _place(records: Records, batch: Verified, row: int) -> str:
-    return records.place(batch.examples.indices[row])

@@ -146,7 +146,8 @@ def test_a_record_alone_gives_the_same_line_as_among_others(records):
 @given(st.lists(good_records, min_size=2, max_size=8))
 def test_records_looked_at_together_say_the_same_as_one_by_one(records):
     data = b"".join(dumped(record) + b"\n" for record in records)
-    [together] = read_stream(SlowFile(data, []), "-", lambda _: None)
+    [block] = read_stream(SlowFile(data, []), "-", lambda _: None)
+    together = block.records()
     groups, errors = interpret(together, Defaults(), with_claims=False)
     assert errors == {}
     by_index = {

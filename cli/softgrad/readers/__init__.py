@@ -1,4 +1,4 @@
-"""Bytes -> located records. What a source holds is told by how it begins.
+"""Bytes -> blocks of located records. What a source holds is told by how it begins.
 
 A source whose first line is one whole value is JSON Lines: each line stands alone. Otherwise it
 holds values in any layout: one object, an array of records, or values one after another.
@@ -12,10 +12,10 @@ from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
+from softgrad.pipeline import Block
 from softgrad.readers.json_lines import read_lines
 from softgrad.readers.json_values import begins_in_lines, read_values
 from softgrad.readers.stream import BLOCK_BYTES, BlockStream
-from softgrad.records import Records
 
 STANDARD_INPUT = "-"
 
@@ -25,8 +25,8 @@ def read(
     failed: Callable[[str, OSError], None],
     advanced: Callable[[int], None],
     block_bytes: int = BLOCK_BYTES,
-) -> Iterator[Records]:
-    """Yield the records of the named sources in order, block by block.
+) -> Iterator[Block]:
+    """Yield the blocks of the named sources in order.
 
     `failed` is told of each source that could not be read, with the error, after which the next
     one is taken; `advanced` of the number of bytes of each block.
@@ -54,8 +54,8 @@ def read_stream(
     source: str,
     advanced: Callable[[int], None],
     block_bytes: int = BLOCK_BYTES,
-) -> Iterator[Records]:
-    """Yield the records of an open source, block by block."""
+) -> Iterator[Block]:
+    """Yield the blocks of an open source."""
     stream = BlockStream(file, advanced, block_bytes)
     layout = read_lines if begins_in_lines(stream.first_line()) else read_values
     yield from layout(stream, source)

@@ -1,7 +1,10 @@
 """JSON Lines -> records: each line stands alone, and a bad one harms no other."""
 
 import json
+import pickle
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, SupportsIndex
 
 import orjson
 
@@ -11,13 +14,31 @@ from softgrad.records import Records
 from softgrad_core.errors import InputError
 
 
-def read_lines(stream: BlockStream, source: str) -> Iterator[Records]:
-    """Yield the records of each block of lines."""
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A block of lines that are still to be read; the first one has number `first`."""
+
+    source: str
+    first: int
+    text: bytes | memoryview
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Let the text go to other processes without being copied, where that is possible."""
+        text = pickle.PickleBuffer(self.text) if int(protocol) >= 5 else bytes(self.text)
+        return Lines, (self.source, self.first, text)
+
+    def records(self) -> Records:
+        """Return the records of the lines."""
+        lines = bytes(self.text).split(b"\n")
+        return parse_lines(lines if lines[-1] else lines[:-1], self.source, self.first)
+
+
+def read_lines(stream: BlockStream, source: str) -> Iterator[Lines]:
+    """Yield each block of lines."""
     first = 1
-    while block := stream.take(LINES):
-        lines = block.split(b"\n")
-        yield parse_lines(lines if lines[-1] else lines[:-1], source, first)
-        first += len(lines) - 1
+    while text := stream.take(LINES):
+        yield Lines(source, first, text)
+        first += text.count(b"\n")
 
 
 def parse_lines(lines: list[bytes], source: str, first: int) -> Records:

@@ -3,11 +3,8 @@
 from collections.abc import Callable
 from io import BufferedReader
 
-BLOCK_BYTES = 1 << 17
-"""What is read at once: larger blocks leave the cache, smaller ones cost more calls."""
-
-LARGE_BLOCK_BYTES = 1 << 19
-"""The same where each block costs many calls."""
+BLOCK_BYTES = 1 << 19
+"""What is read at once: smaller blocks cost more calls and messages, larger ones more memory."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 

@@ -1,0 +1,198 @@
+"""Blocks -> what becomes of them, in order, on one process, several, or those of a cluster."""
+
+import multiprocessing
+import pickle
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate
+from mmap import mmap
+from queue import Queue
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
+
+from softgrad.exits import Exit, StoppedError
+from softgrad.pipeline import Block, Outcome
+from softgrad_core.cross_entropy import cores
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LONG_ENOUGH_SECONDS = 0.25
+"""After so much work on one core, starting the others costs little of what they save."""
+
+BLOCKS_AHEAD = 3
+"""So many blocks for each worker are read, or kept until their turn comes."""
+
+SLOT_BYTES = 1 << 23
+"""The room for the text of a block; memory is used only as far as it is written to."""
+
+
+def on_this_machine(
+    process: Callable[[Block], Outcome], blocks: Iterator[Block], jobs: int | None
+) -> Generator[Outcome]:
+    """Yield what becomes of the blocks, worked on by so many processes, 0: one for each core.
+
+    Where no number is given it is one at first, and one for each core once that has worked for
+    long enough. Results are the same and in the same order.
+    """
+    most = jobs or cores()
+    worked = 0.0 if jobs is None else LONG_ENOUGH_SECONDS
+    while most == 1 or worked < LONG_ENOUGH_SECONDS:
+        if (block := next(blocks, None)) is None:
+            return
+        started = time.perf_counter()
+        outcome = process(block)
+        worked += time.perf_counter() - started
+        yield outcome
+    # Forked processes share memory and need not import anything; only on Linux that is safe.
+    shared = SharedTexts(most * BLOCKS_AHEAD) if sys.platform == "linux" else None
+    with _processes(most, shared) as executor:
+        if shared is None:
+            yield from in_order(executor, process, blocks, most * BLOCKS_AHEAD)
+            return
+        work = partial(_work_in_slot, process)
+        for finished in in_order(executor, work, shared.tasks(blocks), most * BLOCKS_AHEAD):
+            yield from shared.take(*finished)
+
+
+def in_order(
+    executor: "Executor", work: Callable[[T], R], blocks: Iterator[T], ahead: int
+) -> Generator[R]:
+    """Yield what an executor makes of the blocks, in their order, at most `ahead` at a time.
+
+    Any executor with the `submit` of concurrent.futures will do. Blocks are read on a thread, so
+    that a result need not wait for the next block to come.
+    """
+    from concurrent.futures import BrokenExecutor, Future
+
+    submitted: Queue[Future[R] | None] = Queue(ahead)
+
+    def submit_all() -> None:
+        try:
+            for block in blocks:
+                submitted.put(executor.submit(work, block))
+            submitted.put(None)
+        except BaseException as error:  # noqa: BLE001 - is raised again where results are awaited
+            failed: Future[R] = Future()
+            failed.set_exception(error)
+            submitted.put(failed)
+
+    Thread(target=submit_all, daemon=True).start()
+    while (future := submitted.get()) is not None:
+        try:
+            result = future.result()
+        except BrokenExecutor:
+            raise StoppedError(
+                Exit.BUG,
+                "a worker process died: killed, or out of memory; results end before the records "
+                "that it had",
+            ) from None
+        yield result
+
+
+class SharedTexts:
+    """Memory that processes share, by which texts go to workers and come from them.
+
+    It is cut into slots, one for each block that is ahead. A text that is too long for its slot
+    goes as all else does.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._memory = [mmap(-1, SLOT_BYTES) for _ in range(slots)]
+        self._free: Queue[int] = Queue()
+        for slot in range(slots):
+            self._free.put(slot)
+
+    def tasks(self, blocks: Iterable[Block]) -> Iterator["Task"]:
+        """Yield each block with a slot that has its text, as soon as one is free."""
+        for block in blocks:
+            slot = self._free.get()
+            buffers: list[pickle.PickleBuffer] = []
+            pickled = pickle.dumps(block, protocol=5, buffer_callback=buffers.append)
+            sizes = [buffer.raw().nbytes for buffer in buffers]
+            if sum(sizes) > SLOT_BYTES:
+                yield slot, pickle.dumps(block, protocol=5), []
+                continue
+            with memoryview(self._memory[slot]) as memory:
+                memory[: sum(sizes)] = b"".join(buffers)
+            yield slot, pickled, sizes
+
+    def block(self, slot: int, pickled: bytes, sizes: list[int]) -> Block:
+        """Return the block of a task."""
+        memory, ends = memoryview(self._memory[slot]), list(accumulate(sizes))
+        buffers = [memory[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        block: Block = pickle.loads(pickled, buffers=buffers)  # noqa: S301 - it is our own
+        return block
+
+    def put(self, slot: int, outcome: Outcome) -> "InSlot":
+        """Return an outcome without its text, which is in the slot, and how long that is."""
+        size = len(outcome.text)
+        if size > SLOT_BYTES:
+            return slot, 0, outcome
+        self._memory[slot][:size] = outcome.text
+        return slot, size, replace(outcome, text=b"")
+
+    def take(self, slot: int, size: int, outcome: Outcome) -> Iterator[Outcome]:
+        """Yield an outcome with its text, and free the slot after that."""
+        with memoryview(self._memory[slot]) as memory, memory[:size] as text:
+            yield replace(outcome, text=text) if size else outcome
+        self._free.put(slot)
+
+
+Task = tuple[int, bytes, list[int]]
+"""A slot, a block without its texts, and how long these are in the slot."""
+
+InSlot = tuple[int, int, Outcome]
+"""A slot, the length of the text in it, and the outcome that this is the text of."""
+
+_shared_texts: SharedTexts | None = None
+
+
+def _work_in_slot(process: Callable[[Block], Outcome], task: Task) -> InSlot:
+    assert _shared_texts is not None  # noqa: S101 - `_begin` has set it
+    return _shared_texts.put(task[0], process(_shared_texts.block(*task)))
+
+
+@contextmanager
+def _processes(count: int, shared: SharedTexts | None) -> "Iterator[Executor]":
+    """Yield an executor with so many processes, which end with it, whatever they are doing."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    context = multiprocessing.get_context("spawn" if shared is None else "fork")
+    executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(shared,))
+    try:
+        # They are started here, before there are threads.
+        executor.submit(cores).result()
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+
+def _begin(shared: SharedTexts | None) -> None:
+    """Prepare a worker: it leaves Ctrl-C to its parent, and does not outlive it."""
+    import signal
+
+    from softgrad.process import prepare_for_stream
+
+    global _shared_texts  # noqa: PLW0603 - a worker is a process of its own
+    _shared_texts = shared
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare_for_stream()
+    Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    import os
+
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(Exit.BUG)

@@ -1,0 +1,189 @@
+"""Several processes give the same bytes as one, and end as one does."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from support.command import command, environment, lines_of, run
+
+ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of some blocks, with all that can be wrong among the records."""
+    rng = np.random.default_rng(5)
+    odd = [b"", b"{", b'{"logits": [1, null], "target": 0}', b'{"logits": [1, 2], "target": 7}']
+    odd += [orjson.dumps({"logits": [1, 2], "target": "dog", "classes": ["cat", "dog"]})]
+    path = tmp_path_factory.mktemp("jobs") / "many.jsonl"
+    with path.open("wb") as file:
+        for place, row in enumerate((rng.normal(size=(30_000, 10)) * 3).tolist()):
+            file.write(orjson.dumps({"id": place, "logits": row, "target": place % 10}) + b"\n")
+            if place % 997 == 0:
+                file.write(odd[place % 5] + b"\n")
+    return path
+
+
+@pytest.mark.parametrize("jobs", ["2", "3", "0"])
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--check"], ["--label-smoothing", "0.1"], ["--fail-fast"], ["--quiet", "--check"]],
+)
+def test_any_number_of_processes_gives_the_same_bytes_and_messages(many, options, jobs, tmp_path):
+    path = many
+    if "--check" in options:
+        path = tmp_path / "few.jsonl"
+        path.write_bytes(b"\n".join(many.read_bytes().split(b"\n")[:2_500]))
+    one, several = (run("-j", n, *options, str(path)) for n in ("1", jobs))
+    assert several.out == one.out
+    assert (several.status, several.err) == (one.status, one.err)
+
+
+@pytest.mark.parametrize("layout", ["array", "indented"])
+def test_layouts_that_are_read_in_one_place_are_worked_on_by_all(layout):
+    records = [dict(ROW, id=place) for place in range(3_000)]
+    if layout == "array":
+        text = orjson.dumps(records)
+    else:
+        text = b"\n".join(orjson.dumps(record, option=orjson.OPT_INDENT_2) for record in records)
+    assert run("-j", "2", stdin=text).out == run("-j", "1", stdin=text).out
+
+
+def test_claims_are_summarised_alike(tmp_path):
+    rng = np.random.default_rng(6)
+    records = []
+    for place, row in enumerate((rng.normal(size=(9_000, 10)) * 3).astype(np.float32).tolist()):
+        e = np.exp(np.array(row))
+        gradient = e / e.sum() - np.eye(10)[place % 10]
+        factor = (1.0, 1 / 32, -1.0)[place % 3]
+        record = {"logits": row, "target": place % 10, "grad_logits": (gradient * factor).tolist()}
+        records.append(record | {"loss": 1.0} if place % 50 == 0 else record)
+    path = tmp_path / "claims.jsonl"
+    path.write_text(lines_of(*records))
+    one, two = (run("--verify", "-j", jobs, str(path)) for jobs in ("1", "2"))
+    assert two.out == one.out
+    assert (two.status, two.err) == (one.status, one.err)
+    assert "mean-over-batch" in one.err
+    assert one.status == 1
+
+
+def test_a_record_as_large_as_many_blocks_goes_through():
+    text = lines_of({"logits": [0.5] * 1_500_000, "target": 3}, ROW)
+    assert run("-j", "2", stdin=text).out == run("-j", "1", stdin=text).out
+
+
+def test_a_result_comes_before_the_next_record_is_there():
+    with subprocess.Popen(
+        command("-j", "2"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        for place in range(3):
+            process.stdin.write(lines_of(dict(ROW, id=place)).encode())
+            process.stdin.flush()
+            assert orjson.loads(process.stdout.readline())["id"] == place
+        process.stdin.close()
+
+
+def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
+    """Return the processes that one has started, once there are any."""
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for _ in range(200):
+        if numbers := [int(number) for number in path.read_text().split()]:
+            return numbers
+        time.sleep(0.02)
+    raise AssertionError("no process was started")
+
+
+def is_running(number: int) -> bool:
+    """Return whether a process is there, and no zombie that waits for its parent."""
+    try:
+        return ") Z " not in Path(f"/proc/{number}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for(condition):
+    for _ in range(250):
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+linux = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux's /proc")
+
+
+@pytest.fixture
+def running():
+    """Return a run of two processes over endless input."""
+    feeder = subprocess.Popen(["yes", lines_of(ROW).strip()], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        command("-j", "2"),
+        stdin=feeder.stdout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        start_new_session=True,
+    )
+    assert feeder.stdout
+    feeder.stdout.close()
+    assert process.stdout
+    process.stdout.read(1 << 22)
+    yield process
+    feeder.kill()
+    process.kill()
+    feeder.wait()
+    process.communicate()
+
+
+@linux
+def test_a_worker_that_dies_ends_the_run_and_no_line_is_missing(running):
+    worker = children_of(running)[0]
+    os.kill(worker, signal.SIGKILL)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 70
+    assert err.decode() == (
+        "softgrad: a worker process died: killed, or out of memory; results end before the records "
+        "that it had\n"
+    )
+    assert out.endswith(b"}\n")
+    assert set(out.splitlines()[1:]) == {out.splitlines()[-1]}
+
+
+@linux
+def test_ctrl_c_stops_all_at_once_and_in_silence(running):
+    workers = children_of(running)
+    assert len(workers) == 2
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=10)
+    assert (running.returncode, err) == (130, b"")
+    assert wait_for(lambda: not any(map(is_running, workers)))
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_do_not_outlive_the_run(running, number):
+    workers = children_of(running)
+    running.send_signal(number)
+    running.communicate(timeout=10)
+    assert wait_for(lambda: not any(map(is_running, workers)))
+
+
+@linux
+def test_a_reader_that_goes_away_ends_all(running):
+    workers = children_of(running)
+    running.stdout.close()
+    assert running.wait(timeout=10) == 141
+    assert wait_for(lambda: not any(map(is_running, workers)))
+
+
+def test_a_number_below_0_is_wrong_usage():
+    ended = run("--jobs", "-2", stdin=lines_of(ROW))
+    assert ended.status == 2
+    assert "--jobs" in ended.err
