@@ -1,18 +1,22 @@
 """The command: read -> compute or verify -> check -> render -> write."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, redirect_stdout
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from softgrad.arguments import (
     NumbersCommand,
+    are_arrays,
     numbers_or_files,
+    parse_array_target,
     parse_class,
     parse_classes,
+    parse_fields,
     parse_options,
     parse_requirement,
     parse_target,
@@ -20,17 +24,18 @@ from softgrad.arguments import (
 )
 from softgrad.exits import Exit
 from softgrad.messages import say
-from softgrad.output import Output
+from softgrad.output import STANDARD_OUTPUT, Output
 from softgrad.pipeline import Batch, Block, Outcome, Pipeline, Renderer, compute
 from softgrad.pipeline import verify as verify_claims
 from softgrad.records import Defaults, Examples, Records, interpret, record_of
 from softgrad.renderers import Format, renderer_for
 from softgrad.report import Report
-from softgrad.workers import on_this_machine
 from softgrad_core.dtypes import Dtype
+from softgrad_core.results import FIELDS
 from softgrad_core.tolerances import CHECK_TOLERANCE, Tolerance
 
 if TYPE_CHECKING:
+    from softgrad.arrays import ArrayTask
     from softgrad_core.summary import Summary
 
 app = typer.Typer(
@@ -165,6 +170,24 @@ Standalone = Annotated[
     typer.Option(
         "--standalone",
         help="Write a whole LaTeX document, not a fragment for one with amsmath.",
+        rich_help_panel="Output",
+    ),
+]
+OutputFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--output-dir",
+        metavar="FOLDER",
+        help="Write the results of each file to one of its name in FOLDER, as -o does: a .npz file "
+        "for arrays.",
+        rich_help_panel="Output",
+    ),
+]
+Fields = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME,...",
+        help=f"The results to compute and write, out of {', '.join(FIELDS)}. Default: all.",
         rich_help_panel="Output",
     ),
 ]
@@ -314,6 +337,8 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     json: Json = False,
     standalone: Standalone = False,
     output: OutputFile = None,
+    output_dir: OutputFolder = None,
+    fields: Fields = None,
     check: Check = False,
     tolerance: CheckTolerance = None,
     fail_fast: FailFast = False,
@@ -356,12 +381,29 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
         "unnormalized_target": unnormalized_target,
     }
     options = parse_options(of_loss, names)
+    of_arrays = are_arrays(files)
+    if of_arrays and verify and dtype is None:
+        from softgrad.arrays import dtype_of_claims
+
+        dtype = dtype_of_claims(files[0])
+    claimed = None if of_arrays and not verify else dtype
+    required = parse_requirement(claimed, rtol, atol, ulp, verify=verify)
+    refuse_contradictions(logits, check=check, verify=verify, quiet=quiet)
+    wanted = parse_fields(fields, verify=verify)
+    outputs = outputs_of(files, output, output_dir, of_arrays=of_arrays)
+    if of_arrays:
+        refuse_for_arrays(output_format, check=check, explain=explain, quiet=quiet)
+        if not verify and outputs[0][1] in STANDARD_OUTPUT:
+            raise typer.BadParameter("arrays need a file for the results: -o results.npz")
+        from softgrad.arrays import ArrayTask
+
+        task = ArrayTask(parse_array_target(target, names), options, wanted, dtype, required, jobs)
+        raise typer.Exit(run_on_arrays(task, outputs, json=json))
+
     defaults = Defaults(
         parse_target(target, names), names, parse_class("--class", other, names), options
     )
     tolerated = parse_tolerance(tolerance, check=check)
-    required = parse_requirement(dtype, rtol, atol, ulp, verify=verify)
-    refuse_contradictions(logits, check=check, verify=verify, quiet=quiet)
     refuse_unexplained(other, explain=explain, verify=verify)
     default_format = Format.TABLE if logits else Format.JSONL
     chosen_format = choose_format(output_format, default_format, json=json)
@@ -370,20 +412,56 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     screen = sys.stdout if output is None else None
     if standalone and chosen_format is not Format.LATEX:
         raise typer.BadParameter("--standalone needs --format latex")
-    renderer = renderer_for(chosen_format, defaults, screen, standalone=standalone)
-    work = work_of(tolerated, required, explained=explain)
+    if fields is not None and chosen_format is not Format.JSONL:
+        raise typer.BadParameter("--fields needs --format jsonl, or arrays")
+    renderer = renderer_for(chosen_format, defaults, screen, wanted, standalone=standalone)
+    work = work_of(tolerated, required, wanted, explained=explain)
     pipeline = Pipeline(renderer, defaults, work, required, quiet, fail_fast)
     processes = jobs if chosen_format is Format.JSONL else 1
     may_draw = screen is None or not screen.isatty()
     with closing(Report(files, may_draw=may_draw, summary=summary_of(required))) as report:
-        blocks = iter([given]) if given else blocks_of(files, report)
-        with (
-            Output(output) as results,
-            closing(on_this_machine(pipeline.process, blocks, processes)) as outcomes,
-        ):
-            write_all(outcomes, renderer, results, report)
+        for sources, place in outputs:
+            blocks = [given] if given else blocks_of(sources, report)
+            with (
+                Output(place) as results,
+                closing(outcomes_of(pipeline, blocks, processes)) as outcomes,
+            ):
+                write_all(outcomes, renderer, results, report)
         report.summarize()
     raise typer.Exit(report.status)
+
+
+def outcomes_of(
+    pipeline: Pipeline, blocks: Iterable[Block], jobs: int | None
+) -> Generator[Outcome]:
+    """Yield what becomes of the blocks, in their order."""
+    if isinstance(blocks, list):
+        yield from map(pipeline.process, blocks)
+        return
+    from softgrad.workers import on_this_machine
+
+    yield from on_this_machine(pipeline.process, iter(blocks), jobs)
+
+
+def run_on_arrays(
+    task: "ArrayTask", outputs: Iterable[tuple[list[str], str | None]], *, json: bool
+) -> Exit:
+    """Compute or verify arrays, file by file; return the exit status."""
+    from softgrad.arrays.worst import as_json_lines, as_table
+
+    files = [name for names, _ in outputs for name in names]
+    with closing(Report(files, may_draw=True, summary=summary_of(task.required))) as report:
+        for names, place in outputs:
+            with Output(place) as results:
+                if task.required is None:
+                    task.compute(names[0], results, report)
+                    continue
+                for name in names:
+                    text = (as_json_lines if json else as_table)(name, task.verify(name, report))
+                    results.write(text.encode())
+                results.commit()
+        report.summarize()
+        return report.status
 
 
 def run_command() -> int:
@@ -422,6 +500,41 @@ def refuse_contradictions(logits: list[float], *, check: bool, verify: bool, qui
         raise typer.BadParameter("--quiet needs --check or --verify")
 
 
+def refuse_for_arrays(chosen: Format | None, *, check: bool, explain: bool, quiet: bool) -> None:
+    """Raise BadParameter for what records and numbers have, and arrays have not."""
+    of_records = {
+        "--check": check,
+        "--explain": explain,
+        "--quiet": quiet,
+        f"--format {chosen}": chosen not in (None, Format.TABLE, Format.JSONL),
+    }
+    for option, is_given in of_records.items():
+        if is_given:
+            raise typer.BadParameter(f"{option} is for records and numbers, not for arrays")
+
+
+def outputs_of(
+    files: list[str], output: str | None, folder: str | None, *, of_arrays: bool
+) -> list[tuple[list[str], str | None]]:
+    """Return where the results of which files go: all to one place, or each to its own."""
+    if folder is None:
+        if of_arrays and len(files) > 1 and output is not None:
+            raise typer.BadParameter("several files of arrays need --output-dir")
+        return [(files, output)]
+    if output is not None:
+        raise typer.BadParameter("--output and --output-dir contradict each other")
+    names = [
+        Path(name).with_suffix(".npz").name if of_arrays else Path(name).name for name in files
+    ]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise typer.BadParameter(f"--output-dir: two files would be written to {twice[0]!r}")
+    if not files or files == ["-"]:
+        raise typer.BadParameter("--output-dir needs files")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return [([name], str(Path(folder, place))) for name, place in zip(files, names, strict=True)]
+
+
 def refuse_unexplained(other: str | None, *, explain: bool, verify: bool) -> None:
     """Raise BadParameter where there is nothing to explain."""
     if other is not None and not explain:
@@ -431,11 +544,17 @@ def refuse_unexplained(other: str | None, *, explain: bool, verify: bool) -> Non
 
 
 def work_of(
-    tolerated: float | None, required: Tolerance | None, *, explained: bool
+    tolerated: float | None,
+    required: Tolerance | None,
+    fields: Sequence[str],
+    *,
+    explained: bool,
 ) -> Callable[[Examples], Batch]:
     """Return what is done with examples."""
     if required is None:
-        return partial(compute, check_tolerance=tolerated, explained=explained)
+        if tolerated is not None:
+            fields = FIELDS
+        return partial(compute, fields, check_tolerance=tolerated, explained=explained)
     return partial(verify_claims, tolerance=required)
 
 
@@ -474,7 +593,7 @@ def write_all(
 ) -> None:
     """Write what became of the blocks, each as soon as it is known."""
     results.write(renderer.opening)
-    is_whole = True
+    unread, is_whole = report.unread, True
     for outcome in outcomes:
         results.write(outcome.text)
         report.add(outcome)
@@ -482,5 +601,5 @@ def write_all(
             is_whole = False
             break
     results.write(renderer.closing)
-    if is_whole and report.status is not Exit.IO_FAILED:
+    if is_whole and report.unread == unread:
         results.commit()

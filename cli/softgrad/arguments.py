@@ -21,7 +21,11 @@ from softgrad_core.objective import (
     check_weights,
     weights_by_name,
 )
+from softgrad_core.results import check_fields
+from softgrad_core.targets import class_index
 from softgrad_core.tolerances import CHECK_TOLERANCE, Tolerance
+
+ARRAY_SUFFIXES = (".npy", ".npz")
 
 _NUMBER = re.compile(
     r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE
@@ -86,6 +90,15 @@ def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
                 "or commas between them, such as 2.0,-1.0,0.1"
             )
     return [], words
+
+
+def are_arrays(files: list[str]) -> bool:
+    """Return whether files are of NumPy's; some and others are an error."""
+    of_arrays = [name for name in files if name.endswith(ARRAY_SUFFIXES)]
+    if of_arrays and len(of_arrays) < len(files):
+        other = next(name for name in files if name not in of_arrays)
+        raise typer.BadParameter(f"expected arrays or JSON, got {of_arrays[0]!r} and {other!r}")
+    return bool(of_arrays)
 
 
 def _is_number_list(word: str) -> bool:
@@ -248,6 +261,29 @@ def parse_requirement(
             for name, text in (("--rtol", rtol), ("--atol", atol), ("--ulp", ulp))
         ),
     )
+
+
+def parse_fields(text: str | None, *, verify: bool) -> tuple[str, ...]:
+    """Return the names of the results that are asked for: all where nothing is said of them."""
+    if text is not None and verify:
+        raise typer.BadParameter("--fields is of results; --verify takes the claims that are there")
+    try:
+        return check_fields(None if text is None else [name for name in text.split(",") if name])
+    except InputError as error:
+        raise typer.BadParameter(f"--fields: {error.reason}") from None
+
+
+def parse_array_target(text: str | None, names: list[str] | None) -> int | str | None:
+    """Return the target of all rows of arrays: a class, or the file that has them."""
+    if text is None or text.endswith(ARRAY_SUFFIXES):
+        return text
+    target = parse_class("--target", text, names)
+    try:
+        return target if isinstance(target, int) else class_index(target, len(names or ()), names)
+    except InputError:
+        raise typer.BadParameter(
+            f"expected --target to be a class or a .npy file for arrays, got {text!r}"
+        ) from None
 
 
 def _non_negative(option: str, text: str) -> float:

@@ -24,7 +24,7 @@ class Output:
     def __init__(self, name: str | None) -> None:
         self._name = name
         self._temporary: Path | None = None
-        with self._named_errors():
+        with self.named_errors():
             self._file = self._open(name)
 
     def _open(self, name: str | None) -> BinaryIO:
@@ -45,15 +45,21 @@ class Output:
 
     def write(self, text: bytes | memoryview) -> None:
         """Write, so that who reads on has it at once."""
-        with self._named_errors():
+        with self.named_errors():
             self._file.write(text)
             self._file.flush()
+
+    def seekable(self) -> BinaryIO:
+        """Return the file for who writes not from beginning to end, or raise OSError."""
+        if self._temporary is None:
+            raise OSError(errno.ESPIPE, "arrays are written to a regular file", self._name)
+        return self._file
 
     def commit(self) -> None:
         """Finish: move the file to its place, with the rights that it had there."""
         if self._temporary is None:
             return
-        with self._named_errors():
+        with self.named_errors():
             self._file.close()
             with suppress(OSError):
                 self._temporary.chmod(self._path.stat().st_mode)
@@ -76,7 +82,7 @@ class Output:
             say(f"softgrad: {self._name} {what}")
 
     @contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def named_errors(self) -> Iterator[None]:
         """Let errors bear the name of the output as the user gave it."""
         try:
             yield

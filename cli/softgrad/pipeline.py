@@ -48,7 +48,9 @@ class Computed:
         """Return the batch of some of the records, in this order."""
         result, count = self.result, len(self.examples)
         of_logits = rows_of(records, self.examples.size)
-        of_losses = rows_of(records, len(result.loss) // count)
+        of_losses = of_logits
+        if result.loss is not None:
+            of_losses = rows_of(records, len(result.loss) // count)
         return Computed(
             self.examples.part(records),
             result.part(of_logits, of_losses),
@@ -83,11 +85,18 @@ Batch = Computed | Verified
 
 
 def compute(
-    examples: Examples, *, check_tolerance: float | None = None, explained: bool = False
+    fields: Sequence[str],
+    examples: Examples,
+    *,
+    check_tolerance: float | None = None,
+    explained: bool = False,
 ) -> Computed:
-    """Compute the examples; check the gradients where a tolerance is given, and explain them."""
+    """Compute these results of the examples; check and explain the gradients if asked to.
+
+    They are checked where a tolerance is given, which needs both of them.
+    """
     logits, objective = examples.logits, examples.objective
-    result = compute_rows(Rows(logits, logits.dtype, single=False), objective)
+    result = compute_rows(Rows(logits, logits.dtype, single=False), objective, fields)
     checks = derivations = None
     records = range(len(examples))
     if check_tolerance is not None:

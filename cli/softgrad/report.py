@@ -29,10 +29,11 @@ class Report:
         self, sources: Sequence[str], *, may_draw: bool, summary: "Summary | None" = None
     ) -> None:
         self.status = Exit.OK
+        self.unread = 0
         self._records = 0
         self._rejected = 0
         self._summary = summary
-        self._unread: dict[str, None] = {}
+        self._near_claims: dict[str, None] = {}
         self._failed = 0
         self._undecided = 0
         self._sources = sources
@@ -50,7 +51,7 @@ class Report:
         """Count what became of these records, and say what is wrong with those rejected."""
         self._records += outcome.records
         self._rejected += outcome.rejected
-        self._unread |= dict.fromkeys(outcome.unread)
+        self._near_claims |= dict.fromkeys(outcome.unread)
         if self._summary is None or outcome.summary is None:
             self._failed += outcome.failed
             self._undecided += outcome.undecided
@@ -66,6 +67,7 @@ class Report:
     def failed(self, source: str, error: OSError) -> None:
         """Say that a source could not be read."""
         say(f"{source}: {error.strerror or error}", "red")
+        self.unread += 1
         self._worsen(Exit.IO_FAILED)
 
     def advance(self, size: int) -> None:
@@ -79,7 +81,7 @@ class Report:
     def summarize(self) -> None:
         """Say what became of the claims, or how many records were rejected or failed, if any."""
         if self._summary is not None:
-            for name in self._unread:
+            for name in self._near_claims:
                 say(f'"{name}" is not verified; claims are called {", ".join(CLAIMS)}', "red")
             *lines, last = self._summary.lines()
             for line in lines:

@@ -212,17 +212,18 @@ def test_what_stands_beside_damage_is_not_lost(stdin, outcomes):
     assert "".join("b" if "error" in record else "g" for record in records) == outcomes
 
 
-def test_an_array_on_one_line_is_a_stream():
-    peaks = [peak_of(f"[{','.join([GOOD] * count)}]") for count in (60_000, 480_000)]
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_array_on_one_line_is_a_stream(jobs):
+    peaks = [peak_of(f"[{','.join([GOOD] * count)}]", jobs) for count in (100_000, 800_000)]
     assert peaks[1] < 1.25 * peaks[0]
 
 
-def peak_of(stdin):
+def peak_of(stdin, jobs):
     """Return the peak memory of a run, in KiB."""
     script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
     script += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)"
     done = subprocess.run(
-        [sys.executable, "-c", script, *command()],
+        [sys.executable, "-c", script, *command("-j", jobs)],
         input=stdin.encode(),
         capture_output=True,
         env=environment(),

@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,9 @@ from softgrad.readers import read_stream
 from softgrad.records import Defaults, interpret
 from softgrad.renderers.jsonl import JsonLines
 
-PIPELINE = Pipeline(JsonLines(Defaults()), Defaults(), compute)
+from softgrad_core.results import FIELDS
+
+PIPELINE = Pipeline(JsonLines(Defaults()), Defaults(), partial(compute, FIELDS))
 
 
 class SlowFile(io.BufferedReader):

@@ -1,6 +1,7 @@
 """Results -> text. A format is an entry of `Format` and a renderer; renderers write nothing."""
 
 import shutil
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TextIO
 
@@ -21,17 +22,23 @@ class Format(StrEnum):
 
 
 def renderer_for(
-    chosen: Format, defaults: Defaults, screen: TextIO | None, *, standalone: bool
+    chosen: Format,
+    defaults: Defaults,
+    screen: TextIO | None,
+    fields: Sequence[str],
+    *,
+    standalone: bool,
 ) -> Renderer:
     """Return the renderer of a format; `screen` is what its text is shown on, if it is one.
 
-    LaTeX is a whole document where it is to stand alone.
+    JSON Lines have these fields of the results, all others have all. LaTeX is a whole
+    document where it is to stand alone.
     """
     match chosen:
         case Format.JSONL:
             from softgrad.renderers.jsonl import JsonLines
 
-            return JsonLines(defaults)
+            return JsonLines(defaults, fields)
         case Format.MARKDOWN:
             from softgrad.renderers.markdown import Markdown
 

@@ -1,5 +1,6 @@
 """Results -> JSON Lines: each record as it came, with its results before its last brace."""
 
+from collections.abc import Sequence
 from operator import add
 from typing import Any
 
@@ -14,10 +15,8 @@ from softgrad.records import (
     DENOMINATOR,
     ERROR,
     EXPLAIN,
-    GRAD_LOGITS,
     GRAD_PROBS,
     LOSS,
-    PROBS,
     RECORD,
     RESULTS,
     STALE,
@@ -43,15 +42,16 @@ class JsonLines:
 
     opening = closing = b""
 
-    def __init__(self, defaults: Defaults) -> None:
+    def __init__(self, defaults: Defaults, fields: Sequence[str] = RESULTS) -> None:
         self._defaults = defaults
+        self._fields = fields
 
     def accepted(self, records: Records, batch: Batch) -> bytes:
         """Return the records with their results, or with what became of their claims."""
         count = len(batch.examples)
         columns = [
             self._opened(records, batch),
-            *(_results(batch) if isinstance(batch, Computed) else _verdicts(batch)),
+            *(self._results(batch) if isinstance(batch, Computed) else _verdicts(batch)),
             b"}\n",
         ]
         # Row by row, with all pieces copied once: this is what the time of a long run goes to.
@@ -78,9 +78,9 @@ class JsonLines:
         if len(batch.examples) < len(records):
             texts = [texts[index] for index in batch.examples.indices]
             values = [values[index] for index in batch.examples.indices]
-        if not all(map({*_written(batch), *STALE}.isdisjoint, values)):
+        if not all(map({*self._written(batch), *STALE}.isdisjoint, values)):
             texts = [
-                _without(text, value, _written(batch) | _stale(value, batch))
+                _without(text, value, self._written(batch) | _stale(value, batch))
                 for text, value in zip(texts, values, strict=True)
             ]
         opened = [text[:-1] for text in texts]
@@ -90,46 +90,47 @@ class JsonLines:
             opened = list(map(add, opened, added))
         return opened
 
+    def _written(self, batch: Batch) -> set[str]:
+        """Return the names of the members that are added."""
+        if isinstance(batch, Verified):
+            return {VERIFY}
+        objective = batch.examples.objective
+        asked = {
+            CHECK: batch.checks,
+            EXPLAIN: batch.derivations,
+            DENOMINATOR: objective.batches is not None and objective.divisor is not None,
+        }
+        return {*self._fields, *(name for name, member in asked.items() if member)}
 
-def _written(batch: Batch) -> set[str]:
-    """Return the names of the members that are added."""
-    if isinstance(batch, Verified):
-        return {VERIFY}
-    objective = batch.examples.objective
-    asked = {
-        CHECK: batch.checks,
-        EXPLAIN: batch.derivations,
-        DENOMINATOR: objective.batches is not None and objective.divisor is not None,
-    }
-    return {*RESULTS, *(name for name, member in asked.items() if member)}
+    def _results(self, batch: Computed) -> list[bytes | list[bytes]]:
+        """Return the members that are added to what was computed, piece by piece."""
+        result, of_batch = batch.result, batch.examples.are_batches
+        columns: list[bytes | list[bytes]] = []
+        for name in self._fields:
+            if name == LOSS:
+                columns += _losses(batch)
+            else:
+                infinite = b'"-Infinity"' if name == GRAD_PROBS else None
+                columns += _member(name, _by_record(getattr(result, name), batch), infinite)
+        if members := reduction_members(batch.examples.objective):
+            columns.append(members)
+        if batch.checks:
+            checks = [orjson.dumps(check_value(check, of_batch=of_batch)) for check in batch.checks]
+            columns += [_key(CHECK), checks]
+        if batch.derivations:
+            values = [
+                [explain_value(derivation) for derivation in rows] for rows in batch.derivations
+            ]
+            columns += [
+                _key(EXPLAIN),
+                [orjson.dumps(rows if of_batch else rows[0]) for rows in values],
+            ]
+        return columns
 
 
 def _stale(value: Any, batch: Batch) -> set[str]:
     """Return the names of the members that tell of an earlier run, and not of what is verified."""
     return stale_members(value) - ({CHECK, EXPLAIN} if isinstance(batch, Verified) else set())
-
-
-def _results(batch: Computed) -> list[bytes | list[bytes]]:
-    """Return the members that are added to what was computed, piece by piece."""
-    result, of_batch = batch.result, batch.examples.are_batches
-    columns: list[bytes | list[bytes]] = [
-        *_member(PROBS, _by_record(result.probs, batch)),
-        *_losses(batch),
-        *_member(GRAD_PROBS, _by_record(result.grad_probs, batch), b'"-Infinity"'),
-        *_member(GRAD_LOGITS, _by_record(result.grad_logits, batch)),
-    ]
-    if members := reduction_members(batch.examples.objective):
-        columns.append(members)
-    if batch.checks:
-        checks = [orjson.dumps(check_value(check, of_batch=of_batch)) for check in batch.checks]
-        columns += [_key(CHECK), checks]
-    if batch.derivations:
-        values = [[explain_value(derivation) for derivation in rows] for rows in batch.derivations]
-        columns += [
-            _key(EXPLAIN),
-            [orjson.dumps(rows if of_batch else rows[0]) for rows in values],
-        ]
-    return columns
 
 
 def _losses(batch: Computed) -> list[bytes | list[bytes]]:

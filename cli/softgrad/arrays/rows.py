@@ -1,0 +1,263 @@
+"""Blocks of rows of arrays -> their numbers, or what became of their claims."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from heapq import nlargest
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad.pipeline import Outcome
+from softgrad_core.cross_entropy import compute_rows
+from softgrad_core.dtypes import Dtype
+from softgrad_core.errors import InputError
+from softgrad_core.logits import as_rows, given_rows
+from softgrad_core.objective import Objective, objective_of
+from softgrad_core.results import BLOCK_FIELDS, SoftmaxCrossEntropy
+
+if TYPE_CHECKING:
+    from softgrad_core.summary import Summary
+    from softgrad_core.tolerances import Tolerance
+    from softgrad_core.verification import Verification
+
+Array = npt.NDArray[Any]
+
+WORST_ROWS = 10
+"""So many of the worst rows of each quantity are shown."""
+
+
+class WorstRow(NamedTuple):
+    """The worst component of a row of claims; the order is that of how bad it is."""
+
+    rank: int
+    error_ulp: float
+    earlier: int
+    """Minus the row: of two that are as bad the first comes first."""
+    quantity: str
+    component: int
+    expected: float
+    got: float
+    verdict: str
+    mistakes: tuple[str, ...]
+
+    @property
+    def row(self) -> int:
+        """The number of the row, from 0."""
+        return -self.earlier
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowBlock:
+    """Consecutive rows of the arrays of one source, from row `start` on.
+
+    Targets are labels, or distributions; claims are of the names of records' fields.
+    """
+
+    source: str
+    start: int
+    logits: Array
+    targets: Array
+    claims: Mapping[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsDone:
+    """What became of a block of rows: their results, or the worst of their claims."""
+
+    outcome: Outcome
+    results: Mapping[str, Array]
+    worst: Sequence[WorstRow] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RowWork:
+    """What is done with blocks of rows.
+
+    Attributes
+    ----------
+    fields
+        The results that are computed.
+    options
+        The options of the loss of each row, without the reduction.
+    divisor
+        What all losses are divided by; None where they are not.
+    dtype
+        The type of arrays whose numbers NumPy has no type for: bfloat16, as uint16.
+    required
+        What is demanded of claims; None where results are computed.
+    """
+
+    fields: Sequence[str]
+    options: Mapping[str, Any]
+    divisor: float | None = None
+    dtype: Dtype | None = None
+    required: "Tolerance | None" = None
+
+    def process(self, block: RowBlock) -> RowsDone:
+        """Return what becomes of a block; the numbers of rows that cannot be used are NaN."""
+        logits = self._decoded(block.logits)
+        try:
+            return self._done(block, logits, {}, np.arange(len(logits)))
+        except InputError:
+            errors = dict(self._errors(logits, block.targets))
+            return self._done(block, logits, errors, np.setdiff1d(range(len(logits)), [*errors]))
+
+    def _done(
+        self,
+        block: RowBlock,
+        logits: Array,
+        errors: Mapping[int, InputError],
+        good: npt.NDArray[np.intp],
+    ) -> RowsDone:
+        """Return what becomes of the good rows of a block."""
+        of_good: Any = slice(None) if len(good) == len(logits) else good
+        objective = self._objective(block.targets[of_good], logits.shape[1])
+        outcome = Outcome(
+            text=b"",
+            messages=[
+                f"{block.source}: row {block.start + row}: {error.reason}"
+                for row, error in errors.items()
+            ],
+            records=len(logits),
+            rejected=len(errors),
+            failed=0,
+            undecided=0,
+            summary=None,
+            unread=[],
+        )
+        if self.required is None:
+            results = self._computed(logits[of_good], objective)
+            if errors:
+                results = {
+                    name: _among(result, good, len(logits)) for name, result in results.items()
+                }
+            encoded = {name: self._encoded(result) for name, result in results.items()}
+            return RowsDone(outcome, encoded)
+        verification = self._verified(logits[of_good], objective, block, of_good)
+        summary = self._summary(verification, block, good, len(errors))
+        worst = list(_worst(verification, block.start + good))
+        return RowsDone(replace(outcome, summary=summary), {}, worst)
+
+    def _objective(self, targets: Array, classes: int) -> Objective:
+        objective = objective_of(targets, (len(targets), classes), **self.options)
+        if self.divisor is not None:
+            return replace(objective, divisor=np.full(len(targets), self.divisor))
+        return objective
+
+    def _computed(self, logits: Array, objective: Objective) -> dict[str, Array]:
+        rows = given_rows(logits)
+        if self.dtype is Dtype.BFLOAT16:
+            # To be rounded to bfloat16 from here, and not from float32.
+            rows = replace(rows, dtype=np.dtype(np.float64))
+        result: SoftmaxCrossEntropy = compute_rows(rows, objective, self.fields, threads=1)
+        return {name: getattr(result, name) for name in self.fields}
+
+    def _verified(
+        self, logits: Array, objective: Objective, block: RowBlock, good: Any
+    ) -> "Verification":
+        from softgrad_core.verification import verify_rows
+
+        assert self.required is not None  # noqa: S101 - else nothing is verified
+        claims = {
+            name: self._decoded(claim[good]).astype(np.float64).reshape(len(logits), -1)
+            for name, claim in block.claims.items()
+        }
+        return verify_rows(as_rows(logits).values, objective, claims, self.required)
+
+    def _summary(
+        self,
+        verification: "Verification",
+        block: RowBlock,
+        good: npt.NDArray[np.intp],
+        rejected: int,
+    ) -> "Summary":
+        from softgrad_core.summary import Summary
+
+        summary = Summary(verification.tolerance)
+        summary.rejected = rejected
+        rows = block.start + good
+        summary.add(verification.quantities, lambda row: f"{block.source}: row {rows[row]}")
+        return summary
+
+    def _errors(self, logits: Array, targets: Array) -> Iterator[tuple[int, InputError]]:
+        """Yield the rows that cannot be used, and what is wrong with each."""
+        for row in range(len(logits)):
+            if targets.ndim == 1 and _is_usable(logits[row], targets[row]):
+                continue
+            try:
+                as_rows(logits[row])
+                objective_of(targets[row], logits.shape[1:], **self.options)
+            except InputError as error:
+                yield row, error
+
+    def _decoded(self, values: Array) -> Array:
+        """Return numbers in a type of NumPy's, in native byte order."""
+        if self.dtype is Dtype.BFLOAT16 and values.dtype.itemsize == 2:
+            return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return values
+
+    def _encoded(self, values: Array) -> Array:
+        """Return results as arrays of the type of the logits."""
+        if self.dtype is not Dtype.BFLOAT16:
+            return values
+        rounded = Dtype.BFLOAT16.round(values).astype(np.float32)
+        return (rounded.view(np.uint32) >> 16).astype(np.uint16)
+
+
+def _is_usable(logits: Array, target: Any) -> bool:
+    """Return whether a row plainly has a softmax, and a label that is a class."""
+    return bool(np.isfinite(logits.max())) and 0 <= int(target) < len(logits)
+
+
+def _among(values: Array, good: npt.NDArray[np.intp], count: int) -> Array:
+    """Return the values of the good rows among as many rows as there are; the others are NaN."""
+    whole = np.full((count, *values.shape[1:]), np.nan, values.dtype)
+    whole[good] = values
+    return whole
+
+
+def _worst(verification: "Verification", rows: npt.NDArray[np.intp]) -> Iterator[WorstRow]:
+    """Yield the worst rows of each quantity."""
+    for name, quantity in verification.quantities.items():
+        comparison = quantity.comparison
+        order = np.lexsort((-comparison.max_error_ulp, -comparison.ranks.astype(int)))
+        for row in order[:WORST_ROWS].tolist():
+            component = int(comparison.worst_class[row])
+            yield WorstRow(
+                int(comparison.ranks[row]),
+                float(comparison.max_error_ulp[row]),
+                -int(rows[row]),
+                name,
+                component,
+                float(comparison.expected[row, component]),
+                float(comparison.got[row, component]),
+                str(quantity.verdict(row)),
+                tuple(quantity.mistakes(row)),
+            )
+
+
+def worst_of(rows: Sequence[WorstRow]) -> list[WorstRow]:
+    """Return the worst rows of each quantity, the worst first."""
+    names = dict.fromkeys(row.quantity for row in rows)
+    return [
+        row
+        for name in names
+        for row in nlargest(WORST_ROWS, (row for row in rows if row.quantity == name))
+    ]
+
+
+def block_dtype(logits: Array, dtype: Dtype | None) -> np.dtype[Any]:
+    """Return the type of results for logits of a type."""
+    if dtype is Dtype.BFLOAT16 and logits.dtype.itemsize == 2:
+        return np.dtype(np.uint16)
+    return given_rows(np.zeros((1, 2), logits.dtype)).dtype
+
+
+def shapes_of(
+    logits: Array, fields: Sequence[str], dtype: Dtype | None, *, reduced: bool
+) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Return shape and type of each result."""
+    of = block_dtype(logits, dtype)
+    of_loss: tuple[int, ...] = () if reduced else logits.shape[:1]
+    return {name: (logits.shape if name in BLOCK_FIELDS else of_loss, of) for name in fields}

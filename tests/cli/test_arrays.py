@@ -1,0 +1,285 @@
+"""Arrays in .npy and .npz files: computed and verified as records are, and larger than memory."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from support.command import command, environment, run
+from support.oracle import exact
+
+from softgrad_core import softmax_cross_entropy
+from softgrad_core.results import FIELDS
+
+
+def make(count=500, classes=12, dtype="float64", seed=0):
+    rng = np.random.default_rng(seed)
+    logits = (rng.normal(size=(count, classes)) * 4).astype(dtype)
+    return logits, rng.integers(classes, size=count)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    logits, targets = make()
+    np.save(tmp_path / "logits.npy", logits)
+    np.save(tmp_path / "labels.npy", targets)
+    return tmp_path
+
+
+def results_of(path):
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+@pytest.mark.parametrize("jobs", ["1", "2", "0"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int32", ">f8"])
+def test_results_are_those_of_the_library_in_the_type_of_the_logits(tmp_path, dtype, jobs):
+    logits, targets = make(30_000, 20, dtype)
+    np.save(tmp_path / "a.npy", logits)
+    np.save(tmp_path / "y.npy", targets)
+    ended = run("a.npy", "--target", "y.npy", "-o", "r.npz", "-j", jobs, cwd=tmp_path)
+    assert (ended.status, ended.out, ended.err) == (0, b"", "")
+    results = results_of(tmp_path / "r.npz")
+    wanted = softmax_cross_entropy(logits, targets)
+    assert list(results) == list(FIELDS)
+    for name in FIELDS:
+        assert results[name].dtype == wanted.probs.dtype
+        np.testing.assert_array_equal(results[name], getattr(wanted, name))
+
+
+def bfloat16_of(values):
+    """Return numbers rounded to bfloat16, half to even, as their bits; from their digits."""
+    bits = np.frombuffer(np.float32(values).tobytes(), np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def test_bfloat16_comes_and_goes_as_uint16(tmp_path):
+    logits, targets = make(50, 6, "float32")
+    raw = bfloat16_of(logits).reshape(logits.shape)
+    np.save(tmp_path / "a.npy", raw)
+    np.save(tmp_path / "y.npy", targets)
+    arguments = ["a.npy", "-t", "y.npy", "-o", "r.npz"]
+    ended = run(*arguments, cwd=tmp_path)
+    assert ended.status == 3
+    assert ended.err == (
+        "softgrad: a.npy: logits are of uint16: if that is bfloat16, say --dtype bfloat16\n"
+    )
+    assert run(*arguments, "--dtype", "bfloat16", cwd=tmp_path).status == 0
+    results = results_of(tmp_path / "r.npz")
+    values = (raw.astype(np.uint32) << 16).view(np.float32)
+    for row in range(len(raw)):
+        wanted = exact(values[row].astype(float).tolist(), int(targets[row]))
+        np.testing.assert_array_equal(
+            results["probs"][row], bfloat16_of([float(p) for p in wanted.probs])
+        )
+    np.savez(tmp_path / "c.npz", logits=raw, target=targets, grad_logits=results["grad_logits"])
+    ended = run("--verify", "c.npz", "--dtype", "bfloat16", "--ulp", "1", cwd=tmp_path)
+    assert ended.status == 0
+    assert "50 of 50 passed, worst 0.4" in ended.err
+
+
+def test_only_the_fields_that_are_asked_for_are_written(folder):
+    run("logits.npy", "-t", "labels.npy", "-o", "r.npz", "--fields", "grad_logits,loss", cwd=folder)
+    assert list(results_of(folder / "r.npz")) == ["loss", "grad_logits"]
+
+
+def test_fields_of_records_too():
+    ended = run("--fields", "loss", stdin='{"id": 1, "logits": [0, 0], "target": 1}')
+    assert list(ended.records[0]) == ["id", "logits", "target", "loss"]
+    ended = run("--fields", "loss,prob", stdin="")
+    assert (ended.status, ended.err.splitlines()[0]) == (
+        2,
+        "softgrad: --fields: expected fields out of probs, loss, grad_probs, grad_logits, "
+        'got the text "prob"',
+    )
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_npz_has_the_targets_beside_the_logits(tmp_path, save):
+    logits, targets = make()
+    save(tmp_path / "a.npz", logits=np.asfortranarray(logits), target=targets)
+    assert run("a.npz", "-o", "r.npz", cwd=tmp_path).status == 0
+    wanted = softmax_cross_entropy(logits, targets)
+    np.testing.assert_array_equal(results_of(tmp_path / "r.npz")["probs"], wanted.probs)
+
+
+def test_one_class_may_be_the_target_of_all_rows(folder):
+    assert run("logits.npy", "-t", "3", "-o", "r.npz", cwd=folder).status == 0
+    wanted = softmax_cross_entropy(np.load(folder / "logits.npy"), np.full(500, 3))
+    np.testing.assert_array_equal(results_of(folder / "r.npz")["loss"], wanted.loss)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_options_are_those_of_the_library(tmp_path, reduction, is_soft):
+    logits, targets = make(40_000, 12)
+    if is_soft:
+        targets = np.random.default_rng(1).dirichlet(np.ones(12), size=len(logits))
+    np.save(tmp_path / "a.npy", logits)
+    np.save(tmp_path / "y.npy", targets)
+    weights = (np.arange(12) / 4).tolist()
+    ended = run(
+        *("a.npy", "-t", "y.npy", "-o", "r.npz", "--reduction", reduction, "--temperature", "2"),
+        *("--label-smoothing", "0.1", "--class-weights", ",".join(map(str, weights))),
+        cwd=tmp_path,
+    )
+    assert (ended.status, ended.err) == (0, "")
+    wanted = softmax_cross_entropy(
+        logits,
+        targets,
+        reduction=reduction,
+        temperature=2.0,
+        label_smoothing=0.1,
+        class_weights=weights,
+    )
+    results = results_of(tmp_path / "r.npz")
+    assert results["loss"].shape == ()
+    np.testing.assert_allclose(results["loss"], wanted.loss, rtol=1e-15)
+    np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
+
+
+def test_a_row_that_cannot_be_used_is_nan_and_is_told_of(folder):
+    logits, targets = make()
+    logits[7, 3] = np.nan
+    logits[8] = -np.inf
+    targets[300] = 12
+    np.save(folder / "logits.npy", logits)
+    np.save(folder / "labels.npy", targets)
+    ended = run("logits.npy", "-t", "labels.npy", "-o", "r.npz", cwd=folder)
+    assert ended.status == 3
+    assert ended.err == (
+        "logits.npy: row 7: logits[3]: expected a finite number or -Infinity, got NaN\n"
+        "logits.npy: row 8: all logits are -Infinity: with every class masked there is no "
+        "softmax\n"
+        "logits.npy: row 300: target 12 is outside 0..11; classes are numbered from 0\n"
+        "softgrad: 500 records: 3 rejected\n"
+    )
+    results = results_of(folder / "r.npz")
+    good = np.setdiff1d(range(500), [7, 8, 300])
+    wanted = softmax_cross_entropy(logits[good], targets[good])
+    for name in FIELDS:
+        np.testing.assert_array_equal(results[name][good], getattr(wanted, name))
+        assert np.isnan(results[name][[7, 8, 300]]).all()
+
+
+def test_claims_are_verified_and_the_worst_rows_shown(tmp_path):
+    logits, targets = make(3_000, 10, "float32")
+    right = softmax_cross_entropy(logits, targets)
+    wrong = right.grad_logits.copy()
+    wrong[1234] *= -1
+    np.savez(tmp_path / "c.npz", logits=logits, target=targets, loss=right.loss, grad_logits=wrong)
+    ended = run("--verify", "c.npz", cwd=tmp_path)
+    assert ended.status == 1
+    assert "loss: 3,000 of 3,000 passed, worst 0.4" in ended.err
+    assert "grad_logits: 1 of 3,000 failed" in ended.err
+    assert "at c.npz: row 1234, class" in ended.err
+    assert "wrong-sign: it equals -1 × (p - e)" in ended.err
+    lines = ended.text.splitlines()
+    assert lines[0] == "c.npz: the worst rows"
+    [failed] = [line.split() for line in lines if " fail " in line]
+    assert failed[:2] == ["grad_logits", "1234"]
+    assert failed[-1] == "wrong-sign"
+    ended = run("--verify", "c.npz", "--json", "-j", "2", cwd=tmp_path)
+    [record] = [record for record in ended.records if record["verdict"] == "fail"]
+    assert (record["row"], record["mistake"]) == (1234, "wrong-sign")
+    assert sum(record["quantity"] == "loss" for record in ended.records) == 10
+
+
+def test_each_of_many_files_has_its_own_results(folder):
+    logits, targets = make(seed=4)
+    np.savez(folder / "a.npz", logits=logits, target=targets)
+    np.savez(folder / "b.npz", logits=logits[:9], target=targets[:9])
+    ended = run("a.npz", "b.npz", "--output-dir", "out/results", cwd=folder)
+    assert (ended.status, ended.err) == (0, "")
+    wanted = softmax_cross_entropy(logits, targets)
+    for name, count in (("a", 500), ("b", 9)):
+        results = results_of(folder / "out" / "results" / f"{name}.npz")
+        np.testing.assert_array_equal(results["loss"], wanted.loss[:count])
+
+
+def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
+    (tmp_path / "x").mkdir()
+    good, bad = '{"logits": [0, 0], "target": 1}\n', '{"logits": [0, 0], "target": 2}\n'
+    (tmp_path / "a.jsonl").write_text(good)
+    (tmp_path / "x" / "b.jsonl").write_text(good + bad)
+    ended = run("a.jsonl", "x/b.jsonl", "--output-dir", "out", cwd=tmp_path)
+    assert ended.status == 3
+    assert ended.err.splitlines()[-1] == "softgrad: 3 records: 1 rejected"
+    for name, count in (("a.jsonl", 1), ("b.jsonl", 2)):
+        lines = (tmp_path / "out" / name).read_text().splitlines()
+        assert len(list(map(json.loads, lines))) == count
+    ended = run("a.jsonl", "none.jsonl", "x/b.jsonl", "--output-dir", "two", cwd=tmp_path)
+    assert ended.status == 74
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["a.jsonl", "b.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("logits.npy -o r.npz", 2, "expected the targets as --target labels.npy"),
+        ("logits.npy -t labels.npy", 2, "arrays need a file for the results: -o results.npz"),
+        ("logits.npy rows.jsonl -o r", 2, "expected arrays or JSON, got 'logits.npy' and"),
+        ("logits.npy labels.npy -o r.npz", 2, "several files of arrays need --output-dir"),
+        ("logits.npy -t labels.npy -o r.npz --check", 2, "--check is for records and numbers"),
+        ("logits.npy -t labels.npy -o r.npz -f html", 2, "--format html is for records and"),
+        ("labels.npy -t labels.npy -o r.npz", 3, "expected logits of shape (N, C), got (500,)"),
+        ("logits.npy -t short.npy -o r.npz", 3, "expected targets of shape (500,), or (500, 12)"),
+        ("text.npy -t labels.npy -o r.npz", 3, "expected logits as numbers, at most float64"),
+        ("broken.npy -t labels.npy -o r.npz", 74, "broken.npy: expected NumPy arrays: it breaks"),
+        ("junk.npz -o r.npz", 74, "junk.npz: expected NumPy arrays: it is no .npz file"),
+        ("junk.npy -t 0 -o r.npz", 74, "junk.npy: expected NumPy arrays: the magic string is"),
+        ("empty.npy -t 0 -o r.npz", 74, "empty.npy: expected NumPy arrays: it is empty"),
+        ("none.npy -t 0 -o r.npz", 74, "none.npy: No such file or directory"),
+        ("pickled.npy -t 0 -o r.npz", 74, "got Python objects"),
+        ("other.npz -o r.npz", 3, 'expected an array "logits", got x, y'),
+        ("--verify logits.npy -t labels.npy", 3, "expected claims to verify, any of probs"),
+        ("logits.npy -t labels.npy -o r.npz --class-weights 1,2", 3, "one of class_weights for"),
+        ("logits.npy -t cat -o r.npz", 2, "expected --target to be a class or a .npy file"),
+    ],
+)
+def test_what_is_wrong_is_said(folder, arguments, status, message):
+    np.save(folder / "short.npy", np.zeros(3, int))
+    np.save(folder / "text.npy", np.full((500, 3), "a"))
+    np.save(folder / "pickled.npy", np.full((5, 3), None), allow_pickle=True)
+    np.savez(folder / "other.npz", x=np.zeros(3), y=np.zeros(3))
+    (folder / "rows.jsonl").write_text('{"logits": [0, 0], "target": 1}\n')
+    (folder / "broken.npy").write_bytes((folder / "logits.npy").read_bytes()[:-1])
+    (folder / "junk.npz").write_bytes(b"junk" * 99)
+    (folder / "junk.npy").write_bytes(b"junk" * 99)
+    (folder / "empty.npy").write_bytes(b"")
+    ended = run(*arguments.split(), cwd=folder)
+    assert (ended.status, message in ended.err, ended.err) == (status, True, ended.err)
+    assert not (folder / "r.npz").exists()
+
+
+def peak_of(folder, *arguments):
+    """Return the peak memory of a run, in MiB."""
+    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+    script += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command(*arguments)],
+        capture_output=True,
+        env=environment(),
+        check=True,
+        cwd=folder,
+    )
+    return float(done.stdout)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    peaks = []
+    for count in (30_000, 300_000):
+        np.save(tmp_path / "a.npy", np.zeros((count, 100), dtype=np.float32))
+        np.save(tmp_path / "y.npy", np.zeros(count, dtype=np.int32))
+        peaks.append(peak_of(tmp_path, "a.npy", "-t", "y.npy", "-o", "r.npz", "-j", "2"))
+    assert peaks[1] < peaks[0] + 30
+
+
+def test_a_large_file_of_results_is_one_that_others_can_read(folder):
+    run("logits.npy", "-t", "labels.npy", "-o", "r.npz", cwd=folder)
+    script = "import zipfile; print(zipfile.ZipFile('r.npz').testzip())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "None\n"
