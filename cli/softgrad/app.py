@@ -213,6 +213,15 @@ Jobs = Annotated[
         rich_help_panel="Scale",
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on the Dask cluster of this scheduler, such as tcp://host:8786, whose workers "
+        "have softgrad installed. Results are the same bytes.",
+        rich_help_panel="Scale",
+    ),
+]
 Check = Annotated[
     bool,
     typer.Option(
@@ -351,6 +360,7 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     explain: Explain = False,
     other: OtherClass = None,
     jobs: Jobs = None,
+    scheduler: Scheduler = None,
     debug: Debug = False,  # noqa: ARG001 - main looks for it, also where this is not reached
     version: Version = False,  # noqa: ARG001 - its callback prints and stops
 ) -> None:
@@ -397,7 +407,15 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
             raise typer.BadParameter("arrays need a file for the results: -o results.npz")
         from softgrad.arrays import ArrayTask
 
-        task = ArrayTask(parse_array_target(target, names), options, wanted, dtype, required, jobs)
+        task = ArrayTask(
+            parse_array_target(target, names),
+            options,
+            wanted,
+            dtype,
+            required,
+            jobs,
+            scheduler,
+        )
         raise typer.Exit(run_on_arrays(task, outputs, json=json))
 
     defaults = Defaults(
@@ -424,7 +442,7 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
             blocks = [given] if given else blocks_of(sources, report)
             with (
                 Output(place) as results,
-                closing(outcomes_of(pipeline, blocks, processes)) as outcomes,
+                closing(outcomes_of(pipeline, blocks, processes, scheduler)) as outcomes,
             ):
                 write_all(outcomes, renderer, results, report)
         report.summarize()
@@ -432,15 +450,18 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 
 def outcomes_of(
-    pipeline: Pipeline, blocks: Iterable[Block], jobs: int | None
+    pipeline: Pipeline, blocks: Iterable[Block], jobs: int | None, scheduler: str | None
 ) -> Generator[Outcome]:
     """Yield what becomes of the blocks, in their order."""
     if isinstance(blocks, list):
         yield from map(pipeline.process, blocks)
         return
-    from softgrad.workers import on_this_machine
+    from softgrad.workers import on_cluster, on_this_machine
 
-    yield from on_this_machine(pipeline.process, iter(blocks), jobs)
+    if scheduler is None:
+        yield from on_this_machine(pipeline.process, iter(blocks), jobs)
+    else:
+        yield from on_cluster(pipeline.process, iter(blocks), scheduler)
 
 
 def run_on_arrays(

@@ -30,6 +30,8 @@ LONG_ENOUGH_SECONDS = 0.25
 BLOCKS_AHEAD = 3
 """So many blocks for each worker are read, or kept until their turn comes."""
 
+CONNECT_SECONDS = 10
+
 SLOT_BYTES = 1 << 23
 """The room for the text of a block; memory is used only as far as it is written to."""
 
@@ -60,6 +62,43 @@ def on_this_machine(
         work = partial(_work_in_slot, process)
         for finished in in_order(executor, work, shared.tasks(blocks), most * BLOCKS_AHEAD):
             yield from shared.take(*finished)
+
+
+def on_cluster(
+    process: Callable[[Block], Outcome], blocks: Iterator[Block], scheduler: str
+) -> Generator[Outcome]:
+    """Yield what becomes of the blocks, worked on by the workers of a Dask scheduler."""
+    with cluster(scheduler) as (executor, workers):
+        yield from in_order(executor, process, blocks, workers * BLOCKS_AHEAD)
+
+
+@contextmanager
+def cluster(scheduler: str) -> "Iterator[tuple[Executor, int]]":
+    """Yield an executor of a Dask cluster, and how many tasks it works on at a time."""
+    try:
+        from distributed import Client, KilledWorker
+    except ImportError:
+        raise StoppedError(
+            Exit.USAGE, "--scheduler needs Dask: pip install 'softgrad[dask]'"
+        ) from None
+    import logging
+
+    # What concerns the user is said here; of workers that come and go only Dask's own logs tell.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        reason = f"{scheduler}: no Dask scheduler could be reached: {error}"
+        raise StoppedError(Exit.IO_FAILED, reason) from None
+    with client:
+        try:
+            yield client.get_executor(pure=False), max(1, sum(client.nthreads().values()))
+        except ModuleNotFoundError as error:
+            reason = f"{scheduler}: its workers need softgrad as well: {error}"
+            raise StoppedError(Exit.IO_FAILED, reason) from None
+        except KilledWorker as error:
+            reason = f"{scheduler}: workers died over and over with the same records: {error}"
+            raise StoppedError(Exit.BUG, reason) from None
 
 
 def in_order(

@@ -6,9 +6,9 @@ be larger than memory.
 
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +19,16 @@ from softgrad.exits import Exit, StoppedError
 from softgrad.output import Output
 from softgrad.records import CLAIMS, LOGITS, LOSS, REDUCTION, TARGET
 from softgrad.report import Report
-from softgrad.workers import BLOCKS_AHEAD, in_order
+from softgrad.workers import BLOCKS_AHEAD, cluster, in_order
 from softgrad_core.cross_entropy import THREADED_ELEMENTS, cores
 from softgrad_core.direct import DIRECT_ELEMENTS
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.objective import Reduction, objective_of
 from softgrad_core.tolerances import Tolerance
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 Array = npt.NDArray[Any]
 
@@ -48,6 +51,8 @@ class ArrayTask:
         See `RowWork`.
     jobs
         How many threads work, 0: one for each core. By default that many for large arrays only.
+    scheduler
+        The address of the Dask scheduler whose workers work instead, if any.
     """
 
     target: int | str | None
@@ -56,6 +61,7 @@ class ArrayTask:
     dtype: Dtype | None
     required: Tolerance | None
     jobs: int | None
+    scheduler: str | None
 
     def compute(self, name: str, results: Output, report: Report) -> None:
         """Compute what a file asks for, and write it as a .npz file."""
@@ -94,23 +100,31 @@ class ArrayTask:
         )
         work = RowWork(self.fields, options, divisor, self.dtype, self.required)
         elements = DIRECT_ELEMENTS if self.required is None else VERIFIED_ELEMENTS
-        jobs = self.jobs or cores()
-        if self.jobs is None and source.logits.size < THREADED_ELEMENTS:
-            jobs = 1
-        with ExitStack() as stack:
+        with self._executor(source) as (executor, workers):
             blocks = source.blocks(elements)
-            if jobs == 1:
-                all_done: Iterator[RowsDone] = map(work.process, blocks)
-            else:
-                from concurrent.futures import ThreadPoolExecutor
-
-                executor = stack.enter_context(ThreadPoolExecutor(jobs))
-                all_done = in_order(executor, work.process, blocks, jobs * BLOCKS_AHEAD)
-            for done in all_done:
+            for done in in_order(executor, work.process, blocks, workers * BLOCKS_AHEAD):
                 report.add(done.outcome)
                 report.advance(source.row_bytes * done.outcome.records)
                 yield done
                 source.release()
+
+    @contextmanager
+    def _executor(self, source: "Source") -> "Iterator[tuple[Executor, int]]":
+        """Yield what works on the blocks, and on how many at a time."""
+        if self.scheduler is not None:
+            with cluster(self.scheduler) as (executor, workers):
+                yield executor, workers
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        jobs = self.jobs or cores()
+        if self.jobs is None and source.logits.size < THREADED_ELEMENTS:
+            jobs = 1
+        threads = ThreadPoolExecutor(jobs)
+        try:
+            yield threads, jobs
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,141 @@
+"""A Dask cluster gives the same bytes as one machine, also where a worker dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from support.command import command, environment, run
+
+ROW = '{"logits": [1.0, 2.0], "target": 0}'
+
+
+def wait_for(condition):
+    for _ in range(600):
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it takes too long")
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """Return the address of a scheduler."""
+    folder = tmp_path_factory.mktemp("dask")
+    path = folder / "scheduler.json"
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    with Started(folder, "scheduler", *options, "--scheduler-file", str(path)):
+        wait_for(lambda: path.exists() and path.stat().st_size)
+        yield orjson.loads(path.read_bytes())["address"]
+
+
+class Started:
+    """A process of Dask's, with those that it starts, to be used as a context."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *words],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment(),
+        )
+
+    def __enter__(self):
+        return self.process
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture
+def workers(scheduler, tmp_path):
+    """Return two workers of the scheduler."""
+    options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
+    with (
+        Started(tmp_path, "worker", scheduler, *options) as one,
+        Started(tmp_path, "worker", scheduler, *options) as two,
+    ):
+        from distributed import Client
+
+        with Client(scheduler, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=30)
+        yield one, two
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """Return a file of some dozens of blocks, with records among them that are rejected."""
+    rng = np.random.default_rng(8)
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    with path.open("wb") as file:
+        for place, row in enumerate((rng.normal(size=(60_000, 10)) * 3).tolist()):
+            target = 10 if place % 9_973 == 0 else place % 10
+            file.write(orjson.dumps({"id": place, "logits": row, "target": target}) + b"\n")
+    return path
+
+
+def test_a_cluster_gives_the_same_bytes_as_one_machine(scheduler, workers, rows):
+    assert workers
+    here, there = run("-j", "1", str(rows)), run("--scheduler", scheduler, str(rows))
+    assert there.out == here.out
+    assert (there.status, there.err) == (here.status, here.err)
+
+
+def test_a_worker_that_is_killed_costs_no_record(scheduler, workers, rows, tmp_path):
+    few = tmp_path / "few.jsonl"
+    few.write_bytes(b"\n".join(rows.read_bytes().split(b"\n")[:20_000]) + b"\n")
+    here = run("-j", "2", "--check", str(few))
+    with subprocess.Popen(
+        command("--scheduler", scheduler, "--check", str(few)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        assert process.stdout
+        first = process.stdout.read(1 << 16)
+        os.killpg(workers[0].pid, signal.SIGKILL)
+        out, err = process.communicate(timeout=120)
+    assert first + out == here.out
+    assert (process.returncode, err.decode()) == (here.status, here.err)
+
+
+def test_arrays_and_many_files_go_to_the_cluster_too(scheduler, workers, tmp_path):
+    assert workers
+    rng = np.random.default_rng(9)
+    for name in ("a", "b"):
+        logits, targets = rng.normal(size=(40_000, 20)), rng.integers(20, size=40_000)
+        np.savez(tmp_path / f"{name}.npz", logits=logits, target=targets)
+    files = ["a.npz", "b.npz"]
+    assert run(*files, "--output-dir", "here", cwd=tmp_path).status == 0
+    ended = run(*files, "--output-dir", "there", "--scheduler", scheduler, cwd=tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    for name in files:
+        here, there = tmp_path / "here" / name, tmp_path / "there" / name
+        assert there.read_bytes() == here.read_bytes()
+
+
+def test_a_scheduler_that_is_not_there_is_an_error_of_input_and_output():
+    ended = run("--scheduler", "tcp://127.0.0.1:9", stdin=ROW)
+    assert ended.status == 74
+    assert ended.out == b""
+    assert ended.err.startswith("softgrad: tcp://127.0.0.1:9: no Dask scheduler could be reached: ")
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_without_dask_it_is_said_how_to_install_it(tmp_path):
+    (tmp_path / "distributed.py").write_text("raise ImportError")
+    ended = run("--scheduler", "tcp://h:1", stdin=ROW, env={"PYTHONPATH": str(tmp_path)})
+    assert ended.status == 2
+    assert ended.err == "softgrad: --scheduler needs Dask: pip install 'softgrad[dask]'\n"
