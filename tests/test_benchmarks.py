@@ -3,24 +3,64 @@
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 
 
-def test_a_benchmark_prints_a_table():
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS, "check"], capture_output=True, text=True, check=True
+def benchmark(*arguments, code=None):
+    words = [sys.executable, *(["-c", code] if code else [BENCHMARKS])]
+    return subprocess.run(
+        [*words, *arguments], capture_output=True, text=True, check=False, cwd=BENCHMARKS
     )
+
+
+def test_a_benchmark_prints_a_table():
+    done = benchmark("check")
     assert "The check, time a row" in done.stdout
     assert "10,000" in done.stdout
 
 
+def test_tables_for_the_readme_are_markdown():
+    lines = benchmark("memory", "--markdown").stdout.splitlines()
+    assert "| records of 10 classes | peak | ratio |" in lines
+    assert "|---|---|---|" in lines
+
+
 def test_an_unknown_benchmark_is_named():
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS, "chekc"], capture_output=True, text=True, check=False
-    )
+    done = benchmark("chekc")
     assert done.returncode == 1
     assert (
-        "expected some of startup, pipe, memory, check, accuracy, verify, mistakes, got chekc"
-        in done.stderr
+        "expected some of startup, pipe, jobs, arrays, memory, check, sensitivity, accuracy, "
+        "verify, growth, mistakes, got chekc" in done.stderr
     )
+
+
+def test_what_is_not_installed_is_said():
+    code = """
+import sys
+import importlib.util as util
+util.find_spec = lambda name: None if name in ("torch", "jax", "scipy") else True
+import sensitivity
+print(*(table.as_text() for table in sensitivity.measure()))
+"""
+    lines = benchmark(code=code).stdout.splitlines()
+    assert sum("not installed" in line for line in lines) == 3
+    assert any(line.startswith("softgrad, check_gradients") and "1e-12" in line for line in lines)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-3])
+def test_the_plot_is_a_drawing_of_all_points(factor):
+    code = f"""
+from growth import CLASSES, RECORDS, Point, plotted
+sizes = [(records, 10) for records in RECORDS] + [(1, classes) for classes in CLASSES]
+print(plotted([Point(*size, {factor} * size[0] * size[1] ** 0.5, 50.0) for size in sizes]))
+"""
+    root = ElementTree.fromstring(benchmark(code=code).stdout)  # noqa: S314 - it is our own
+    circles = root.findall(".//{http://www.w3.org/2000/svg}circle")
+    assert len(circles) == 20
+    for circle in circles:
+        assert 0 < float(circle.get("cx")) < 880
+        assert 0 < float(circle.get("cy")) < 640

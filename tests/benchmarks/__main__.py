@@ -1,36 +1,62 @@
 """Measures what the README claims, side by side in one run, and prints it as tables.
 
-Run it as ``python tests/benchmarks``, or with some of the names below to measure only these. It
-asserts nothing: machines differ, so that times are given as ratios of runs that take turns.
+Run it as ``python tests/benchmarks``, or with some of the names below to measure only these;
+``--markdown`` prints the tables for the README, and ``--plot FILE.svg`` draws how time and memory
+grow. It asserts nothing: machines differ, so that times are given as ratios of runs that take
+turns.
 """
 
+import argparse
+import os
+import platform
 import sys
+from pathlib import Path
 
 import accuracy
+import arrays
 import check
 import confusion
+import growth
 import memory
+import numpy as np
 import pipe
+import sensitivity
 import startup
 import verification
 
 MEASUREMENTS = {
     "startup": startup.measure,
     "pipe": pipe.measure,
+    "jobs": pipe.measure_jobs,
+    "arrays": arrays.measure,
     "memory": memory.measure,
     "check": check.measure,
+    "sensitivity": sensitivity.measure,
     "accuracy": accuracy.measure,
     "verify": verification.measure,
+    "growth": growth.measure,
     "mistakes": confusion.measure,
 }
 
 
 def main() -> None:
     """Measure everything, or what the arguments name."""
-    for name in sys.argv[1:] or MEASUREMENTS:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.split("\n\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
+    parser.add_argument("--markdown", action="store_true", help="print tables for the README")
+    parser.add_argument("--plot", metavar="FILE.svg", help="draw the curves of growth")
+    options = parser.parse_args()
+    for name in options.names:
         if name not in MEASUREMENTS:
             sys.exit(f"expected some of {', '.join(MEASUREMENTS)}, got {name}")
-        MEASUREMENTS[name]()
+    names = options.names or ([] if options.plot else list(MEASUREMENTS))
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}"
+    print(f"Measured on {machine}", flush=True)
+    for name in names:
+        for table in MEASUREMENTS[name]():
+            print(table.as_markdown() if options.markdown else table.as_text(), flush=True)
+    if options.plot:
+        Path(options.plot).write_text(growth.plotted(growth.measured()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from timing import show
+from timing import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from support.oracle import exact, ulps
@@ -62,8 +62,8 @@ def rows(kind: str) -> Iterator[Row]:
         yield from chain(random_rows(half, 1), adversarial_rows(half, 2), wide_rows(3))
 
 
-def measure() -> None:
-    """Print the largest distances in ulps."""
+def measure() -> Iterator[Table]:
+    """Yield the largest distances in ulps."""
     for kind, title in (
         ("usual", f"{COUNT // 4:,} rows of 10 logits, normal with deviation 3"),
         ("all", f"{COUNT:,} rows of 2 to 10,000 logits of scales 1e-3 to 1e300, with hard ones"),
@@ -87,4 +87,4 @@ def measure() -> None:
         table += [
             (f"({name}: not installed)", "", "", "") for name in LIBRARIES if name not in installed
         ]
-        show(f"Largest error, {title}", table)
+        yield Table(f"Largest error, {title}", table)

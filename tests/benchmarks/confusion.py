@@ -1,6 +1,7 @@
 """The catalogue of mistakes as a confusion matrix: what is planted, and what it is taken for."""
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 from support.planted import (
@@ -11,7 +12,7 @@ from support.planted import (
     losses,
     probabilities,
 )
-from timing import show
+from timing import Table
 
 from softgrad_core import verify
 
@@ -21,8 +22,8 @@ RECORDS = 100
 PLANTED = (("grad_logits", gradients), ("probs", probabilities), ("loss", losses))
 
 
-def measure() -> None:
-    """Print the matrix for each quantity, in percent of the records that failed.
+def measure() -> Iterator[Table]:
+    """Yield the matrix for each quantity, in percent of the records that failed.
 
     "named": the mistake is named first in its record; "among": it is one of the candidates there;
     "run": percent of the runs, one for each number of classes and type, whose summary names it.
@@ -43,12 +44,12 @@ def measure() -> None:
                     _percent(sum(runs[number, name]), len(runs[number, name])),
                 )
             )
-        show(
+        yield Table(
             f"{quantity}: planted (lines) and named first (columns), percent of the records, "
             f"over {CLASSES} classes and {', '.join(DTYPES)}",
             table,
+            ", ".join(f"{code}: {name}" for name, code in codes.items()),
         )
-        print("\n".join(f"{code:>3} {name}" for name, code in codes.items()))
 
 
 def _count(quantity, planted):

@@ -2,8 +2,9 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 
-from timing import SOFTGRAD, folder, rows_file, show
+from timing import SOFTGRAD, Table, folder, rows_file
 
 SIZES = (100_000, 1_000_000)
 
@@ -16,11 +17,11 @@ def peak_mebibytes(path: str) -> float:
     return usage.ru_maxrss / 1024
 
 
-def measure() -> None:
-    """Print the peaks and their ratio."""
+def measure() -> Iterator[Table]:
+    """Yield the peaks and their ratio."""
     with folder() as place:
         peaks = [peak_mebibytes(str(rows_file(place, size))) for size in SIZES]
     table = [("records of 10 classes", "peak", "ratio")]
     for size, peak in zip(SIZES, peaks, strict=True):
         table.append((f"{size:,}", f"{peak:.1f} MiB", f"{peak / peaks[0]:.3f}"))
-    show("Memory of a stream", table)
+    yield Table("Memory of a stream", table)

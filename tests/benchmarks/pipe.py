@@ -1,16 +1,17 @@
-"""JSON Lines through a pipe, beside a bare loop over the same JSON, and beside jq."""
+"""JSON Lines through a pipe, beside a bare loop over the same JSON, and beside jq and Miller."""
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from timing import SOFTGRAD, folder, in_turns, milliseconds, ratio, rows_file, seconds, show
+from timing import SOFTGRAD, Table, folder, in_turns, milliseconds, ratio, rows_file, seconds
 
-RECORDS = 100_000
-CLASSES = 10
+SIZES = ((100_000, 10), (2_000, 1_000))
 RUNS = 9
-JQ_RUNS = 3
+SLOW_RUNS = 3
+JOBS_RECORDS = 1_000_000
 
 # Parses the same lines and serialises the same results, of which it has the first thousand at
 # hand; all it does beside that is to count.
@@ -36,31 +37,82 @@ JQ = """
   }
 """
 
+MILLER = """
+m = sort($logits, "nr")[1];
+e = apply($logits, func(a) {return exp(a - m)});
+s = fold(e, func(sum, x) {return sum + x}, 0.0);
+p = apply(e, func(x) {return x / s});
+y = $target + 1;
+g = apply(p, func(x) {return 0});
+g[y] = -1 / p[y];
+d = p;
+d[y] = p[y] - 1;
+$probs = p;
+$loss = log(s) - ($logits[y] - m);
+$grad_probs = g;
+$grad_logits = d;
+"""
 
-def measure() -> None:
-    """Print the ratios of whole processes, start-up included."""
-    with folder() as place:
-        rows = rows_file(place, RECORDS, CLASSES)
-        results = Path(place, "results.jsonl")
-        with rows.open("rb") as file:
-            head = b"".join(file.readline() for _ in range(1000))
-        results.write_bytes(
-            subprocess.run([SOFTGRAD], input=head, stdout=subprocess.PIPE, check=True).stdout
+OTHERS = {
+    "jq -c": ("jq", ["jq", "-c", JQ]),
+    "Miller": ("mlr", ["mlr", "--ijsonl", "--ojsonl", "put", MILLER]),
+}
+
+
+def measure() -> Iterator[Table]:
+    """Yield the ratios of whole processes, start-up included."""
+    for records, classes in SIZES:
+        with folder() as place:
+            rows = rows_file(place, records, classes)
+            table = [("command", "time", "in times of softgrad's"), *_beside(place, rows)]
+        title = f"{records:,} records of {classes:,} classes from a pipe, whole processes"
+        yield Table(title, table, "jq and Miller with the textbook's formulas, in one process.")
+
+
+def _beside(place: str, rows: Path) -> Iterator[tuple[str, str, str]]:
+    results = Path(place, "results.jsonl")
+    with rows.open("rb") as file:
+        head = b"".join(file.readline() for _ in range(1000))
+    results.write_bytes(
+        subprocess.run([SOFTGRAD], input=head, stdout=subprocess.PIPE, check=True).stdout
+    )
+    one = [SOFTGRAD, "-j", "1"]
+    bare = [sys.executable, "-c", BARE_LOOP, str(results)]
+    ours, loop = in_turns(RUNS, lambda: seconds(one, rows), lambda: seconds(bare, rows))
+    yield "softgrad -j 1", milliseconds(ours), "1"
+    yield "bare loop with orjson", milliseconds(loop), ratio(loop, ours)
+    for name, (program, command) in OTHERS.items():
+        if not shutil.which(program):
+            yield name, "not installed", ""
+            continue
+        ours, theirs = in_turns(
+            SLOW_RUNS,
+            lambda: seconds(one, rows),
+            lambda command=command: seconds(command, rows),
         )
-        bare = [sys.executable, "-c", BARE_LOOP, str(results)]
-        ours, loop = in_turns(RUNS, lambda: seconds([SOFTGRAD], rows), lambda: seconds(bare, rows))
-        table = [
-            ("command", "time", "softgrad takes"),
-            ("softgrad", milliseconds(ours), ""),
-            ("bare loop with orjson", milliseconds(loop), f"{ratio(ours, loop)} times as long"),
-        ]
-        if shutil.which("jq"):
-            ours, jq = in_turns(
-                JQ_RUNS, lambda: seconds([SOFTGRAD], rows), lambda: seconds(["jq", "-c", JQ], rows)
-            )
-            table.append(
-                ("jq -c, the same formulas", milliseconds(jq), f"1 / {ratio(jq, ours)} of the time")
-            )
-        else:
-            table.append(("jq", "not installed", ""))
-    show(f"{RECORDS:,} records of {CLASSES} classes from a pipe, whole processes", table)
+        yield name, milliseconds(theirs), ratio(theirs, ours)
+
+
+def measure_jobs() -> Iterator[Table]:
+    """Yield how much two processes save."""
+    with folder() as place:
+        rows = str(rows_file(place, JOBS_RECORDS))
+        to_file = ["-o", str(Path(place, "results.jsonl"))]
+        one, two, to_one, to_two = in_turns(
+            SLOW_RUNS,
+            *(
+                lambda options=options: seconds([SOFTGRAD, rows, *options])
+                for options in (
+                    ["-j", "1"],
+                    ["-j", "2"],
+                    ["-j", "1", *to_file],
+                    ["-j", "2", *to_file],
+                )
+            ),
+        )
+    table = [
+        ("command", "one process", "two processes", "times as fast"),
+        ("to a pipe", milliseconds(one), milliseconds(two), ratio(one, two)),
+        ("to a file, with -o", milliseconds(to_one), milliseconds(to_two), ratio(to_one, to_two)),
+    ]
+    yield Table(f"{JOBS_RECORDS:,} records of 10 classes from a file, whole processes", table)

@@ -1,4 +1,4 @@
-"""Whole commands, timed in turns, and tables of what they took."""
+"""Commands and functions, timed in turns, and tables of what they took."""
 
 import os
 import statistics
@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 SOFTGRAD = str(Path(sys.executable).with_name("softgrad"))
 
@@ -30,6 +31,13 @@ def seconds(command: Sequence[str], stdin: Path | None = None) -> float:
     return ended - started
 
 
+def called(function: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
 def in_turns(runs: int, *timed: Callable[[], float]) -> list[list[float]]:
     """Time each function `runs` times, in turns, after one that is not counted."""
     for function in timed:
@@ -49,17 +57,29 @@ def milliseconds(times: Sequence[float]) -> str:
     return f"{statistics.median(times) * 1e3:,.0f} ms"
 
 
-def show(title: str, rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, its first row the head."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print(f"\n{title}\n")
-    for place, row in enumerate(rows):
-        print(
+class Table(NamedTuple):
+    """What was measured; the first of the rows is the head."""
+
+    title: str
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def as_text(self) -> str:
+        """Return the table for a terminal."""
+        widths = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
+        head, *rows = (
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in self.rows
         )
-        if place == 0:
-            print("  ".join("-" * width for width in widths))
-    sys.stdout.flush()
+        line = "  ".join("-" * width for width in widths)
+        return "\n".join(["", self.title, "", head, line, *rows, *([self.note] * bool(self.note))])
+
+    def as_markdown(self) -> str:
+        """Return the table for the README."""
+        head, *rows = (f"| {' | '.join(row)} |" for row in self.rows)
+        line = "|" + "---|" * len(self.rows[0])
+        note = ["", self.note] if self.note else []
+        return "\n".join(["", f"**{self.title}**", "", head, line, *rows, *note])
 
 
 def rows_file(folder: str, records: int, classes: int = 10) -> Path:

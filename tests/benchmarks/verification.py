@@ -1,17 +1,18 @@
 """Verifying claims of a float32 kernel, beside computing the same records."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from timing import SOFTGRAD, folder, in_turns, milliseconds, ratio, seconds, show
+from timing import SOFTGRAD, Table, folder, in_turns, milliseconds, ratio, seconds
 
 RECORDS = 100_000
 CLASSES = 10
 RUNS = 9
 
 
-def measure() -> None:
-    """Print the ratios of whole processes, start-up included."""
+def measure() -> Iterator[Table]:
+    """Yield the ratios of whole processes, start-up included."""
     with folder() as place:
         bare, right, wrong = (Path(place, f"{name}.jsonl") for name in ("bare", "right", "wrong"))
         _write(bare, right, wrong)
@@ -25,7 +26,9 @@ def measure() -> None:
     table = [("records", "time", "of the speed of computing")]
     for name, taken in zip(commands, times, strict=True):
         table.append((name, milliseconds(taken), ratio(times[0], taken)))
-    show(f"{RECORDS:,} records of {CLASSES} classes with float32 gradients, from a pipe", table)
+    yield Table(
+        f"{RECORDS:,} records of {CLASSES} classes with float32 gradients, from a pipe", table
+    )
 
 
 def _verify(options: str) -> list[str]:
