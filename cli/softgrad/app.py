@@ -51,6 +51,7 @@ EPILOG = """[bold]Examples[/bold]
   echo '{"logits": [2.0, 1.0, 0.1], "target": 0}' | softgrad
   softgrad rows.jsonl -o results.jsonl
   softgrad --verify claims.jsonl --dtype float32
+  softgrad logits.npy --target labels.npy -o results.npz
 
 [bold]Exit status[/bold]
    0  done
@@ -75,7 +76,8 @@ Inputs = Annotated[
     typer.Argument(
         metavar="[LOGITS... | FILES...]",
         help="Numbers are logits, the pre-activations a; -inf masks a class. Anything else is a "
-        "file of JSON records; - is standard input, which is read when no argument is given.",
+        "file of JSON records, or of NumPy arrays where it ends in .npy or .npz; - is standard "
+        "input, which is read when no argument is given.",
         show_default=False,
     ),
 ]
@@ -86,7 +88,8 @@ Target = Annotated[
         "-t",
         metavar="TARGET",
         help="The true class y: an index from 0, or a name of --classes; or the target "
-        "probabilities of all classes. For JSON input, the target of records that have none.",
+        "probabilities of all classes. For JSON input, the target of records that have none; for "
+        "arrays a .npy file.",
         rich_help_panel="Input",
     ),
 ]
@@ -272,7 +275,7 @@ ClaimDtype = Annotated[
         metavar="TYPE",
         help=f"The type in which the claims were computed: {', '.join(Dtype)}. The logits are "
         "taken as they are written: write those of a float32 kernel with all their digits. "
-        "Default: float64.",
+        "Default: float64; for arrays their own. bfloat16 arrays are of uint16.",
         rich_help_panel="Verify",
     ),
 ]

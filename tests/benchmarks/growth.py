@@ -1,15 +1,12 @@
 """How time and memory grow with the records, and with the classes."""
 
-import os
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
 from typing import NamedTuple
 
-from timing import SOFTGRAD, Table, folder, rows_file
+from timing import SOFTGRAD, Table, folder, rows_file, seconds_and_mebibytes
 
 RECORDS = (1_000, 10_000, 100_000, 1_000_000)
 CLASSES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
@@ -35,13 +32,9 @@ def measured() -> list[Point]:
 
 
 def _run(path: Path, records: int, classes: int) -> Point:
-    with path.open("rb") as file:
-        started = time.perf_counter()
-        process = subprocess.Popen([SOFTGRAD, "-j", "1"], stdin=file, stdout=subprocess.DEVNULL)
-        _, _, usage = os.wait4(process.pid, 0)
-        taken = time.perf_counter() - started
+    taken, peak = seconds_and_mebibytes([SOFTGRAD, "-j", "1"], path)
     path.unlink()
-    return Point(records, classes, taken, usage.ru_maxrss / 1024)
+    return Point(records, classes, taken, peak)
 
 
 def measure() -> Iterator[Table]:

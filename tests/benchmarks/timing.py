@@ -31,6 +31,29 @@ def seconds(command: Sequence[str], stdin: Path | None = None) -> float:
     return ended - started
 
 
+def seconds_and_mebibytes(command: Sequence[str], stdin: Path) -> tuple[float, float]:
+    """Return how long a command takes, and the peak of its memory.
+
+    A process begins with the memory of the one that starts it, which has to be a small one.
+    """
+    script = """
+import os, resource, subprocess, sys, time
+started = time.perf_counter()
+with open(sys.argv[1], "rb") as file:
+    subprocess.run(sys.argv[2:], stdin=file, stdout=subprocess.DEVNULL, check=True)
+taken = time.perf_counter() - started
+print(taken, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", script, str(stdin), *command],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    taken, peak = map(float, done.stdout.split())
+    return taken, peak
+
+
 def called(function: Callable[[], object]) -> float:
     """Return how long a call takes."""
     started = time.perf_counter()
