@@ -1,7 +1,7 @@
 """The command: read -> compute or verify -> check -> render -> write."""
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -405,7 +405,19 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     wanted = parse_fields(fields, verify=verify)
     outputs = outputs_of(files, output, output_dir, of_arrays=of_arrays)
     if of_arrays:
-        refuse_for_arrays(output_format, check=check, explain=explain, quiet=quiet)
+        refuse_for_arrays(
+            {
+                f"--format {output_format}": output_format
+                not in (None, Format.TABLE, Format.JSONL),
+                "--standalone": standalone,
+                "--check": check,
+                "--tolerance": tolerance is not None,
+                "--fail-fast": fail_fast,
+                "--quiet": quiet,
+                "--explain": explain,
+                "--class": other is not None,
+            }
+        )
         if not verify and outputs[0][1] in STANDARD_OUTPUT:
             raise typer.BadParameter("arrays need a file for the results: -o results.npz")
         from softgrad.arrays import ArrayTask
@@ -524,15 +536,9 @@ def refuse_contradictions(logits: list[float], *, check: bool, verify: bool, qui
         raise typer.BadParameter("--quiet needs --check or --verify")
 
 
-def refuse_for_arrays(chosen: Format | None, *, check: bool, explain: bool, quiet: bool) -> None:
-    """Raise BadParameter for what records and numbers have, and arrays have not."""
-    of_records = {
-        "--check": check,
-        "--explain": explain,
-        "--quiet": quiet,
-        f"--format {chosen}": chosen not in (None, Format.TABLE, Format.JSONL),
-    }
-    for option, is_given in of_records.items():
+def refuse_for_arrays(given: Mapping[str, bool]) -> None:
+    """Raise BadParameter for an option that records and numbers have, and arrays have not."""
+    for option, is_given in given.items():
         if is_given:
             raise typer.BadParameter(f"{option} is for records and numbers, not for arrays")
 

@@ -110,6 +110,36 @@ def test_one_class_may_be_the_target_of_all_rows(folder):
     np.testing.assert_array_equal(results_of(folder / "r.npz")["loss"], wanted.loss)
 
 
+def test_no_rows_give_no_results(tmp_path):
+    np.savez(tmp_path / "a.npz", logits=np.zeros((0, 3)), target=np.zeros(0, int))
+    assert run("a.npz", "-o", "r.npz", cwd=tmp_path).status == 0
+    assert results_of(tmp_path / "r.npz")["probs"].shape == (0, 3)
+    assert run("a.npz", "-o", "r.npz", "--reduction", "mean", cwd=tmp_path).status == 0
+    assert np.isnan(results_of(tmp_path / "r.npz")["loss"])
+
+
+def test_the_loss_of_float32_rows_is_added_up_before_it_is_rounded(tmp_path):
+    logits, targets = make(40_000, 12, "float32")
+    targets[::7] = -100
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets)
+    options = ["--reduction", "mean", "--ignore-index", "-100"]
+    assert run("a.npz", "-o", "r.npz", *options, cwd=tmp_path).status == 0
+    wanted = softmax_cross_entropy(logits, targets, reduction="mean", ignore_index=-100)
+    results = results_of(tmp_path / "r.npz")
+    for name in FIELDS:
+        assert results[name].dtype == np.float32
+        np.testing.assert_array_equal(results[name], getattr(wanted, name))
+
+
+def test_a_loss_that_a_row_without_a_softmax_is_part_of_is_nan(tmp_path):
+    logits, targets = make(50)
+    logits[7, 3] = np.nan
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets)
+    ended = run("a.npz", "-o", "r.npz", "--reduction", "sum", cwd=tmp_path)
+    assert ended.status == 3
+    assert np.isnan(results_of(tmp_path / "r.npz")["loss"])
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("is_soft", [False, True])
 def test_options_are_those_of_the_library(tmp_path, reduction, is_soft):
@@ -235,11 +265,21 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("other.npz -o r.npz", 3, 'expected an array "logits", got x, y'),
         ("--verify logits.npy -t labels.npy", 3, "expected claims to verify, any of probs"),
         ("logits.npy -t labels.npy -o r.npz --class-weights 1,2", 3, "one of class_weights for"),
+        ("logits.npy -t float.npy -o r.npz", 3, "expected targets as whole numbers, got float64"),
+        ("logits.npy -t 12 -o r.npz", 3, "logits.npy: target 12 is outside 0..11"),
+        ("narrow.npy -t labels.npy -o r.npz", 3, "expected at least 2 logits, got 1"),
+        ("labelled.npz -o r.npz", 2, 'expected "target" in labelled.npz, got logits, labels'),
+        ("logits.npy -t labels.npy -o r.npz --fail-fast", 2, "--fail-fast is for records and"),
+        ("logits.npy -t labels.npy -o none/r.npz", 74, "none/r.npz: No such file or directory"),
+        ("logits.npy -t labels.npy -o /dev/null", 74, "/dev/null: arrays are written to a"),
         ("logits.npy -t cat -o r.npz", 2, "expected --target to be a class or a .npy file"),
     ],
 )
 def test_what_is_wrong_is_said(folder, arguments, status, message):
     np.save(folder / "short.npy", np.zeros(3, int))
+    np.save(folder / "float.npy", np.zeros(500))
+    np.save(folder / "narrow.npy", np.zeros((500, 1)))
+    np.savez(folder / "labelled.npz", logits=np.zeros((5, 3)), labels=np.zeros(5, int))
     np.save(folder / "text.npy", np.full((500, 3), "a"))
     np.save(folder / "pickled.npy", np.full((5, 3), None), allow_pickle=True)
     np.savez(folder / "other.npz", x=np.zeros(3), y=np.zeros(3))

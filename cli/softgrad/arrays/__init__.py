@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad.arrays.files import ALONE, ArrayFile, NpzFile
-from softgrad.arrays.rows import RowBlock, RowsDone, RowWork, WorstRow, shapes_of, worst_of
+from softgrad.arrays.rows import (
+    RowBlock,
+    RowsDone,
+    RowWork,
+    WorstRow,
+    encoded,
+    shapes_of,
+    worst_of,
+)
 from softgrad.exits import Exit, StoppedError
 from softgrad.output import Output
 from softgrad.records import CLAIMS, LOGITS, LOSS, REDUCTION, TARGET
@@ -24,7 +32,9 @@ from softgrad_core.cross_entropy import THREADED_ELEMENTS, cores
 from softgrad_core.direct import DIRECT_ELEMENTS
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
+from softgrad_core.logits import check_class_count
 from softgrad_core.objective import Reduction, objective_of
+from softgrad_core.targets import class_index
 from softgrad_core.tolerances import Tolerance
 
 if TYPE_CHECKING:
@@ -66,20 +76,24 @@ class ArrayTask:
     def compute(self, name: str, results: Output, report: Report) -> None:
         """Compute what a file asks for, and write it as a .npz file."""
         with _open(name, self) as source:
-            reduction = Reduction(self.options.get(REDUCTION, Reduction.NONE))
-            shapes = shapes_of(
-                source.logits, self.fields, self.dtype, reduced=reduction is not Reduction.NONE
-            )
-            file, losses = NpzFile(results.seekable(), shapes), []
+            is_reduced = self._is_reduced
+            shapes = shapes_of(source.logits, self.fields, self.dtype, reduced=is_reduced)
+            with results.named_errors():
+                file = NpzFile(results.seekable(), shapes)
+            losses: list[float] = []
             for done in self._done(source, report):
-                for field, values in done.results.items():
-                    if field == LOSS and reduction is not Reduction.NONE:
-                        losses.append(math.fsum(values))
-                    else:
-                        file.write(field, values)
-            if LOSS in self.fields and reduction is not Reduction.NONE:
-                file.write(LOSS, np.array(math.fsum(losses), shapes[LOSS][1]))
-            file.close()
+                if is_reduced and LOSS in done.results:
+                    losses.append(math.fsum(done.results[LOSS]))
+                with results.named_errors():
+                    for field, values in done.results.items():
+                        if not (is_reduced and field == LOSS):
+                            file.write(field, values)
+            with results.named_errors():
+                if is_reduced and LOSS in self.fields:
+                    is_mean_of_nothing = source.denominator(self.options) == 0.0
+                    loss = math.nan if is_mean_of_nothing else math.fsum(losses)
+                    file.write(LOSS, encoded(np.array(loss), shapes[LOSS][1]))
+                file.close()
         results.commit()
 
     def verify(self, name: str, report: Report) -> list[WorstRow]:
@@ -90,15 +104,16 @@ class ArrayTask:
                 worst = worst_of([*worst, *done.worst])
         return worst
 
+    @property
+    def _is_reduced(self) -> bool:
+        """Whether the losses of all rows become one."""
+        return Reduction(self.options.get(REDUCTION, Reduction.NONE)) is not Reduction.NONE
+
     def _done(self, source: "Source", report: Report) -> Generator[RowsDone]:
         """Yield what becomes of the blocks of a source, in their order."""
         options = {name: value for name, value in self.options.items() if name != REDUCTION}
-        divisor = (
-            None
-            if self.required is None and REDUCTION not in self.options
-            else (source.denominator(self.options))
-        )
-        work = RowWork(self.fields, options, divisor, self.dtype, self.required)
+        divisor = source.denominator(self.options)
+        work = RowWork(self.fields, options, self._is_reduced, divisor, self.dtype, self.required)
         elements = DIRECT_ELEMENTS if self.required is None else VERIFIED_ELEMENTS
         with self._executor(source) as (executor, workers):
             blocks = source.blocks(elements)
@@ -177,7 +192,7 @@ def _open(name: str, task: ArrayTask) -> Iterator[Source]:
     file = ArrayFile(name)
     files = [file]
     logits = file.array(_name_among(file, LOGITS))
-    if logits.ndim != 2 or not len(logits):
+    if logits.ndim != 2:
         raise _refused(name, f"expected {LOGITS} of shape (N, C), got {logits.shape}")
     targets: Array
     if isinstance(task.target, str):
@@ -188,7 +203,8 @@ def _open(name: str, task: ArrayTask) -> Iterator[Source]:
     elif task.target is not None:
         targets = np.full(len(logits), task.target)
     else:
-        what = f' or "{TARGET}" in {name}' if name.endswith(".npz") else ""
+        what = f'; expected "{TARGET}" in {name}, got {", ".join(file.names)}'
+        what = what if name.endswith(".npz") else ""
         raise StoppedError(Exit.USAGE, f"expected the targets as --target labels.npy{what}")
     if targets.shape not in (logits.shape[:1], logits.shape):
         raise _refused(
@@ -242,7 +258,12 @@ def _check_types(
             )
         if not is_raw and (array.dtype.kind not in "fiu" or array.dtype.itemsize > 8):
             raise _refused(name, f"expected {what} as numbers, at most float64, got {array.dtype}")
+    if targets.ndim == 1 and targets.dtype.kind not in "iu":
+        raise _refused(name, f"expected targets as whole numbers, got {targets.dtype}")
     try:
+        check_class_count(logits.shape[1])
+        if isinstance(task.target, int):
+            class_index(task.target, logits.shape[1])
         some: Any = np.zeros(1, int) if targets.ndim == 1 else np.eye(1, logits.shape[1])
         objective_of(some, (1, logits.shape[1]), **dict(task.options))
     except InputError as error:

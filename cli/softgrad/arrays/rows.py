@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad.pipeline import Outcome
+from softgrad.records import LOSS
 from softgrad_core.cross_entropy import compute_rows
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
@@ -80,8 +81,10 @@ class RowWork:
         The results that are computed.
     options
         The options of the loss of each row, without the reduction.
+    is_reduced
+        Whether the losses of all rows become one.
     divisor
-        What all losses are divided by; None where they are not.
+        What they are divided by then; None where they are not.
     dtype
         The type of arrays whose numbers NumPy has no type for: bfloat16, as uint16.
     required
@@ -90,6 +93,7 @@ class RowWork:
 
     fields: Sequence[str]
     options: Mapping[str, Any]
+    is_reduced: bool = False
     divisor: float | None = None
     dtype: Dtype | None = None
     required: "Tolerance | None" = None
@@ -132,8 +136,16 @@ class RowWork:
                 results = {
                     name: _among(result, good, len(logits)) for name, result in results.items()
                 }
-            encoded = {name: self._encoded(result) for name, result in results.items()}
-            return RowsDone(outcome, encoded)
+            of = block_dtype(block.logits, self.dtype)
+            # A loss that is reduced is added up before it is rounded.
+            kept = {LOSS} if self.is_reduced else set()
+            return RowsDone(
+                outcome,
+                {
+                    name: result if name in kept else encoded(result, of)
+                    for name, result in results.items()
+                },
+            )
         verification = self._verified(logits[of_good], objective, block, of_good)
         summary = self._summary(verification, block, good, len(errors))
         worst = list(_worst(verification, block.start + good))
@@ -147,8 +159,8 @@ class RowWork:
 
     def _computed(self, logits: Array, objective: Objective) -> dict[str, Array]:
         rows = given_rows(logits)
-        if self.dtype is Dtype.BFLOAT16:
-            # To be rounded to bfloat16 from here, and not from float32.
+        if self.dtype is Dtype.BFLOAT16 or self.is_reduced:
+            # To be rounded once, from here.
             rows = replace(rows, dtype=np.dtype(np.float64))
         result: SoftmaxCrossEntropy = compute_rows(rows, objective, self.fields, threads=1)
         return {name: getattr(result, name) for name in self.fields}
@@ -197,12 +209,13 @@ class RowWork:
             return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         return values
 
-    def _encoded(self, values: Array) -> Array:
-        """Return results as arrays of the type of the logits."""
-        if self.dtype is not Dtype.BFLOAT16:
-            return values
-        rounded = Dtype.BFLOAT16.round(values).astype(np.float32)
-        return (rounded.view(np.uint32) >> 16).astype(np.uint16)
+
+def encoded(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return results in the type of the logits; uint16 stands for bfloat16."""
+    if dtype != np.uint16:
+        return values.astype(dtype, copy=False)
+    rounded = Dtype.BFLOAT16.round(values).astype(np.float32)
+    return (rounded.view(np.uint32) >> 16).astype(np.uint16)
 
 
 def _is_usable(logits: Array, target: Any) -> bool:
