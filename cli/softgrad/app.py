@@ -214,7 +214,7 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     may_draw = screen is None or not screen.isatty()
     with closing(Report(files, may_draw=may_draw, summary=summary_of(required))) as report:
         for sources, place in outputs:
-            blocks = [given] if given else blocks_of(sources, report)
+            blocks = [given] if given else blocks_of(sources, report, slow=check or explain)
             with (
                 Output(place) as results,
                 closing(outcomes_of(pipeline, blocks, processes, scheduler)) as outcomes,
@@ -369,13 +369,15 @@ def check_arguments(logits: list[float], defaults: Defaults) -> Records:
     raise typer.BadParameter(reason)
 
 
-def blocks_of(files: list[str], report: Report) -> Iterator[Block]:
-    """Return the records of the files, block by block."""
+def blocks_of(files: list[str], report: Report, *, slow: bool) -> Iterator[Block]:
+    """Return the records of the files, block by block; small ones where each record takes long."""
     from softgrad.process import prepare_for_stream
     from softgrad.readers import read
+    from softgrad.readers.stream import BLOCK_BYTES, SMALL_BLOCK_BYTES
 
     prepare_for_stream()
-    return read(files, report.failed, report.advance)
+    block_bytes = SMALL_BLOCK_BYTES if slow else BLOCK_BYTES
+    return read(files, report.failed, report.advance, block_bytes)
 
 
 def write_all(

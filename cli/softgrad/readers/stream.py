@@ -6,6 +6,9 @@ from io import BufferedReader
 BLOCK_BYTES = 1 << 19
 """What is read at once: smaller blocks cost more calls and messages, larger ones more memory."""
 
+SMALL_BLOCK_BYTES = 1 << 16
+"""The same where each record takes long: there is something for every core sooner."""
+
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 LINES = b"\n"
