@@ -270,3 +270,12 @@ def test_a_sum_of_losses_that_overflows_is_infinite():
     record = {"logits": [[1.2e308, 0.0], [1.2e308, 0.0]], "target": [1, 1]}
     total, mean = run(stdin=lines_of({**record, "reduction": "sum"}, record)).records
     assert (total["loss"], mean["loss"]) == ("Infinity", 1.2e308)
+
+
+def test_the_true_class_is_introduced_where_the_steps_speak_of_it():
+    options = ["--label-smoothing", "0.1", "--explain"]
+    shown = " ".join(run("2", "1", "0.1", "-t", "0", *options).text.split())
+    assert "logarithms are natural ones. y is the true class." in shown
+    assert "c = y = 0:" in shown
+    shown = run("2", "1", "0.1", "-t", "0.2,0.3,0.5", *options).text
+    assert "y is the true class" not in " ".join(shown.split())

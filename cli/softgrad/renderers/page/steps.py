@@ -25,6 +25,7 @@ SYMBOLS_OF_WEIGHTS = words(
     x=Name("x"),
     q=KnownVector("q", ()),
 )
+TRUE_CLASS = words(" {y} is the true class.")
 HOW_TO_READ = (
     "Under each formula stand its numbers: the value of the left side = the right side with "
     "numbers in it = its value. The values of both sides are computed independently; where they "
@@ -45,7 +46,10 @@ def steps_of(
         shown = listed([c for c in classes if c is not None])
         how_to_read += f" Vectors and matrices show the entries {shown}."
     yield Heading(f"{TITLE}{of}", level=2)
-    yield Prose(SYMBOLS if is_plain else SYMBOLS_OF_WEIGHTS)
+    symbols = SYMBOLS
+    if not is_plain:
+        symbols = SYMBOLS_OF_WEIGHTS + (() if derivation.target is None else TRUE_CLASS)
+    yield Prose(symbols)
     yield Prose((how_to_read,))
     part = ""
     important = [classes.index(c) for c in derivation.cases]
