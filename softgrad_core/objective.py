@@ -85,7 +85,7 @@ class Batches(NamedTuple):
 
         It is NaN where a mean has no rows that count.
         """
-        sums = np.array([_sum(batch) for batch in losses.reshape(-1, self.size)])
+        sums = np.array([sum_of(batch) for batch in losses.reshape(-1, self.size)])
         return np.where(self.denominators == 0.0, np.nan, sums)
 
 
@@ -172,7 +172,7 @@ class Objective:
         return replace(self.part(rows), batches=chosen)
 
 
-def _sum(losses: FloatArray) -> float:
+def sum_of(losses: Sequence[float] | FloatArray) -> float:
     """Return the sum of losses as rounded once, infinite where it overflows."""
     try:
         return math.fsum(losses)

@@ -323,3 +323,11 @@ def test_a_large_file_of_results_is_one_that_others_can_read(folder):
         [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True
     )
     assert done.stdout == "None\n"
+
+
+def test_a_sum_of_losses_that_overflows_is_infinite(tmp_path):
+    logits = np.full((3, 2), 1.5e308) * [1, -1]
+    np.savez(tmp_path / "a.npz", logits=logits / 2, target=np.ones(3, int))
+    ended = run("a.npz", "-o", "r.npz", "--reduction", "sum", cwd=tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    assert results_of(tmp_path / "r.npz")["loss"] == np.inf

@@ -33,7 +33,7 @@ from softgrad_core.direct import DIRECT_ELEMENTS
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.logits import check_class_count
-from softgrad_core.objective import Reduction, objective_of
+from softgrad_core.objective import Reduction, objective_of, sum_of
 from softgrad_core.targets import class_index
 from softgrad_core.tolerances import Tolerance
 
@@ -83,7 +83,7 @@ class ArrayTask:
             losses: list[float] = []
             for done in self._done(source, report):
                 if is_reduced and LOSS in done.results:
-                    losses.append(math.fsum(done.results[LOSS]))
+                    losses.append(sum_of(done.results[LOSS]))
                 with results.named_errors():
                     for field, values in done.results.items():
                         if not (is_reduced and field == LOSS):
@@ -91,7 +91,7 @@ class ArrayTask:
             with results.named_errors():
                 if is_reduced and LOSS in self.fields:
                     is_mean_of_nothing = source.denominator(self.options) == 0.0
-                    loss = math.nan if is_mean_of_nothing else math.fsum(losses)
+                    loss = math.nan if is_mean_of_nothing else sum_of(losses)
                     file.write(LOSS, encoded(np.array(loss), shapes[LOSS][1]))
                 file.close()
         results.commit()
