@@ -20,8 +20,8 @@ from softgrad_core.results import FIELDS, SoftmaxCrossEntropy, check_fields, emp
 from softgrad_core.shifted import SHIFTED_ELEMENTS, compute_block, compute_weighted_block
 from softgrad_core.targets import IndexArray
 
-THREADED_ELEMENTS = 1 << 19
-"""From so many logits on, threads save more time than they take to start."""
+THREAD_ELEMENTS = 1 << 18
+"""Logits for each thread, at least: with fewer it waits for the others more than it helps."""
 
 
 def softmax_cross_entropy(
@@ -51,8 +51,8 @@ def softmax_cross_entropy(
         Results of an earlier call for logits of this shape and type, whose arrays are written to
         and returned, which saves the time that the system takes to hand out large ones.
     threads
-        How many blocks of rows are computed at a time. Default: one, or for half a million
-        logits and more as many as there are cores. Results do not depend on it.
+        How many blocks of rows are computed at a time, at most: one for each quarter of a million
+        logits. Default: as many as there are cores. Results do not depend on it.
     **options
         The options of the loss, see `LossOptions`: label_smoothing, class_weights, ignore_index,
         temperature, reduction, unnormalized_target. By default each row has its own loss.
@@ -149,11 +149,12 @@ def _compute_blocks(
 ) -> None:
     """Fill in the results, block by block, on as many threads as there are blocks for."""
     count, classes = rows.shape
-    step = max(1, (DIRECT_ELEMENTS if objective.is_plain else SHIFTED_ELEMENTS) // classes)
+    threads = max(1, min(threads or cores(), count, rows.size // THREAD_ELEMENTS))
+    most = max(1, (DIRECT_ELEMENTS if objective.is_plain else SHIFTED_ELEMENTS) // classes)
+    # Threads get as many blocks each, of the same size.
+    turns = max(1, -(-count // (most * threads)))
+    step = max(1, -(-count // (turns * threads)))
     starts = iter(range(0, count, step))
-    if threads is None:
-        threads = cores() if rows.size >= THREADED_ELEMENTS else 1
-    threads = min(threads, -(-count // step))
     if threads < 2:
         _compute_some_blocks(starts, step, rows, objective, result)
         return

@@ -18,14 +18,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.error_free import Pair, add, add_small, invert
+from softgrad_core.error_free import Pair, add, add_small, invert, power_of_two
 from softgrad_core.logits import FloatArray
 from softgrad_core.results import SoftmaxCrossEntropy
 from softgrad_core.shifted import FAINT, NARROW
 from softgrad_core.targets import IndexArray
 
-DIRECT_ELEMENTS = 1 << 18
+DIRECT_ELEMENTS = 1 << 19
 """Logits that are computed together: fewer would make threads wait for each other too often."""
+
+TILE = 512
+"""Rows that are transposed together: of few classes, so that they stay in the nearest cache."""
 
 LARGEST = 340.0
 """Logits of at most this size have exponentials of which any two have a quotient."""
@@ -95,8 +98,14 @@ class Direct:
         # A single row is doubled, or NumPy would sum it as it sums a long one.
         columns = max(count, 2)
         memory = self._memory[:, : classes * columns].reshape(2, classes, columns)
-        np.copyto(memory[0], rows.T)
-        np.exp(memory[0], out=memory[0])
+        e, tiled = memory[0], count // TILE * TILE
+        np.positive(
+            rows[:tiled].reshape(-1, TILE, classes).transpose(0, 2, 1),
+            out=e[:, :tiled].reshape(classes, -1, TILE).transpose(1, 0, 2),
+            dtype=np.float64,
+        )
+        np.copyto(e[:, tiled:], rows[tiled:].T)
+        np.exp(e, out=e)
         return memory
 
     def _sum(self, e: FloatArray, spare: FloatArray) -> Pair:
@@ -110,8 +119,7 @@ class Direct:
         total = e.sum(axis=axis)
         if not self._is_exact:
             return total, ZERO
-        _, exponent = np.frexp(total)
-        cut = np.expand_dims(np.ldexp(1.0, exponent + 1), axis)
+        cut = np.expand_dims(4.0 * power_of_two(total), axis)
         np.add(e, cut, out=spare)
         np.subtract(spare, cut, out=spare)
         upper = spare.sum(axis=axis)

@@ -36,6 +36,20 @@ def test_a_row_has_the_same_bits_alone_in_a_block_and_on_threads(classes, dtype)
             assert getattr(many, name)[row + 10].tobytes() == wanted
 
 
+@pytest.mark.parametrize("classes", [2, 10, 32])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_thousands_of_rows_have_the_bits_of_a_few(classes, dtype):
+    rng = np.random.default_rng(classes)
+    logits = (rng.normal(size=(3_001, classes)) * 5).astype(dtype)
+    targets = rng.integers(classes, size=len(logits))
+    all_of_them = softmax_cross_entropy(logits, targets)
+    for start in range(0, len(logits), 7):
+        few = softmax_cross_entropy(logits[start : start + 7], targets[start : start + 7])
+        for name in FIELDS:
+            wanted = getattr(all_of_them, name)[start : start + 7].tobytes()
+            assert getattr(few, name).tobytes() == wanted
+
+
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_leave_no_row_out(threads):
     rng = np.random.default_rng(3)

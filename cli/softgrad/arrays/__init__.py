@@ -28,8 +28,7 @@ from softgrad.output import Output
 from softgrad.records import CLAIMS, LOGITS, LOSS, REDUCTION, TARGET
 from softgrad.report import Report
 from softgrad.workers import BLOCKS_AHEAD, cluster, in_order
-from softgrad_core.cross_entropy import THREADED_ELEMENTS, cores
-from softgrad_core.direct import DIRECT_ELEMENTS
+from softgrad_core.cross_entropy import THREAD_ELEMENTS, cores
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.logits import check_class_count
@@ -41,6 +40,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 Array = npt.NDArray[Any]
+
+COMPUTED_ELEMENTS = 1 << 18
+"""Logits of a block that is computed; with its results it takes some 10 MiB."""
 
 VERIFIED_ELEMENTS = 1 << 16
 """Logits of a block that is verified, which takes many times the memory that computing does."""
@@ -114,7 +116,7 @@ class ArrayTask:
         options = {name: value for name, value in self.options.items() if name != REDUCTION}
         divisor = source.denominator(self.options)
         work = RowWork(self.fields, options, self._is_reduced, divisor, self.dtype, self.required)
-        elements = DIRECT_ELEMENTS if self.required is None else VERIFIED_ELEMENTS
+        elements = COMPUTED_ELEMENTS if self.required is None else VERIFIED_ELEMENTS
         with self._executor(source) as (executor, workers):
             blocks = source.blocks(elements)
             for done in in_order(executor, work.process, blocks, workers * BLOCKS_AHEAD):
@@ -133,7 +135,7 @@ class ArrayTask:
         from concurrent.futures import ThreadPoolExecutor
 
         jobs = self.jobs or cores()
-        if self.jobs is None and source.logits.size < THREADED_ELEMENTS:
+        if self.jobs is None and source.logits.size < 2 * THREAD_ELEMENTS:
             jobs = 1
         threads = ThreadPoolExecutor(jobs)
         try:
