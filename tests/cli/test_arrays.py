@@ -307,6 +307,23 @@ def peak_of(folder, *arguments):
     return float(done.stdout)
 
 
+@pytest.mark.parametrize("save", [np.save, np.savez])
+def test_arrays_that_come_as_json_are_known_and_told_where_they_belong(tmp_path, save):
+    logits, _ = make()
+    with (tmp_path / "logits.dat").open("wb") as file:
+        save(file, logits)
+    expected = (
+        "expected JSON, got NumPy arrays; these are read from files whose names end in .npy or .npz"
+    )
+    named = run("logits.dat", cwd=tmp_path)
+    piped = run(stdin=(tmp_path / "logits.dat").read_bytes())
+    for ended, source in ((named, "logits.dat"), (piped, "<stdin>")):
+        [record] = ended.records
+        assert record["error"]["code"] == "arrays-as-json"
+        assert ended.err.startswith(f"{source}:1: {expected}\n")
+        assert ended.status == 3
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path):
     peaks = []
     for count in (30_000, 300_000):

@@ -16,8 +16,17 @@ from softgrad.pipeline import Block
 from softgrad.readers.json_lines import read_lines
 from softgrad.readers.json_values import begins_in_lines, read_values
 from softgrad.readers.stream import BLOCK_BYTES, BlockStream
+from softgrad.records import Records
+from softgrad_core.errors import InputError
 
 STANDARD_INPUT = "-"
+
+ARRAYS_BEGIN = (b"\x93NUMPY", b"PK\x03\x04")
+"""How .npy and .npz files begin."""
+
+ARRAYS_AS_JSON = (
+    "expected JSON, got NumPy arrays; these are read from files whose names end in .npy or .npz"
+)
 
 
 def read(
@@ -57,5 +66,11 @@ def read_stream(
 ) -> Iterator[Block]:
     """Yield the blocks of an open source."""
     stream = BlockStream(file, advanced, block_bytes)
-    layout = read_lines if begins_in_lines(stream.first_line()) else read_values
+    first_line = stream.first_line()
+    if first_line.startswith(ARRAYS_BEGIN):
+        records = Records(source)
+        records.add_unreadable(1, InputError("arrays-as-json", ARRAYS_AS_JSON))
+        yield records
+        return
+    layout = read_lines if begins_in_lines(first_line) else read_values
     yield from layout(stream, source)
