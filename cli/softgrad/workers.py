@@ -83,8 +83,9 @@ def cluster(scheduler: str) -> "Iterator[tuple[Executor, int]]":
         ) from None
     import logging
 
-    # What concerns the user is said here; of workers that come and go only Dask's own logs tell.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # What concerns the user is said here; of workers that come and go the scheduler's logs tell.
+    # Several of Dask's loggers have handlers and levels of their own.
+    logging.disable(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -111,6 +111,21 @@ def test_a_worker_that_is_killed_costs_no_record(scheduler, workers, rows, tmp_p
     assert (process.returncode, err.decode()) == (here.status, here.err)
 
 
+def test_what_dask_logs_of_a_lost_worker_is_not_among_the_messages(scheduler, workers):
+    assert workers
+    script = """if True:
+        import logging, sys
+        from softgrad.workers import cluster
+
+        with cluster(sys.argv[1]):
+            logging.getLogger("distributed.client").warning("Couldn't gather 1 keys")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", script, scheduler], capture_output=True, timeout=60, check=True
+    )
+    assert ended.stderr == b""
+
+
 def test_arrays_and_many_files_go_to_the_cluster_too(scheduler, workers, tmp_path):
     assert workers
     rng = np.random.default_rng(9)
