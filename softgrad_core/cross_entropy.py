@@ -5,18 +5,26 @@ Rows of usual size take the direct kernel, all others the one that begins at the
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.direct import DIRECT_ELEMENTS, Direct
+from softgrad_core.direct import compute_direct, elements_of_block
 from softgrad_core.errors import InputError
 from softgrad_core.logits import FloatArray, Rows, check_rows, given_rows
 from softgrad_core.objective import LossOptions, Objective, objective_of
-from softgrad_core.results import FIELDS, SoftmaxCrossEntropy, check_fields, empty_results
+from softgrad_core.results import (
+    BLOCK_FIELDS,
+    FIELDS,
+    SoftmaxCrossEntropy,
+    check_fields,
+    empty_results,
+)
 from softgrad_core.shifted import SHIFTED_ELEMENTS, compute_block, compute_weighted_block
 from softgrad_core.targets import IndexArray
 
@@ -49,7 +57,8 @@ def softmax_cross_entropy(
         The results to compute, out of probs, loss, grad_probs and grad_logits. Default: all.
     out
         Results of an earlier call for logits of this shape and type, whose arrays are written to
-        and returned, which saves the time that the system takes to hand out large ones.
+        and returned, which saves the time that the system takes to hand out large ones. They must
+        not share memory with the logits or with each other.
     threads
         How many blocks of rows are computed at a time, at most: one for each quarter of a million
         logits. Default: as many as there are cores. Results do not depend on it.
@@ -71,10 +80,9 @@ def softmax_cross_entropy(
     Notes
     -----
     Where exp(a) is neither too large nor too small, nothing is subtracted from a, so that there is
-    no rounding error of a - max(a) to be mended: see `softgrad_core.direct`. Elsewhere that error
-    is found by a two-difference: see `softgrad_core.shifted`. Either way the loss is the sum of
-    terms of one sign, and 1 - f(x)_y the quotient of a sum without the term of y, so that
-    nothing cancels.
+    no rounding error of a - max(a) to be mended: see `direct.c`. Elsewhere that error is found by
+    a two-difference: see `shifted.py`. Either way the loss is the sum of terms of one sign, and
+    1 - f(x)_y the quotient of a sum without the term of y, so that nothing cancels.
 
     Examples
     --------
@@ -122,6 +130,8 @@ def compute_rows(
     """
     wanted = check_fields(fields)
     result = empty_results(rows.values.shape, rows.dtype, wanted, out)
+    if out is not None:
+        _check_memory(rows.values, result)
     try:
         _compute_blocks(rows.values, objective, result, threads)
     except InputError as error:
@@ -137,6 +147,19 @@ def compute_rows(
         return replace(result, loss=loss.astype(rows.dtype, copy=False))
 
 
+def _check_memory(logits: npt.NDArray[Any], result: SoftmaxCrossEntropy) -> None:
+    """Raise InputError where results would be written over logits or over each other."""
+    arrays = {"the logits": logits} | {
+        f"out.{name}": getattr(result, name) for name in BLOCK_FIELDS
+    }
+    there = {name: array for name, array in arrays.items() if array is not None}
+    for (one, array), (other, beside) in combinations(there.items(), 2):
+        if np.may_share_memory(array, beside):
+            raise InputError(
+                "out-overlap", f"expected {other} in memory of its own, got some of {one}"
+            )
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -150,7 +173,8 @@ def _compute_blocks(
     """Fill in the results, block by block, on as many threads as there are blocks for."""
     count, classes = rows.shape
     threads = max(1, min(threads or cores(), count, rows.size // THREAD_ELEMENTS))
-    most = max(1, (DIRECT_ELEMENTS if objective.is_plain else SHIFTED_ELEMENTS) // classes)
+    elements = elements_of_block(rows, result) if objective.is_plain else SHIFTED_ELEMENTS
+    most = max(1, elements // classes)
     # Threads get as many blocks each, of the same size.
     turns = max(1, -(-count // (most * threads)))
     step = max(1, -(-count // (turns * threads)))
@@ -165,12 +189,19 @@ def _compute_blocks(
             _compute_some_blocks(starts, step, rows, objective, result)
         except Exception as error:  # noqa: BLE001 - is raised again in the caller's thread
             errors.append(error)
+        finally:
+            # After an error, or Ctrl-C, no further block is begun.
+            deque(starts, maxlen=0)
 
-    workers = [threading.Thread(target=work) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    others = [threading.Thread(target=work) for _ in range(threads - 1)]
+    try:
+        for other in others:
+            other.start()
+        work()
+    finally:
+        for other in others:
+            if other.ident is not None:
+                other.join()
     if errors:
         # Blocks are begun in order, and finished: the first bad row is among these.
         raise min(errors, key=lambda error: getattr(error, "row", None) or 0)
@@ -184,20 +215,16 @@ def _compute_some_blocks(
     result: SoftmaxCrossEntropy,
 ) -> None:
     """Fill in the blocks of rows that begin at `starts`, which others may take from as well."""
-    classes = rows.shape[1]
-    direct = Direct(step, rows) if objective.is_plain else None
     # Overflow and underflow are results here, not accidents; (-inf) - (-inf) is mended.
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        # With a buffer longer than a row NumPy copies all operands of `block * column` into it.
-        np.setbufsize(min(max(classes // 16 * 16, 512), 8192))
         for start in starts:
             block = slice(start, start + step)
             part, whole = result.part(block), objective.part(block)
-            if direct is None:
+            if not objective.is_plain:
                 places = np.arange(start, start + len(whole.labels))
                 compute_weighted_block(_checked(rows[block], places), whole, part)
                 continue
-            left = direct.compute(rows[block], whole.labels, part)
+            left = compute_direct(rows[block], whole.labels, part)
             if left.size:
                 _compute_left(rows[block], left, whole.labels, part, start)
 
@@ -216,9 +243,7 @@ def _compute_left(
         some = left[first : first + step]
         numbers = empty_results((len(some), classes), np.dtype(np.float64), FIELDS, None)
         compute_block(_checked(rows[some], some + start), labels[some], numbers)
-        for name in FIELDS:
-            if (block := getattr(result, name)) is not None:
-                block[some] = getattr(numbers, name)
+        result.put(some, numbers)
 
 
 def _checked(rows: npt.NDArray[Any], places: IndexArray) -> FloatArray:

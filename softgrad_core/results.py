@@ -57,6 +57,12 @@ class SoftmaxCrossEntropy:
         loss: Any = None if self.loss is None else self.loss[of_losses]
         return SoftmaxCrossEntropy(loss=loss, **parts)
 
+    def put(self, rows: Any, numbers: "SoftmaxCrossEntropy") -> None:
+        """Take over the numbers of some rows, those that are wanted, rounded to the type."""
+        for name in FIELDS:
+            if (block := getattr(self, name)) is not None:
+                block[rows] = getattr(numbers, name)
+
 
 def check_fields(fields: Sequence[str] | None) -> tuple[str, ...]:
     """Return the names of results that are asked for, in their order, or raise InputError."""

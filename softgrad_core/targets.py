@@ -37,9 +37,8 @@ def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
     if given.size != rows or given.ndim > 1:
         raise InputError("targets-shape", f"expected targets of shape ({rows},), got {given.shape}")
     labels = given.reshape(rows)
-    outside = (labels < 0) | (labels >= classes)
-    if outside.any():
-        row = int(outside.argmax())
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        row = int(((labels < 0) | (labels >= classes)).argmax())
         raise _outside(int(labels[row]), classes, row if given.ndim else None)
     return labels.astype(np.intp, copy=False)
 

@@ -15,7 +15,7 @@ from support.command import environment
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
-# The last place or two of a number may differ with the processor's exponential.
+# The last place or two of a number may differ where there is no compiled kernel.
 NUMBER = re.compile(r"\d+\.\d{9,}(?:e-?\d+)?")
 PROGRAMS = re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 SESSIONS = re.findall(r"^```console\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

@@ -44,6 +44,7 @@ def test_the_top_level_holds_what_the_design_says():
         "LICENSE",
         "README.md",
         "cli",
+        "hatch_build.py",
         "pyproject.toml",
         "softgrad_core",
         "tests",

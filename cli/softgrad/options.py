@@ -11,11 +11,14 @@ from softgrad_core.tolerances import CHECK_TOLERANCE
 
 
 def print_version(wanted: bool) -> None:
-    """Print the version and stop."""
+    """Print the version, and whether the kernel is compiled, and stop."""
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"softgrad {version('softgrad')}")
+        from softgrad_core.direct import KERNELS
+
+        kernel = "with" if KERNELS else "without"
+        typer.echo(f"softgrad {version('softgrad')}, {kernel} the compiled kernel")
         raise typer.Exit
 
 

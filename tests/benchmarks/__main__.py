@@ -24,6 +24,8 @@ import sensitivity
 import startup
 import verification
 
+from softgrad_core.direct import KERNELS
+
 MEASUREMENTS = {
     "startup": startup.measure,
     "pipe": pipe.measure,
@@ -51,7 +53,8 @@ def main() -> None:
             sys.exit(f"expected some of {', '.join(MEASUREMENTS)}, got {name}")
     names = options.names or ([] if options.plot else list(MEASUREMENTS))
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}"
-    print(f"Measured on {machine}", flush=True)
+    kernel = f"{'with' if KERNELS else 'without'} the compiled kernel"
+    print(f"Measured on {machine}, {kernel}", flush=True)
     for name in names:
         for table in MEASUREMENTS[name]():
             print(table.as_markdown() if options.markdown else table.as_text(), flush=True)

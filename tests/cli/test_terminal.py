@@ -51,7 +51,12 @@ def test_the_shell_can_complete_options():
     assert "--tolerance" in run(env=env).text
 
 
-def test_the_version_is_that_of_the_package():
+def test_the_version_is_that_of_the_package_and_says_which_kernel_there_is():
     from importlib.metadata import version
 
-    assert run("--version").text == f"softgrad {version('softgrad')}\n"
+    from softgrad_core.direct import KERNELS
+
+    kernel = "with" if KERNELS else "without"
+    assert (
+        run("--version").text == f"softgrad {version('softgrad')}, {kernel} the compiled kernel\n"
+    )

@@ -4,18 +4,17 @@ import itertools
 
 import numpy as np
 import pytest
-from support.oracle import exact, ulps
+from support.oracle import Exact, exact, ulps
 from support.rows import adversarial_rows, faint_rows, random_rows, wide_rows
 
-from softgrad_core import softmax_cross_entropy
+from softgrad_core import direct, softmax_cross_entropy
 
 LIMIT = 4.0
 
 
-def distances(logits: list[float], target: int) -> dict[str, float]:
+def distances(logits: list[float], target: int, expected: Exact) -> dict[str, float]:
     """Return the largest distance in ulps for each of the four results."""
     got = softmax_cross_entropy(logits, target)
-    expected = exact(logits, target)
     return {
         "probs": max(map(ulps, got.probs.tolist(), expected.probs)),
         "loss": ulps(float(got.loss), expected.loss),
@@ -43,12 +42,16 @@ def distances(logits: list[float], target: int) -> dict[str, float]:
         ),
     ],
 )
-def test_every_number_is_within_four_ulp_of_the_exact_value(rows, least):
-    seen = 0
+def test_every_number_is_within_four_ulp_of_the_exact_value(rows, least, monkeypatch):
+    seen, compiled = 0, direct.KERNELS
     for logits, target in rows:
         seen += 1
-        for name, distance in distances(logits, target).items():
-            assert distance <= LIMIT, f"{name} is {distance} ulp off for {logits}, {target}"
+        expected = exact(logits, target)
+        for kernels in (compiled, {}):
+            monkeypatch.setattr(direct, "KERNELS", kernels)
+            for name, distance in distances(logits, target, expected).items():
+                what = f"{name} is {distance} ulp off for {logits}, {target}"
+                assert distance <= LIMIT, f"{what}, {'with' if kernels else 'without'} the kernel"
     assert seen >= least
 
 

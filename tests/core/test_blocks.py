@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from support.oracle import exact, ulps
 
-from softgrad_core import InputError, softmax_cross_entropy
+from softgrad_core import InputError, direct, softmax_cross_entropy
 from softgrad_core.results import FIELDS
 
 WIDTHS = (2, 3, 10, 31, 32, 33, 129, 1000, 4097, 140_000)
+
+
+@pytest.fixture(autouse=True, params=["compiled", "without"])
+def kernel(request, monkeypatch):
+    """Let each test run with the compiled kernel and without it."""
+    if request.param == "without":
+        monkeypatch.setattr(direct, "KERNELS", {})
 
 
 def mixed_rows(classes, dtype, seed=0):

@@ -1,0 +1,433 @@
+/* The kernel for labels and logits of usual size: exp(a) itself, from which nothing is subtracted.
+
+   Notation: a are the logits, y is the true class, e = exp(a), rest is the sum of e without e_y,
+   and S = rest + e_y. Then f(x) = e / S, 1 - f(x)_y = rest / S, -log f(x)_y = log1p(rest / e_y),
+   and 1 / f(x)_y = S / e_y. Nothing cancels, and there is no a - max(a) that would be rounded.
+
+   All e are computed times 2**GAIN, which cancels in every quotient, so that those that float64
+   could not hold with all their digits are too small to count. Which rows are not of usual size
+   shows in their sums; they are marked as left, for a kernel that can do them.
+
+   How far a result is from the exact one: e is off by at most 1.1 * 2**-53 of itself, and so are
+   the sums, which are kept in two parts and have all their digits, as 1 / S has. So a probability
+   or a gradient is off by twice that and half a unit in the last place of its own, at most 2.7
+   units where the last places are as unlucky as can be; a loss by one more, for its logarithm.
+
+   Every operation is one that IEEE 754 defines, fma among them, in an order that depends on the
+   number of classes alone: a row has the same bits alone, in any block, and on any processor.
+   Rows of float are computed in double as all others are, and rounded once. It must be compiled
+   without contraction of a * b + c, and without -ffast-math. */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if !defined(__GNUC__) || !(defined(__x86_64__) || defined(__aarch64__))
+#error "softgrad does without this kernel where a compiler has no vectors, or a processor no fma"
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+    GAIN = 400,   /* The power of two that all e are multiplied by. */
+    TILE = 2048,  /* Logits whose exponentials stay in the nearest cache. */
+    ROWS = 256,   /* Rows that are computed together, at most. */
+    NARROW = 64,  /* Up to so many classes sums are made of several rows at a time. */
+    LANES = 4,    /* Numbers that are summed side by side. */
+    PIECE = 64,   /* Logits between two looks ahead at what memory will be needed. */
+    AHEAD = 1024, /* How many numbers ahead that is in a long row of results. */
+    LINE = 64,    /* Bytes of memory that come together. */
+};
+
+typedef double Lanes __attribute__((vector_size(LANES * sizeof(double))));
+
+/* Arrays are where NumPy has them, which for mapped files may be anywhere. */
+typedef double Double __attribute__((aligned(1)));
+typedef float Float __attribute__((aligned(1)));
+typedef ptrdiff_t Index __attribute__((aligned(1)));
+
+/* Rows of usual size, by their sums (times 2**GAIN): any two of them have a quotient, an e that is
+   too small for float64 gives an f(x) that is 0, and rest has all its digits. */
+static const double SMALLEST_SUM = 0x1p80, LARGEST_SUM = 0x1p880;
+static const double SMALLEST_E_Y = 0x1p-80, SMALLEST_REST = 0x1p-496;
+
+static const double LN2 = 0x1.62e42fefa3800p-1, LN2_TAIL = 0x1.ef35793c76730p-45;
+static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp-1;
+
+/* What is computed of a tile of rows. */
+typedef struct {
+    ptrdiff_t y[ROWS];
+    double e_y[ROWS], rest[ROWS], rest_error[ROWS], total[ROWS], total_error[ROWS];
+    double inverse[ROWS], inverse_error[ROWS];
+} Tile;
+
+/* What is to be computed. Arrays of numbers are of float or of double, but for `loss` and `memory`,
+   which are of double. What is NULL is not wanted. */
+typedef struct {
+    const void *logits;           /* (N, C) */
+    const volatile Index *labels; /* (N,): each is read once, others might write to them. */
+    ptrdiff_t rows, classes;      /* N and C */
+    void *probs;                  /* (N, C) */
+    double *loss;                 /* (N,) */
+    void *grad_probs;             /* (N, C), zeros: what is at y is filled in. */
+    void *grad_logits;            /* (N, C) */
+    double *memory;               /* C numbers, or TILE where that is more. */
+    unsigned char *left; /* (N,): 1 is written for a row that is left, whose results are nothing. */
+} Task;
+
+INLINE uint64_t bits_of(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+INLINE double of_bits(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+INLINE double get(const void *numbers, ptrdiff_t at, int is_float)
+{
+    return is_float ? (double)((const Float *)numbers)[at] : ((const Double *)numbers)[at];
+}
+
+INLINE void put(void *numbers, ptrdiff_t at, double x, int is_float)
+{
+    if (is_float)
+        ((Float *)numbers)[at] = (float)x;
+    else
+        ((Double *)numbers)[at] = x;
+}
+
+INLINE ptrdiff_t bytes_of(ptrdiff_t count, int is_float)
+{
+    return count * (ptrdiff_t)(is_float ? sizeof(float) : sizeof(double));
+}
+
+/* Return where a number is in an array; NULL where there is no array. */
+INLINE char *place(const void *numbers, ptrdiff_t at, int is_float)
+{
+    return numbers ? (char *)numbers + bytes_of(at, is_float) : NULL;
+}
+
+/* Have the memory of a piece brought into the cache; it may be beyond the end of its array. */
+INLINE void look_ahead(const char *piece, int is_float, const int to_write)
+{
+    for (ptrdiff_t at = 0; at < bytes_of(PIECE, is_float); at += LINE)
+        if (to_write)
+            __builtin_prefetch(piece + at, 1);
+        else
+            __builtin_prefetch(piece + at, 0);
+}
+
+/* Return exp(a) 2**GAIN, to 0.7 units in the last place; NaN for NaN.
+
+   a = k log 2 + r, |r| <= log(2) / 2; exp(r) = 1 + r + r**2 q(r), with q interpolated at the nodes
+   of Chebyshev to 0.003 units. What 1 + r is rounded to is made good by what is added last. */
+INLINE double exponential(double a)
+{
+    /* Adding 1.5 * 2**52 rounds to a whole number, which is then in the last bits: here the
+       exponent that a double has for 2**(k + GAIN), which is to be from 1 to 2046. exp(-985)
+       2**GAIN stands for all below, and is nothing beside SMALLEST_SUM and SMALLEST_REST. With the
+       largest k, all above is larger than LARGEST_SUM. */
+    const double shift = 0x1.8p52 + 1023 + GAIN;
+    const int64_t largest = (int64_t)bits_of(0x1.8p52 + 2046);
+    a = a < -985.0 ? -985.0 : a;
+    const int64_t whole = (int64_t)bits_of(fma(a, LOG2_E, shift));
+    const uint64_t exponent = (uint64_t)(whole < largest ? whole : largest);
+    const double k = of_bits(exponent) - shift;
+    const double upper = fma(-k, LN2, a), r = fma(-k, LN2_TAIL, upper);
+    const double one = 1.0 + upper, lower = fma(-k, LN2_TAIL, upper - (one - 1.0));
+    double q = 0x1.1f730349868cep-29;
+    q = fma(q, r, 0x1.af4de97ca4194p-26);
+    q = fma(q, r, 0x1.27e4db646b17ep-22);
+    q = fma(q, r, 0x1.71de0231960ebp-19);
+    q = fma(q, r, 0x1.a01a01a6d889cp-16);
+    q = fma(q, r, 0x1.a01a01abe7fe1p-13);
+    q = fma(q, r, 0x1.6c16c16c162d4p-10);
+    q = fma(q, r, 0x1.11111111100dcp-7);
+    q = fma(q, r, 0x1.5555555555556p-5);
+    q = fma(q, r, 0x1.5555555555557p-3);
+    q = fma(q, r, 0.5);
+    return (one + fma(r * r, q, lower)) * of_bits(exponent << 52);
+}
+
+/* Return log(1 + x) for x from 0 on, to one unit in the last place.
+
+   1 + x = m 2**k with m between sqrt(1/2) and sqrt(2), f = m - 1, s = f / (2 + f); then
+   log(m) = f - f**2 / 2 + s (f**2 / 2 + g(s**2)), with g interpolated at the nodes of Chebyshev to
+   0.05 units (the form of log in fdlibm, Sun Microsystems, 1993). */
+INLINE double log_of_one_plus(double x)
+{
+    const double u = 1.0 + x, lost = x < 1.0 ? x - (u - 1.0) : 1.0 - (u - x);
+    const uint64_t exponent = (bits_of(u) - bits_of(SQRT_HALF)) >> 52;
+    const double k = of_bits(exponent | bits_of(0x1p52)) - 0x1p52;
+    const double f = of_bits(bits_of(u) - (exponent << 52)) - 1.0;
+    const double s = f / (2.0 + f), z = s * s, half = 0.5 * f * f;
+    double g = 0x1.2b5900de53b32p-3;
+    g = fma(g, z, 0x1.39fe51a7c18f9p-3);
+    g = fma(g, z, 0x1.7462b51cb66b1p-3);
+    g = fma(g, z, 0x1.c71c62e3f11e6p-3);
+    g = fma(g, z, 0x1.2492492df281ap-2);
+    g = fma(g, z, 0x1.99999999952d7p-2);
+    g = fma(g, z, 0x1.5555555555558p-1);
+    const double small = fma(k, LN2_TAIL, lost / u);
+    return fma(k, LN2, f - (half - fma(s, fma(g, z, half), small)));
+}
+
+/* Add to a sum in two parts (the two-sum of Knuth, The Art of Computer Programming, vol. 2, 4.2.2).
+ */
+#define ADD(sum, error, term)                                                           \
+    do {                                                                                \
+        const __typeof__(sum) x_ = (term), total_ = (sum) + x_, of_x_ = total_ - (sum); \
+        (error) += ((sum) - (total_ - of_x_)) + (x_ - of_x_);                           \
+        (sum) = total_;                                                                 \
+    } while (0)
+
+/* Sum rows of few classes, one in each lane. */
+INLINE void sum_narrow(const double *e, ptrdiff_t rows, ptrdiff_t classes, Tile *tile)
+{
+    ptrdiff_t row = 0;
+    for (; row + 2 * LANES <= rows; row += 2 * LANES) {
+        Lanes sums[2] = {{0}}, errors[2] = {{0}};
+        for (const double *at = e + row * classes, *end = at + classes; at < end; at++) {
+            const double *const on = at + LANES * classes;
+            const Lanes first = {at[0], at[classes], at[2 * classes], at[3 * classes]};
+            const Lanes second = {on[0], on[classes], on[2 * classes], on[3 * classes]};
+            ADD(sums[0], errors[0], first);
+            ADD(sums[1], errors[1], second);
+        }
+        memcpy(tile->rest + row, sums, sizeof sums);
+        memcpy(tile->rest_error + row, errors, sizeof errors);
+    }
+    for (; row < rows; row++) {
+        double sum = 0.0, error = 0.0;
+        for (ptrdiff_t c = 0; c < classes; c++)
+            ADD(sum, error, e[row * classes + c]);
+        tile->rest[row] = sum;
+        tile->rest_error[row] = error;
+    }
+}
+
+/* Sum one row of many classes, in four sums of so many lanes. */
+INLINE void sum_wide(const double *e, ptrdiff_t classes, double *total, double *total_error)
+{
+    Lanes sums[4] = {{0}}, errors[4] = {{0}}, terms[4];
+    double sum = 0.0, error = 0.0;
+    ptrdiff_t c = 0;
+    for (; c + 4 * LANES <= classes; c += 4 * LANES) {
+        memcpy(terms, e + c, sizeof terms);
+        ADD(sums[0], errors[0], terms[0]);
+        ADD(sums[1], errors[1], terms[1]);
+        ADD(sums[2], errors[2], terms[2]);
+        ADD(sums[3], errors[3], terms[3]);
+    }
+    for (; c < classes; c++)
+        ADD(sum, error, e[c]);
+    for (int i = 0; i < 4; i++)
+        for (int lane = 0; lane < LANES; lane++) {
+            error += errors[i][lane];
+            ADD(sum, error, sums[i][lane]);
+        }
+    *total = sum;
+    *total_error = error;
+}
+
+/* Compute e of some rows. */
+INLINE void exponentials(const Task *task, ptrdiff_t start, ptrdiff_t count, int is_float)
+{
+    const int is_short = task->classes <= TILE;
+    double *const e = task->memory;
+    ptrdiff_t i = 0;
+    for (; i + PIECE <= count; i += PIECE) {
+        look_ahead(place(task->logits, start + i + TILE, is_float), is_float, 0);
+        /* The results of short rows are written soon. */
+        if (is_short && task->probs)
+            look_ahead(place(task->probs, start + i, is_float), is_float, 1);
+        if (is_short && task->grad_logits)
+            look_ahead(place(task->grad_logits, start + i, is_float), is_float, 1);
+        for (ptrdiff_t j = i; j < i + PIECE; j++)
+            e[j] = exponential(get(task->logits, start + j, is_float));
+    }
+    for (; i < count; i++)
+        e[i] = exponential(get(task->logits, start + i, is_float));
+}
+
+/* Compute the sums of some rows from their e, and what follows from them. */
+INLINE void sums(double *e, const volatile Index *labels, ptrdiff_t rows, ptrdiff_t classes,
+                 Tile *tile)
+{
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const ptrdiff_t label = labels[row];
+        const int is_class = label >= 0 && label < classes;
+        const ptrdiff_t y = is_class ? label : 0;
+        tile->y[row] = y;
+        /* A row without its class is left: NaN is no sum of usual size. */
+        tile->e_y[row] = is_class ? e[row * classes + y] : NAN;
+        e[row * classes + y] = 0.0;
+    }
+    if (classes <= NARROW)
+        sum_narrow(e, rows, classes, tile);
+    else
+        for (ptrdiff_t row = 0; row < rows; row++)
+            sum_wide(e + row * classes, classes, &tile->rest[row], &tile->rest_error[row]);
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double e_y = tile->e_y[row], upper = tile->rest[row], lower = tile->rest_error[row];
+        const double rest = upper + lower, rest_error = (upper - rest) + lower;
+        double sum = rest, error = rest_error;
+        ADD(sum, error, e_y);
+        const double total = sum + error, total_error = (sum - total) + error;
+        const double inverse = 1.0 / total;
+        e[row * classes + tile->y[row]] = e_y;
+        tile->rest[row] = rest;
+        tile->rest_error[row] = rest_error;
+        tile->total[row] = total;
+        tile->total_error[row] = total_error;
+        tile->inverse[row] = inverse;
+        tile->inverse_error[row] = inverse * (fma(-total, inverse, 1.0) - total_error * inverse);
+    }
+}
+
+/* Write e / S of a row, or of a piece of it. */
+INLINE void scale(const double *e, ptrdiff_t count, const Tile *tile, ptrdiff_t row, char *to,
+                  int is_float)
+{
+    const double inverse = tile->inverse[row], error = tile->inverse_error[row];
+    for (ptrdiff_t i = 0; i < count; i++)
+        put(to, i, fma(e[i], inverse, e[i] * error), is_float);
+}
+
+/* Write e / S of some rows where probabilities and gradients go. */
+INLINE void scale_rows(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
+                       int is_float)
+{
+    const ptrdiff_t classes = task->classes, at = start * classes;
+    const double *const e = task->memory;
+    char *const to = place(task->probs ? task->probs : task->grad_logits, at, is_float);
+    char *const second = place(task->probs ? task->grad_logits : NULL, at, is_float);
+    if (!to)
+        return;
+    if (classes <= TILE) {
+        for (ptrdiff_t row = 0; row < rows; row++)
+            scale(e + row * classes, classes, tile, row, place(to, row * classes, is_float),
+                  is_float);
+        if (second)
+            memcpy(second, to, bytes_of(rows * classes, is_float));
+        return;
+    }
+    for (ptrdiff_t c = 0; c < classes; c += PIECE) {
+        const ptrdiff_t count = classes - c < PIECE ? classes - c : PIECE;
+        look_ahead(place(to, c + AHEAD, is_float), is_float, 1);
+        scale(e + c, count, tile, 0, place(to, c, is_float), is_float);
+        if (second) {
+            look_ahead(place(second, c + AHEAD, is_float), is_float, 1);
+            memcpy(place(second, c, is_float), place(to, c, is_float), bytes_of(count, is_float));
+        }
+    }
+}
+
+/* Return (x + x_error) / y as rounded, and what rounding took. */
+INLINE double quotient(double x, double x_error, double y, double *lost)
+{
+    const double rounded = x / y;
+    *lost = (fma(-rounded, y, x) + x_error) / y;
+    return rounded;
+}
+
+/* Write what depends on the class y. */
+INLINE void finish(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
+                   int is_float)
+{
+    if (task->loss)
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            double lost;
+            const double x =
+                quotient(tile->rest[row], tile->rest_error[row], tile->e_y[row], &lost);
+            task->loss[start + row] = log_of_one_plus(x) + lost / (1.0 + x);
+        }
+    if (task->grad_probs)
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            double lost;
+            const double x =
+                quotient(tile->total[row], tile->total_error[row], tile->e_y[row], &lost);
+            put(task->grad_probs, (start + row) * task->classes + tile->y[row], -(x + lost),
+                is_float);
+        }
+    if (task->grad_logits)
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            const double rest = tile->rest[row], inverse = tile->inverse[row];
+            const double small = rest * tile->inverse_error[row] + tile->rest_error[row] * inverse;
+            /* 0 - x and not -x: where all of it underflows, the result is 0 and not -0. */
+            put(task->grad_logits, (start + row) * task->classes + tile->y[row],
+                0.0 - fma(rest, inverse, small), is_float);
+        }
+}
+
+/* Mark the rows that are left, and return how many they are. */
+INLINE ptrdiff_t mark(const Tile *tile, ptrdiff_t rows, unsigned char *left)
+{
+    ptrdiff_t count = 0;
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double total = tile->total[row];
+        /* NaN is no smaller and no larger than anything. */
+        left[row] = !(tile->rest[row] >= SMALLEST_REST && tile->e_y[row] >= SMALLEST_E_Y &&
+                      total >= SMALLEST_SUM && total <= LARGEST_SUM);
+        count += left[row];
+    }
+    return count;
+}
+
+/* Compute all rows, as many at a time as fit into the nearest cache. Return how many are left. */
+INLINE ptrdiff_t compute(const Task *task, int is_float)
+{
+    const ptrdiff_t fitting = TILE / task->classes < ROWS ? TILE / task->classes : ROWS;
+    const ptrdiff_t step = fitting > 0 ? fitting : 1;
+    ptrdiff_t left = 0;
+    Tile tile;
+    for (ptrdiff_t start = 0; start < task->rows; start += step) {
+        const ptrdiff_t rows = task->rows - start < step ? task->rows - start : step;
+        exponentials(task, start * task->classes, rows * task->classes, is_float);
+        sums(task->memory, task->labels + start, rows, task->classes, &tile);
+        scale_rows(task, &tile, start, rows, is_float);
+        finish(task, &tile, start, rows, is_float);
+        left += mark(&tile, rows, task->left + start);
+    }
+    return left;
+}
+
+/* The kernel is compiled once for each kind of processor. */
+#define KERNEL(PROCESSOR, TARGET)                                    \
+    TARGET ptrdiff_t softgrad_##PROCESSOR##_double(const Task *task) \
+    {                                                                \
+        return compute(task, 0);                                     \
+    }                                                                \
+    TARGET ptrdiff_t softgrad_##PROCESSOR##_float(const Task *task)  \
+    {                                                                \
+        return compute(task, 1);                                     \
+    }
+
+#ifdef __x86_64__
+KERNEL(avx512, __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))))
+KERNEL(avx2, __attribute__((target("avx2,fma"))))
+#else
+KERNEL(neon, )
+#endif
+
+/* Return the names of those kinds that this processor is of, the fastest first. */
+const char *softgrad_processors(void)
+{
+#ifdef __x86_64__
+    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")))
+        return "";
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
+               ? "avx512 avx2"
+               : "avx2";
+#else
+    return "neon";
+#endif
+}
