@@ -20,7 +20,6 @@ from softgrad_core.logits import FloatArray, Rows, check_rows, given_rows
 from softgrad_core.objective import LossOptions, Objective, objective_of
 from softgrad_core.results import (
     BLOCK_FIELDS,
-    FIELDS,
     SoftmaxCrossEntropy,
     check_fields,
     empty_results,
@@ -173,8 +172,7 @@ def _compute_blocks(
     """Fill in the results, block by block, on as many threads as there are blocks for."""
     count, classes = rows.shape
     threads = max(1, min(threads or cores(), count, rows.size // THREAD_ELEMENTS))
-    elements = elements_of_block(rows, result) if objective.is_plain else SHIFTED_ELEMENTS
-    most = max(1, elements // classes)
+    most = max(1, elements_of_block(rows, objective, result) // classes)
     # Threads get as many blocks each, of the same size.
     turns = max(1, -(-count // (most * threads)))
     step = max(1, -(-count // (turns * threads)))
@@ -220,19 +218,15 @@ def _compute_some_blocks(
         for start in starts:
             block = slice(start, start + step)
             part, whole = result.part(block), objective.part(block)
-            if not objective.is_plain:
-                places = np.arange(start, start + len(whole.labels))
-                compute_weighted_block(_checked(rows[block], places), whole, part)
-                continue
-            left = compute_direct(rows[block], whole.labels, part)
+            left = compute_direct(rows[block], whole, part)
             if left.size:
-                _compute_left(rows[block], left, whole.labels, part, start)
+                _compute_left(rows[block], left, whole, part, start)
 
 
 def _compute_left(
     rows: npt.NDArray[Any],
     left: IndexArray,
-    labels: IndexArray,
+    objective: Objective,
     result: SoftmaxCrossEntropy,
     start: int,
 ) -> None:
@@ -241,8 +235,10 @@ def _compute_left(
     step = max(1, SHIFTED_ELEMENTS // classes)
     for first in range(0, len(left), step):
         some = left[first : first + step]
-        numbers = empty_results((len(some), classes), np.dtype(np.float64), FIELDS, None)
-        compute_block(_checked(rows[some], some + start), labels[some], numbers)
+        values, what = _checked(rows[some], some + start), objective.part(some)
+        numbers = empty_results(values.shape, values.dtype, result.fields, None)
+        compute = compute_block if objective.is_plain else compute_weighted_block
+        compute(values, what, numbers)
         result.put(some, numbers)
 
 

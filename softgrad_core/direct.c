@@ -12,6 +12,7 @@
    the sums, which are kept in two parts and have all their digits, as 1 / S has. So a probability
    or a gradient is off by twice that and half a unit in the last place of its own, at most 2.7
    units where the last places are as unlucky as can be; a loss by one more, for its logarithm.
+   Shares that are not a power of two add half a unit to losses and to dL/df(x).
 
    Every operation is one that IEEE 754 defines, fma among them, in an order that depends on the
    number of classes alone: a row has the same bits alone, in any block, and on any processor.
@@ -47,10 +48,12 @@ typedef double Double __attribute__((aligned(1)));
 typedef float Float __attribute__((aligned(1)));
 typedef ptrdiff_t Index __attribute__((aligned(1)));
 
-/* Rows of usual size, by their sums (times 2**GAIN): any two of them have a quotient, an e that is
-   too small for float64 gives an f(x) that is 0, and rest has all its digits. */
+/* Rows of usual size, by their sums (times 2**GAIN) and shares: any two of them have a quotient, an
+   e that is too small for float64 gives an f(x) that is 0, and what is multiplied by a share has
+   all its digits. */
 static const double SMALLEST_SUM = 0x1p80, LARGEST_SUM = 0x1p880;
-static const double SMALLEST_E_Y = 0x1p-80, SMALLEST_REST = 0x1p-496;
+static const double SMALLEST_E_Y = 0x1p-80, SMALLEST_REST = 0x1p-496, SMALLEST_RATIO = 0x1p-900;
+static const double SMALLEST_SHARE = 0x1p-100, LARGEST_SHARE = 0x1p100;
 
 static const double LN2 = 0x1.62e42fefa3800p-1, LN2_TAIL = 0x1.ef35793c76730p-45;
 static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp-1;
@@ -59,7 +62,8 @@ static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp
 typedef struct {
     ptrdiff_t y[ROWS];
     double e_y[ROWS], rest[ROWS], rest_error[ROWS], total[ROWS], total_error[ROWS];
-    double inverse[ROWS], inverse_error[ROWS];
+    double inverse[ROWS], inverse_error[ROWS]; /* 1 / S */
+    double share[ROWS], share_of_inverse[ROWS], share_of_inverse_error[ROWS];
 } Tile;
 
 /* What is to be computed. Arrays of numbers are of float or of double, but for `loss` and `memory`,
@@ -68,6 +72,7 @@ typedef struct {
     const void *logits;           /* (N, C) */
     const volatile Index *labels; /* (N,): each is read once, others might write to them. */
     ptrdiff_t rows, classes;      /* N and C */
+    const double *shares;         /* (N,): what losses and gradients are multiplied by, or NULL. */
     void *probs;                  /* (N, C) */
     double *loss;                 /* (N,) */
     void *grad_probs;             /* (N, C), zeros: what is at y is filled in. */
@@ -258,11 +263,12 @@ INLINE void exponentials(const Task *task, ptrdiff_t start, ptrdiff_t count, int
 }
 
 /* Compute the sums of some rows from their e, and what follows from them. */
-INLINE void sums(double *e, const volatile Index *labels, ptrdiff_t rows, ptrdiff_t classes,
-                 Tile *tile)
+INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
 {
+    double *const e = task->memory;
+    const ptrdiff_t classes = task->classes;
     for (ptrdiff_t row = 0; row < rows; row++) {
-        const ptrdiff_t label = labels[row];
+        const ptrdiff_t label = task->labels[start + row];
         const int is_class = label >= 0 && label < classes;
         const ptrdiff_t y = is_class ? label : 0;
         tile->y[row] = y;
@@ -276,58 +282,78 @@ INLINE void sums(double *e, const volatile Index *labels, ptrdiff_t rows, ptrdif
         for (ptrdiff_t row = 0; row < rows; row++)
             sum_wide(e + row * classes, classes, &tile->rest[row], &tile->rest_error[row]);
     for (ptrdiff_t row = 0; row < rows; row++) {
-        const double e_y = tile->e_y[row], upper = tile->rest[row], lower = tile->rest_error[row];
+        e[row * classes + tile->y[row]] = tile->e_y[row];
+        tile->share[row] = task->shares ? task->shares[start + row] : 1.0;
+    }
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double upper = tile->rest[row], lower = tile->rest_error[row];
         const double rest = upper + lower, rest_error = (upper - rest) + lower;
         double sum = rest, error = rest_error;
-        ADD(sum, error, e_y);
+        ADD(sum, error, tile->e_y[row]);
         const double total = sum + error, total_error = (sum - total) + error;
-        const double inverse = 1.0 / total;
-        e[row * classes + tile->y[row]] = e_y;
+        const double inverse = 1.0 / total, share = tile->share[row], part = inverse * share;
+        const double lost = inverse * (fma(-total, inverse, 1.0) - total_error * inverse);
         tile->rest[row] = rest;
         tile->rest_error[row] = rest_error;
         tile->total[row] = total;
         tile->total_error[row] = total_error;
         tile->inverse[row] = inverse;
-        tile->inverse_error[row] = inverse * (fma(-total, inverse, 1.0) - total_error * inverse);
+        tile->inverse_error[row] = lost;
+        tile->share_of_inverse[row] = part;
+        tile->share_of_inverse_error[row] = fma(inverse, share, -part) + lost * share;
     }
 }
 
-/* Write e / S of a row, or of a piece of it. */
-INLINE void scale(const double *e, ptrdiff_t count, const Tile *tile, ptrdiff_t row, char *to,
+/* Write e times what is given in two parts. */
+INLINE void scale(const double *e, ptrdiff_t count, double factor, double error, char *to,
                   int is_float)
 {
-    const double inverse = tile->inverse[row], error = tile->inverse_error[row];
     for (ptrdiff_t i = 0; i < count; i++)
-        put(to, i, fma(e[i], inverse, e[i] * error), is_float);
+        put(to, i, fma(e[i], factor, e[i] * error), is_float);
 }
 
-/* Write e / S of some rows where probabilities and gradients go. */
-INLINE void scale_rows(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
-                       int is_float)
+/* Write the e of each row times its factor to a block of results, from its row `start` on, and the
+   same to a second one if there is one. */
+INLINE void scale_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, const double *factors,
+                       const double *errors, void *block, void *second, int is_float)
 {
-    const ptrdiff_t classes = task->classes, at = start * classes;
+    const ptrdiff_t classes = task->classes, whole = classes - classes % PIECE;
     const double *const e = task->memory;
-    char *const to = place(task->probs ? task->probs : task->grad_logits, at, is_float);
-    char *const second = place(task->probs ? task->grad_logits : NULL, at, is_float);
-    if (!to)
-        return;
+    char *const to = place(block, start * classes, is_float);
+    char *const copy = place(second, start * classes, is_float);
     if (classes <= TILE) {
         for (ptrdiff_t row = 0; row < rows; row++)
-            scale(e + row * classes, classes, tile, row, place(to, row * classes, is_float),
-                  is_float);
-        if (second)
-            memcpy(second, to, bytes_of(rows * classes, is_float));
+            scale(e + row * classes, classes, factors[row], errors[row],
+                  place(to, row * classes, is_float), is_float);
+        if (copy)
+            memcpy(copy, to, bytes_of(rows * classes, is_float));
         return;
     }
-    for (ptrdiff_t c = 0; c < classes; c += PIECE) {
-        const ptrdiff_t count = classes - c < PIECE ? classes - c : PIECE;
+    for (ptrdiff_t c = 0; c < whole; c += PIECE) {
         look_ahead(place(to, c + AHEAD, is_float), is_float, 1);
-        scale(e + c, count, tile, 0, place(to, c, is_float), is_float);
-        if (second) {
-            look_ahead(place(second, c + AHEAD, is_float), is_float, 1);
-            memcpy(place(second, c, is_float), place(to, c, is_float), bytes_of(count, is_float));
-        }
+        scale(e + c, PIECE, *factors, *errors, place(to, c, is_float), is_float);
+        if (!copy)
+            continue;
+        look_ahead(place(copy, c + AHEAD, is_float), is_float, 1);
+        memcpy(place(copy, c, is_float), place(to, c, is_float), bytes_of(PIECE, is_float));
     }
+    scale(e + whole, classes - whole, *factors, *errors, place(to, whole, is_float), is_float);
+    if (copy)
+        memcpy(place(copy, whole, is_float), place(to, whole, is_float),
+               bytes_of(classes - whole, is_float));
+}
+
+/* Write probabilities, and gradients as they are where no class is the true one. */
+INLINE void spread(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
+                   int is_float)
+{
+    const int are_alike = task->probs && !task->shares;
+    if (task->probs)
+        scale_rows(task, start, rows, tile->inverse, tile->inverse_error, task->probs,
+                   are_alike ? task->grad_logits : NULL, is_float);
+    if (task->grad_logits && !are_alike)
+        scale_rows(task, start, rows, tile->share_of_inverse, tile->share_of_inverse_error,
+                   task->grad_logits, NULL, is_float);
 }
 
 /* Return (x + x_error) / y as rounded, and what rounding took. */
@@ -338,7 +364,7 @@ INLINE double quotient(double x, double x_error, double y, double *lost)
     return rounded;
 }
 
-/* Write what depends on the class y. */
+/* Write what depends on the class y: 0 - x and not -x, as a 0 is to be 0 and not -0. */
 INLINE void finish(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
                    int is_float)
 {
@@ -347,23 +373,23 @@ INLINE void finish(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_
             double lost;
             const double x =
                 quotient(tile->rest[row], tile->rest_error[row], tile->e_y[row], &lost);
-            task->loss[start + row] = log_of_one_plus(x) + lost / (1.0 + x);
+            task->loss[start + row] = (log_of_one_plus(x) + lost / (1.0 + x)) * tile->share[row];
         }
     if (task->grad_probs)
         for (ptrdiff_t row = 0; row < rows; row++) {
             double lost;
             const double x =
                 quotient(tile->total[row], tile->total_error[row], tile->e_y[row], &lost);
-            put(task->grad_probs, (start + row) * task->classes + tile->y[row], -(x + lost),
-                is_float);
+            put(task->grad_probs, (start + row) * task->classes + tile->y[row],
+                0.0 - (x + lost) * tile->share[row], is_float);
         }
     if (task->grad_logits)
         for (ptrdiff_t row = 0; row < rows; row++) {
-            const double rest = tile->rest[row], inverse = tile->inverse[row];
-            const double small = rest * tile->inverse_error[row] + tile->rest_error[row] * inverse;
-            /* 0 - x and not -x: where all of it underflows, the result is 0 and not -0. */
+            const double rest = tile->rest[row], part = tile->share_of_inverse[row];
+            const double small =
+                rest * tile->share_of_inverse_error[row] + tile->rest_error[row] * part;
             put(task->grad_logits, (start + row) * task->classes + tile->y[row],
-                0.0 - fma(rest, inverse, small), is_float);
+                0.0 - fma(rest, part, small), is_float);
         }
 }
 
@@ -372,10 +398,12 @@ INLINE ptrdiff_t mark(const Tile *tile, ptrdiff_t rows, unsigned char *left)
 {
     ptrdiff_t count = 0;
     for (ptrdiff_t row = 0; row < rows; row++) {
-        const double total = tile->total[row];
+        const double rest = tile->rest[row], total = tile->total[row], e_y = tile->e_y[row];
+        const double share = tile->share[row];
         /* NaN is no smaller and no larger than anything. */
-        left[row] = !(tile->rest[row] >= SMALLEST_REST && tile->e_y[row] >= SMALLEST_E_Y &&
-                      total >= SMALLEST_SUM && total <= LARGEST_SUM);
+        left[row] = !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e_y) &
+                      (e_y >= SMALLEST_E_Y) & (total >= SMALLEST_SUM) & (total <= LARGEST_SUM) &
+                      ((share == 0.0) | ((share >= SMALLEST_SHARE) & (share <= LARGEST_SHARE))));
         count += left[row];
     }
     return count;
@@ -391,8 +419,8 @@ INLINE ptrdiff_t compute(const Task *task, int is_float)
     for (ptrdiff_t start = 0; start < task->rows; start += step) {
         const ptrdiff_t rows = task->rows - start < step ? task->rows - start : step;
         exponentials(task, start * task->classes, rows * task->classes, is_float);
-        sums(task->memory, task->labels + start, rows, task->classes, &tile);
-        scale_rows(task, &tile, start, rows, is_float);
+        sums(task, start, rows, &tile);
+        spread(task, &tile, start, rows, is_float);
         finish(task, &tile, start, rows, is_float);
         left += mark(&tile, rows, task->left + start);
     }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.objective import Objective
 from softgrad_core.results import BLOCK_FIELDS, FIELDS, SoftmaxCrossEntropy, empty_results
 from softgrad_core.targets import IndexArray
 
@@ -41,6 +42,7 @@ class _Task(ctypes.Structure):
         ("labels", ctypes.c_void_p),
         ("rows", ctypes.c_ssize_t),
         ("classes", ctypes.c_ssize_t),
+        ("shares", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in FIELDS),
         ("memory", ctypes.c_void_p),
         ("left", ctypes.c_void_p),
@@ -74,26 +76,27 @@ def _kernel(function: Any) -> Kernel:
 KERNELS: Kernels = next(iter(all_kernels()), {})
 
 
-def elements_of_block(rows: npt.NDArray[Any], out: SoftmaxCrossEntropy) -> int:
+def elements_of_block(
+    rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy
+) -> int:
     """Return how many logits are to be computed at a time, at most."""
-    return BLOCK_ELEMENTS if _are_its_own(rows, out) else COPIED_ELEMENTS
+    is_direct = objective.is_of_labels and _are_its_own(rows, out)
+    return BLOCK_ELEMENTS if is_direct else COPIED_ELEMENTS
 
 
 def compute_direct(
-    rows: npt.NDArray[Any], labels: IndexArray, out: SoftmaxCrossEntropy
+    rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy
 ) -> IndexArray:
     """Fill in what `out` has for the rows; return which of them are left to be computed.
 
-    Losses are of float64, all other results of any type. Labels are checked ones, in memory that
-    nobody else writes to.
+    Losses are of float64, all other results of any type.
     """
-    if not KERNELS:
+    if not (KERNELS and objective.is_of_labels):
         return np.arange(len(rows))
     if _are_its_own(rows, out):
-        return _compute(rows, labels, out)
-    wanted = [name for name in FIELDS if getattr(out, name) is not None]
-    numbers = empty_results(rows.shape, np.dtype(np.float64), wanted, None)
-    left = _compute(np.ascontiguousarray(rows, dtype=np.float64), labels, numbers)
+        return _compute(rows, objective, out)
+    numbers = empty_results(rows.shape, np.dtype(np.float64), out.fields, None)
+    left = _compute(np.ascontiguousarray(rows, dtype=np.float64), objective, numbers)
     out.put(slice(None), numbers)
     return left
 
@@ -108,13 +111,14 @@ def _are_its_own(rows: npt.NDArray[Any], out: SoftmaxCrossEntropy) -> bool:
     )
 
 
-def _compute(rows: npt.NDArray[Any], labels: IndexArray, out: SoftmaxCrossEntropy) -> IndexArray:
+def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy) -> IndexArray:
     count, classes = rows.shape
-    labels = np.ascontiguousarray(labels)
+    labels = np.ascontiguousarray(objective.labels)
+    shares = None if objective.is_plain else np.ascontiguousarray(objective.label_weights())
     memory, left = np.empty(max(classes, TILE)), np.empty(count, np.bool)
     results = (_address(getattr(out, name)) for name in FIELDS)
     task = _Task(
-        *(_address(rows), _address(labels), count, classes),
+        *(_address(rows), _address(labels), count, classes, _address(shares)),
         *(*results, _address(memory), _address(left)),
     )
     # Python's lock is not held meanwhile.

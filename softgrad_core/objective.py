@@ -147,6 +147,22 @@ class Objective:
             q = np.where(self.counted[:, np.newaxis], q, 0 * q)
         return np.asarray(q)
 
+    @property
+    def is_of_labels(self) -> bool:
+        """Whether the loss of each row is -q_y log f(x)_y, with f(x) = softmax(a)."""
+        others = self.distribution, self.smoothing, self.temperature
+        return all(other is None for other in others)
+
+    def label_weights(self) -> FloatArray:
+        """Return q_y, of shape (N,), where no other class has a weight."""
+        q = np.ones(len(self.labels))
+        if self.class_weights is not None:
+            q = self.class_weights[np.arange(len(q)), self.labels]
+        if self.divisor is not None:
+            # A mean over nothing has gradients of 0.
+            q = np.divide(q, self.divisor, out=np.zeros_like(q), where=self.divisor != 0.0)
+        return q if self.counted is None else np.where(self.counted, q, 0.0)
+
     def targets(self, classes: int) -> FloatArray:
         """Return t, of shape (N, K)."""
         if self.distribution is not None:
@@ -287,7 +303,7 @@ def objective_of(  # noqa: PLR0913 - one parameter for each option
         None if smoothing == 0.0 else np.full(count, smoothing),
         None if kept == 1.0 else np.full(count, kept),
         divisor,
-        None if weights is None else np.tile(weights, (count, 1)),
+        None if weights is None else np.broadcast_to(weights, (count, classes)),
         counted,
         batches,
     )

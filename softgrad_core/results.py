@@ -44,6 +44,11 @@ class SoftmaxCrossEntropy:
     grad_logits: npt.NDArray[np.floating[Any]]
     denominator: float | None = None
 
+    @property
+    def fields(self) -> Sequence[str]:
+        """The names of the results that are there."""
+        return [name for name in FIELDS if getattr(self, name) is not None]
+
     def part(self, rows: Any, losses: Any = None) -> "SoftmaxCrossEntropy":
         """Return the numbers of some rows, as views where `rows` is a slice.
 
@@ -59,9 +64,8 @@ class SoftmaxCrossEntropy:
 
     def put(self, rows: Any, numbers: "SoftmaxCrossEntropy") -> None:
         """Take over the numbers of some rows, those that are wanted, rounded to the type."""
-        for name in FIELDS:
-            if (block := getattr(self, name)) is not None:
-                block[rows] = getattr(numbers, name)
+        for name in self.fields:
+            getattr(self, name)[rows] = getattr(numbers, name)
 
 
 def check_fields(fields: Sequence[str] | None) -> tuple[str, ...]:

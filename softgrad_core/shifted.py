@@ -102,20 +102,24 @@ def _softmax(rows: FloatArray, temperature: FloatArray | None = None) -> _Softma
     return _Softmax(probs, d, d_error, rest, rest_error, total, lost, complement)
 
 
-def compute_block(rows: FloatArray, labels: IndexArray, out: SoftmaxCrossEntropy) -> None:
-    """Fill in the numbers of rows where a label is all that is said of each; `out` has all."""
+def compute_block(rows: FloatArray, objective: Objective, out: SoftmaxCrossEntropy) -> None:
+    """Fill in the numbers of rows where a label is all that is said of each, those `out` has."""
     f = _softmax(rows)
-    places = np.arange(len(rows))
+    labels, places = objective.labels, np.arange(len(rows))
     y = labels, places
     d_y, d_y_error = f.d[y], f.d_error[y]
     complement = np.where(d_y == 0.0, f.complement, 1.0 - f.probs[y])
 
-    out.probs[...] = f.probs.T
-    out.loss[...] = (np.log1p(f.rest) + (f.rest_error / f.total - d_y_error)) - d_y
-    out.grad_probs[places, labels] = -_times_exp(f.total, -d_y, f.lost - d_y_error)
-    out.grad_logits[...] = f.probs.T
-    # 0 - x and not -x: where all of it underflows, the result is 0 and not -0.
-    out.grad_logits[places, labels] = 0.0 - complement
+    if out.probs is not None:
+        out.probs[...] = f.probs.T
+    if out.loss is not None:
+        out.loss[...] = (np.log1p(f.rest) + (f.rest_error / f.total - d_y_error)) - d_y
+    if out.grad_probs is not None:
+        out.grad_probs[places, labels] = -_times_exp(f.total, -d_y, f.lost - d_y_error)
+    if out.grad_logits is not None:
+        out.grad_logits[...] = f.probs.T
+        # 0 - x and not -x: where all of it underflows, the result is 0 and not -0.
+        out.grad_logits[places, labels] = 0.0 - complement
 
 
 def compute_weighted_block(

@@ -16,7 +16,7 @@ from support.oracle import exact, ulps
 from softgrad_core import InputError, direct, softmax_cross_entropy
 from softgrad_core.cross_entropy import compute_rows
 from softgrad_core.logits import given_rows
-from softgrad_core.objective import objective_of
+from softgrad_core.objective import Objective, objective_of
 from softgrad_core.results import FIELDS, SoftmaxCrossEntropy, empty_results
 
 PACKAGE = Path(direct.__file__).parent
@@ -163,7 +163,7 @@ def test_results_that_would_be_written_over_logits_or_each_other_are_refused():
 def test_rows_whose_label_is_no_class_are_left_whatever_it_is():
     out = empty_results((5, 3), np.dtype(np.float64), FIELDS, None)
     labels = np.array([0, 3, -1, 2, np.iinfo(np.intp).min])
-    assert direct.compute_direct(np.zeros((5, 3)), labels, out).tolist() == [1, 2, 4]
+    assert direct.compute_direct(np.zeros((5, 3)), Objective(labels), out).tolist() == [1, 2, 4]
 
 
 def test_labels_that_are_written_over_meanwhile_do_no_harm():
@@ -225,6 +225,6 @@ def test_rows_that_are_not_of_usual_size_are_left(kernels, monkeypatch):
         ]
     )
     out = empty_results(logits.shape, np.dtype(np.float64), FIELDS, None)
-    left = direct.compute_direct(logits, np.zeros(len(logits), np.intp), out)
+    left = direct.compute_direct(logits, Objective(np.zeros(len(logits), np.intp)), out)
     usual = [0, 7] if kernels == "compiled" else []
     assert left.tolist() == [row for row in range(len(logits)) if row not in usual]

@@ -89,6 +89,23 @@ def test_no_digit_is_lost_on_the_way_to_a_result(logits, target, options):
     assert max(distances(got, expected).values()) <= LIMIT
 
 
+@pytest.mark.parametrize("rows", [random_rows(1_500, seed=25), adversarial_rows(1_100, seed=26)])
+def test_labels_may_have_weights_of_any_size(rows):
+    rng = np.random.default_rng(27)
+    for logits, label in rows:
+        size = rng.choice([rng.uniform(-3, 3), rng.uniform(-320, 300), rng.uniform(-32, 32)])
+        weights = np.ones(len(logits))
+        weights[label] = rng.choice(
+            [10.0**size, 2.0 ** int(size), 1 / 3, 0.0], p=[0.5, 0.2, 0.2, 0.1]
+        )
+        got = softmax_cross_entropy(logits, label, class_weights=weights)
+        expected = exact(logits, label, class_weights=weights.tolist())
+        for name, distance in distances(got, expected).items():
+            assert distance <= LIMIT, f"{name} is {distance} ulp off: {logits}, {label}, {weights}"
+        for name in QUANTITIES:
+            assert not np.signbit(getattr(got, name)[getattr(got, name) == 0.0]).any()
+
+
 def test_one_hot_targets_as_probabilities_are_labels():
     logits = np.random.default_rng(1).normal(size=(50, 7)) * 10
     labels = np.arange(50) % 7
@@ -110,16 +127,17 @@ def test_options_that_change_nothing_change_no_bit():
         assert getattr(neutral, name).tobytes() == getattr(plain, name).tobytes()
 
 
+@pytest.mark.parametrize("have_labels", [True, False])
 @pytest.mark.parametrize("classes", [2, 3, 31, 33, 1000])
-def test_a_row_has_the_same_bits_alone_and_in_any_block_with_options(classes):
+def test_a_row_has_the_same_bits_alone_and_in_any_block_with_options(classes, have_labels):
     rng = np.random.default_rng(classes)
     logits = rng.normal(size=(41, classes)) * 10.0 ** rng.integers(-2, 4, size=(41, 1))
-    targets = rng.dirichlet(np.ones(classes), size=41)
-    options = {
-        "temperature": 0.3,
-        "label_smoothing": 0.1,
-        "class_weights": rng.uniform(0, 3, classes),
-    }
+    options = {"class_weights": rng.uniform(0, 3, classes)}
+    if have_labels:
+        targets = rng.integers(classes, size=41)
+    else:
+        targets = rng.dirichlet(np.ones(classes), size=41)
+        options |= {"temperature": 0.3, "label_smoothing": 0.1}
     whole = softmax_cross_entropy(logits, targets, **options)
     for start, stop in itertools.pairwise([0, 1, 2, 7, 40, 41]):
         part = softmax_cross_entropy(logits[start:stop], targets[start:stop], **options)
