@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.error_free import upper_half
 from softgrad_core.errors import InputError
 from softgrad_core.logits import FloatArray, described, is_number
 from softgrad_core.targets import IndexArray, are_distributions, as_distributions, as_labels
@@ -188,12 +189,30 @@ class Objective:
         return replace(self.part(rows), batches=chosen)
 
 
-def sum_of(losses: Sequence[float] | FloatArray) -> float:
-    """Return the sum of losses as rounded once, infinite where it overflows."""
+def sum_of(numbers: Sequence[float] | FloatArray) -> float:
+    """Return the sum of numbers from 0 on as rounded once, infinite where it overflows."""
     try:
-        return math.fsum(losses)
+        return math.fsum(np.ascontiguousarray(numbers, dtype=np.float64).data)
     except OverflowError:
         return math.inf
+
+
+def weight_of(labels: IndexArray, class_weights: FloatArray | None) -> float:
+    """Return the sum of the weights of labels, or raise InputError where it overflows."""
+    if class_weights is None:
+        return float(len(labels))
+    counts = np.bincount(labels, minlength=len(class_weights))
+    upper = upper_half(class_weights)
+    # Half of the digits of a weight times a count is exact, for up to 2**26 labels of a class.
+    with np.errstate(over="ignore"):
+        total = sum_of(np.concatenate([counts * upper, counts * (class_weights - upper)]))
+    if total == math.inf:
+        raise InputError(
+            "class-weights-too-large",
+            "the class_weights of all labels have a sum that float64 cannot hold; "
+            "the mean is the same if all are divided by one number",
+        )
+    return total
 
 
 def rows_of(batches: IndexArray | Sequence[int], size: int) -> IndexArray:
@@ -293,8 +312,7 @@ def objective_of(  # noqa: PLR0913 - one parameter for each option
         if how is Reduction.MEAN:
             denominator = float(count)
             if distribution is None:
-                shares = np.ones(count) if weights is None else weights[labels]
-                denominator = math.fsum(shares if counted is None else shares[counted])
+                denominator = weight_of(labels if counted is None else labels[counted], weights)
             divisor = np.full(count, denominator)
         batches = Batches(count, np.array([denominator]), reduced=True)
     return Objective(

@@ -265,6 +265,11 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("other.npz -o r.npz", 3, 'expected an array "logits", got x, y'),
         ("--verify logits.npy -t labels.npy", 3, "expected claims to verify, any of probs"),
         ("logits.npy -t labels.npy -o r.npz --class-weights 1,2", 3, "one of class_weights for"),
+        (
+            f"logits.npy -t 0 -o r.npz --reduction mean --class-weights 1e308{',1' * 11}",
+            3,
+            "logits.npy: the class_weights of all labels have a sum that float64 cannot hold",
+        ),
         ("logits.npy -t float.npy -o r.npz", 3, "expected targets as whole numbers, got float64"),
         ("logits.npy -t 12 -o r.npz", 3, "logits.npy: target 12 is outside 0..11"),
         ("narrow.npy -t labels.npy -o r.npz", 3, "expected at least 2 logits, got 1"),

@@ -147,6 +147,17 @@ def test_a_row_has_the_same_bits_alone_and_in_any_block_with_options(classes, ha
 
 # --- batches ------------------------------------------------------------------------------------
 
+
+def test_the_denominator_of_labels_is_the_sum_of_their_weights_rounded_once():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(50, size=20_000)
+    for weights in (rng.uniform(0, 2, 50), 10.0 ** rng.uniform(-320, 300, 50), np.full(50, 0.1)):
+        result = softmax_cross_entropy(
+            np.zeros((20_000, 50)), labels, class_weights=weights, reduction="mean"
+        )
+        assert result.denominator == math.fsum(weights[labels])
+
+
 LOGITS = [[2.0, 1.0, 0.1], [0.0, 0.0, 3.0], [-1.0, 5.0, 2.0]]
 WEIGHTS = [2.0, 1.0, 0.5]
 

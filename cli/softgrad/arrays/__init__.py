@@ -32,7 +32,7 @@ from softgrad_core.cross_entropy import THREAD_ELEMENTS, cores
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.logits import check_class_count
-from softgrad_core.objective import Reduction, objective_of, sum_of
+from softgrad_core.objective import Reduction, objective_of, sum_of, weight_of
 from softgrad_core.targets import class_index
 from softgrad_core.tolerances import Tolerance
 
@@ -180,7 +180,10 @@ class Source:
         if labels.size and not 0 <= labels.min() <= labels.max() < len(weights):
             # The row is refused with a better message.
             return 1.0
-        return math.fsum(np.asarray(weights, dtype=np.float64)[labels])
+        try:
+            return weight_of(labels, np.asarray(weights, dtype=np.float64))
+        except InputError as error:
+            raise _refused(self.name, error.reason) from None
 
     def release(self) -> None:
         """Let go of what was read."""
