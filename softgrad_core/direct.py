@@ -26,9 +26,9 @@ Kernels = Mapping[np.dtype[Any], Kernel]
 TILE = 2048
 """Logits that the kernel works on together, as `direct.c` has it: it needs memory for as many."""
 
-BLOCK_ELEMENTS = 1 << 21
-"""Logits that a thread computes at a time, at most: with fewer, threads would wait for each other
-to be given the same pages of memory, which may be of 2 MiB."""
+BLOCK_ELEMENTS = 1 << 24
+"""Logits that a thread computes at a time, at most, some 30 ms of work: with fewer, threads would
+wait for each other more often, for Python's lock and for pages of memory, which may be of 2 MiB."""
 
 COPIED_ELEMENTS = 1 << 16
 """The same where rows and results have to be copied: they stay in the L2 cache."""
