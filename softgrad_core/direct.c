@@ -1,4 +1,4 @@
-/* The kernel for labels and logits of usual size: exp(a) itself, from which nothing is subtracted.
+/* The kernel for logits of usual size: exp(a) itself, from which nothing is subtracted.
 
    Notation: a are the logits, y is the true class, e = exp(a), rest is the sum of e without e_y,
    and S = rest + e_y. Then f(x) = e / S, 1 - f(x)_y = rest / S, -log f(x)_y = log1p(rest / e_y),
@@ -12,7 +12,9 @@
    the sums, which are kept in two parts and have all their digits, as 1 / S has. So a probability
    or a gradient is off by twice that and half a unit in the last place of its own, at most 2.7
    units where the last places are as unlucky as can be; a loss by one more, for its logarithm.
-   Shares that are not a power of two add half a unit to losses and to dL/df(x).
+   Shares that are not a power of two add half a unit to losses and to dL/df(x). Where several
+   classes have target weights, or there is a temperature, all numbers are good to 8 units, those of
+   dL/da in units of the larger of the two terms that it is the difference of.
 
    Every operation is one that IEEE 754 defines, fma among them, in an order that depends on the
    number of classes alone: a row has the same bits alone, in any block, and on any processor.
@@ -73,11 +75,13 @@ typedef struct {
     const volatile Index *labels; /* (N,): each is read once, others might write to them. */
     ptrdiff_t rows, classes;      /* N and C */
     const double *shares;         /* (N,): what losses and gradients are multiplied by, or NULL. */
-    void *probs;                  /* (N, C) */
-    double *loss;                 /* (N,) */
-    void *grad_probs;             /* (N, C), zeros: what is at y is filled in. */
-    void *grad_logits;            /* (N, C) */
-    double *memory;               /* C numbers, or TILE where that is more. */
+    double *weights; /* (N, C): q where other classes than y have weights, or NULL; scratch, too. */
+    const double *temperatures; /* (N,): T where there are weights, or NULL. */
+    void *probs;                /* (N, C) */
+    double *loss;               /* (N,) */
+    void *grad_probs;           /* (N, C), zeros: what is at y is filled in. */
+    void *grad_logits;          /* (N, C) */
+    double *memory;             /* C numbers, or TILE where that is more; 3 C for weights. */
     unsigned char *left; /* (N,): 1 is written for a row that is left, whose results are nothing. */
 } Task;
 
@@ -129,11 +133,11 @@ INLINE void look_ahead(const char *piece, int is_float, const int to_write)
             __builtin_prefetch(piece + at, 0);
 }
 
-/* Return exp(a) 2**GAIN, to 0.7 units in the last place; NaN for NaN.
+/* Return exp(a + a_error) 2**GAIN, to 0.7 units in the last place; NaN for NaN.
 
    a = k log 2 + r, |r| <= log(2) / 2; exp(r) = 1 + r + r**2 q(r), with q interpolated at the nodes
    of Chebyshev to 0.003 units. What 1 + r is rounded to is made good by what is added last. */
-INLINE double exponential(double a)
+INLINE double exponential(double a, double a_error)
 {
     /* Adding 1.5 * 2**52 rounds to a whole number, which is then in the last bits: here the
        exponent that a double has for 2**(k + GAIN), which is to be from 1 to 2046. exp(-985)
@@ -145,8 +149,8 @@ INLINE double exponential(double a)
     const int64_t whole = (int64_t)bits_of(fma(a, LOG2_E, shift));
     const uint64_t exponent = (uint64_t)(whole < largest ? whole : largest);
     const double k = of_bits(exponent) - shift;
-    const double upper = fma(-k, LN2, a), r = fma(-k, LN2_TAIL, upper);
-    const double one = 1.0 + upper, lower = fma(-k, LN2_TAIL, upper - (one - 1.0));
+    const double upper = fma(-k, LN2, a), tail = fma(-k, LN2_TAIL, a_error), r = upper + tail;
+    const double one = 1.0 + upper, lower = (upper - (one - 1.0)) + tail;
     double q = 0x1.1f730349868cep-29;
     q = fma(q, r, 0x1.af4de97ca4194p-26);
     q = fma(q, r, 0x1.27e4db646b17ep-22);
@@ -256,10 +260,10 @@ INLINE void exponentials(const Task *task, ptrdiff_t start, ptrdiff_t count, int
         if (is_short && task->grad_logits)
             look_ahead(place(task->grad_logits, start + i, is_float), is_float, 1);
         for (ptrdiff_t j = i; j < i + PIECE; j++)
-            e[j] = exponential(get(task->logits, start + j, is_float));
+            e[j] = exponential(get(task->logits, start + j, is_float), 0.0);
     }
     for (; i < count; i++)
-        e[i] = exponential(get(task->logits, start + i, is_float));
+        e[i] = exponential(get(task->logits, start + i, is_float), 0.0);
 }
 
 /* Compute the sums of some rows from their e, and what follows from them. */
@@ -409,6 +413,135 @@ INLINE ptrdiff_t mark(const Tile *tile, ptrdiff_t rows, unsigned char *left)
     return count;
 }
 
+/* Return where the largest of some numbers is; NaN is none. */
+INLINE ptrdiff_t largest_of(const double *numbers, ptrdiff_t count)
+{
+    double best[2 * LANES], most = -INFINITY;
+    ptrdiff_t i = 0, at = 0;
+    for (int lane = 0; lane < 2 * LANES; lane++)
+        best[lane] = -INFINITY;
+    for (; i + 2 * LANES <= count; i += 2 * LANES)
+        for (int lane = 0; lane < 2 * LANES; lane++)
+            best[lane] = numbers[i + lane] > best[lane] ? numbers[i + lane] : best[lane];
+    for (int lane = 0; lane < 2 * LANES; lane++)
+        most = best[lane] > most ? best[lane] : most;
+    for (; i < count; i++)
+        most = numbers[i] > most ? numbers[i] : most;
+    while (at < count - 1 && numbers[at] != most)
+        at++;
+    return at;
+}
+
+/* Sum numbers but one of them, in two parts of which the first is rounded. */
+INLINE double sum_without(double *numbers, ptrdiff_t count, ptrdiff_t one, double *error)
+{
+    const double kept = numbers[one];
+    double sum, lost;
+    numbers[one] = 0.0;
+    sum_wide(numbers, count, &sum, &lost);
+    numbers[one] = kept;
+    const double rounded = sum + lost;
+    *error = (sum - rounded) + lost;
+    return rounded;
+}
+
+/* What is computed of a row with any target weights q, of sum s, and a temperature T: with d = a /
+   T, m where d is largest, and rest, the sum of e without e_m. */
+typedef struct {
+    ptrdiff_t m, top;               /* Where d is largest, and where q is. */
+    double s, others, others_error; /* The sum of q, and that without its largest. */
+    double rest, rest_error, total, inverse, inverse_error, temperature;
+} Row;
+
+/* Return dL/da_c = ((s - q_c) f(x)_c - q_c (1 - f(x)_c)) / T, with rest / S for 1 - f(x)_m, and the
+   sum of the others for s - q_c where q_c is largest: neither difference in it cancels. */
+INLINE double gradient(const Row *row, double e, double q, int is_m, int is_top)
+{
+    const double inverse = row->inverse, inverse_error = row->inverse_error;
+    const double share = is_top ? row->others : (row->s - q) + row->others_error, x = e * share;
+    const double other =
+        is_m ? fma(row->rest, inverse, row->rest * inverse_error + row->rest_error * inverse)
+             : 1.0 - fma(e, inverse, e * inverse_error);
+    return (fma(x, inverse, x * inverse_error) - q * other) / row->temperature;
+}
+
+/* Compute e and the sums of a row. */
+INLINE void sum_weighted(const Task *task, ptrdiff_t at, double *q, Row *row, int is_float)
+{
+    const ptrdiff_t classes = task->classes;
+    double *const e = task->memory, *const d = e + classes, *const d_error = d + classes;
+    const double t = row->temperature;
+    for (ptrdiff_t c = 0; c < classes; c++) {
+        const double a = get(task->logits, at + c, is_float), rounded = a / t;
+        const double lost = fma(-rounded, t, a) / t;
+        d[c] = rounded;
+        /* That of a masked class is NaN. */
+        d_error[c] = rounded > -HUGE_VAL ? lost : 0.0;
+        e[c] = exponential(rounded, d_error[c]);
+    }
+    row->m = largest_of(d, classes);
+    row->top = largest_of(q, classes);
+    row->others = sum_without(q, classes, row->top, &row->others_error);
+    row->rest = sum_without(e, classes, row->m, &row->rest_error);
+    row->s = row->others + q[row->top];
+    double sum = row->rest, error = row->rest_error;
+    ADD(sum, error, e[row->m]);
+    const double total = sum + error, total_error = (sum - total) + error, inverse = 1.0 / total;
+    row->total = total;
+    row->inverse = inverse;
+    row->inverse_error = inverse * (fma(-total, inverse, 1.0) - total_error * inverse);
+}
+
+/* Return whether a row is left. */
+INLINE int is_unusual(const Row *row, const double *e, const double *q, ptrdiff_t classes)
+{
+    const double s = row->s, t = row->temperature, rest = row->rest, total = row->total;
+    int is_odd =
+        !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e[row->m]) & (total >= SMALLEST_SUM) &
+          (total <= LARGEST_SUM) & (t >= SMALLEST_SHARE) & (t <= LARGEST_SHARE) &
+          ((s == 0.0) | ((s >= SMALLEST_SHARE) & (s <= LARGEST_SHARE))));
+    for (ptrdiff_t c = 0; c < classes; c++)
+        is_odd |= !((q[c] == 0.0) | ((q[c] >= SMALLEST_SHARE) & (e[c] >= SMALLEST_E_Y)));
+    return is_odd;
+}
+
+/* Compute a row with target weights. Return whether it is left. The loss is
+   s log1p(rest / e_m) + sum_c q_c (d_m - d_c), in which no term is negative. */
+INLINE int compute_weighted(const Task *task, ptrdiff_t at, int is_float)
+{
+    const ptrdiff_t classes = task->classes, start = at * classes;
+    double *const e = task->memory, *const d = e + classes, *const d_error = d + classes;
+    double *const q = task->weights + start;
+    Row row = {.temperature = task->temperatures ? task->temperatures[at] : 1.0};
+    sum_weighted(task, start, q, &row, is_float);
+    if (is_unusual(&row, e, q, classes))
+        return 1;
+    if (task->probs)
+        for (ptrdiff_t c = 0; c < classes; c++)
+            put(task->probs, start + c, fma(e[c], row.inverse, e[c] * row.inverse_error), is_float);
+    if (task->grad_probs)
+        for (ptrdiff_t c = 0; c < classes; c++)
+            put(task->grad_probs, start + c, q[c] == 0.0 ? 0.0 : -(row.total / e[c] * q[c]),
+                is_float);
+    if (task->grad_logits) {
+        const ptrdiff_t m = row.m, top = row.top;
+        for (ptrdiff_t c = 0; c < classes; c++)
+            put(task->grad_logits, start + c, gradient(&row, e[c], q[c], 0, 0), is_float);
+        put(task->grad_logits, start + m, gradient(&row, e[m], q[m], 1, m == top), is_float);
+        put(task->grad_logits, start + top, gradient(&row, e[top], q[top], m == top, 1), is_float);
+    }
+    if (task->loss) {
+        double lost, sum, error;
+        const double ratio = quotient(row.rest, row.rest_error, e[row.m], &lost);
+        const double d_m = d[row.m], d_m_error = d_error[row.m];
+        for (ptrdiff_t c = 0; c < classes; c++)
+            e[c] = q[c] == 0.0 ? 0.0 : q[c] * ((d_m - d[c]) + (d_m_error - d_error[c]));
+        sum_wide(e, classes, &sum, &error);
+        task->loss[at] = fma(row.s, log_of_one_plus(ratio) + lost / (1.0 + ratio), error) + sum;
+    }
+    return 0;
+}
+
 /* Compute all rows, as many at a time as fit into the nearest cache. Return how many are left. */
 INLINE ptrdiff_t compute(const Task *task, int is_float)
 {
@@ -416,6 +549,11 @@ INLINE ptrdiff_t compute(const Task *task, int is_float)
     const ptrdiff_t step = fitting > 0 ? fitting : 1;
     ptrdiff_t left = 0;
     Tile tile;
+    if (task->weights) {
+        for (ptrdiff_t row = 0; row < task->rows; row++)
+            left += task->left[row] = (unsigned char)compute_weighted(task, row, is_float);
+        return left;
+    }
     for (ptrdiff_t start = 0; start < task->rows; start += step) {
         const ptrdiff_t rows = task->rows - start < step ? task->rows - start : step;
         exponentials(task, start * task->classes, rows * task->classes, is_float);

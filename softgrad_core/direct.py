@@ -1,4 +1,4 @@
-"""The compiled kernel for labels and logits of usual size: see `direct.c`, which it is built from.
+"""The compiled kernel for logits of usual size: see `direct.c`, which it is built from.
 
 There is none where no compiler was found, or on a processor that it is not made for. All rows are
 left then to the kernel of `softgrad_core.shifted`, whose results may differ in the last place.
@@ -30,8 +30,8 @@ BLOCK_ELEMENTS = 1 << 24
 """Logits that a thread computes at a time, at most, some 30 ms of work: with fewer, threads would
 wait for each other more often, for Python's lock and for pages of memory, which may be of 2 MiB."""
 
-COPIED_ELEMENTS = 1 << 16
-"""The same where rows and results have to be copied: they stay in the L2 cache."""
+COPIED_ELEMENTS = 1 << 17
+"""The same where NumPy makes copies or target weights of a block, which stay in the L2 cache."""
 
 
 class _Task(ctypes.Structure):
@@ -43,6 +43,8 @@ class _Task(ctypes.Structure):
         ("rows", ctypes.c_ssize_t),
         ("classes", ctypes.c_ssize_t),
         ("shares", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("temperatures", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in FIELDS),
         ("memory", ctypes.c_void_p),
         ("left", ctypes.c_void_p),
@@ -80,8 +82,8 @@ def elements_of_block(
     rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy
 ) -> int:
     """Return how many logits are to be computed at a time, at most."""
-    is_direct = objective.is_of_labels and _are_its_own(rows, out)
-    return BLOCK_ELEMENTS if is_direct else COPIED_ELEMENTS
+    is_own = objective.is_of_labels and _are_its_own(rows, out)
+    return BLOCK_ELEMENTS if is_own else COPIED_ELEMENTS
 
 
 def compute_direct(
@@ -91,7 +93,7 @@ def compute_direct(
 
     Losses are of float64, all other results of any type.
     """
-    if not (KERNELS and objective.is_of_labels):
+    if not KERNELS:
         return np.arange(len(rows))
     if _are_its_own(rows, out):
         return _compute(rows, objective, out)
@@ -114,12 +116,21 @@ def _are_its_own(rows: npt.NDArray[Any], out: SoftmaxCrossEntropy) -> bool:
 def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy) -> IndexArray:
     count, classes = rows.shape
     labels = np.ascontiguousarray(objective.labels)
-    shares = None if objective.is_plain else np.ascontiguousarray(objective.label_weights())
-    memory, left = np.empty(max(classes, TILE)), np.empty(count, np.bool)
-    results = (_address(getattr(out, name)) for name in FIELDS)
+    shares = weights = temperatures = None
+    if not objective.is_of_labels:
+        # They are made anew, so that the kernel may set one aside for a moment.
+        weights = np.ascontiguousarray(objective.weights(classes))
+        if objective.temperature is not None:
+            temperatures = np.ascontiguousarray(objective.temperature)
+    elif not objective.is_plain:
+        shares = np.ascontiguousarray(objective.label_weights())
+    memory = np.empty(max(classes, TILE) if weights is None else 3 * classes)
+    left = np.empty(count, np.bool)
     task = _Task(
-        *(_address(rows), _address(labels), count, classes, _address(shares)),
-        *(*results, _address(memory), _address(left)),
+        *(_address(rows), _address(labels), count, classes),
+        *map(_address, (shares, weights, temperatures)),
+        *(_address(getattr(out, name)) for name in FIELDS),
+        *(_address(memory), _address(left)),
     )
     # Python's lock is not held meanwhile.
     many = KERNELS[rows.dtype](ctypes.addressof(task))

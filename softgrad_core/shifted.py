@@ -1,4 +1,4 @@
-"""The kernel that begins at the maximum: for logits of any size, soft targets and all options.
+"""The kernel that begins at the maximum: for logits and target weights of any size.
 
 Notation: a are the logits, T is the temperature, f(x) = softmax(a / T) the output, m = max(a),
 d = (a - m) / T, S = sum(exp(d)), and rest = S - 1 is the sum without the term of the maximum. The

@@ -36,8 +36,9 @@ def test_the_kernel_is_there_where_there_is_a_compiler_for_it():
 
 
 @pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "temperature": 0.7}])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_results_have_the_same_bits_on_every_processor(dtype, monkeypatch):
+def test_results_have_the_same_bits_on_every_processor(dtype, options, monkeypatch):
     others = direct.all_kernels()[1:]
     if not others:
         pytest.skip("there is one kernel that this processor can run")
@@ -46,11 +47,11 @@ def test_results_have_the_same_bits_on_every_processor(dtype, monkeypatch):
         scales = rng.choice([0.01, 3.0, 30.0, 150.0], size=(67, 1))
         logits = (rng.normal(size=(67, classes)) * scales).astype(dtype)
         targets = rng.integers(classes, size=len(logits))
-        wanted = softmax_cross_entropy(logits, targets)
+        wanted = softmax_cross_entropy(logits, targets, **options)
         for kernels in others:
             with monkeypatch.context() as patch:
                 patch.setattr(direct, "KERNELS", kernels)
-                got = softmax_cross_entropy(logits, targets)
+                got = softmax_cross_entropy(logits, targets, **options)
             for name in FIELDS:
                 assert getattr(got, name).tobytes() == getattr(wanted, name).tobytes()
 
@@ -77,15 +78,17 @@ def test_the_command_does_without_its_library(tmp_path):
     assert max(map(ulps, record["grad_logits"], wanted.grad_logits)) < 4
 
 
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}])
 @pytest.mark.parametrize("classes", [2, 9, 65, 2050])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_nothing_is_written_beside_the_results(classes, dtype):
+def test_nothing_is_written_beside_the_results(classes, dtype, options):
     rng = np.random.default_rng(classes)
     logits = rng.normal(size=(21, classes)).astype(dtype)
     targets = rng.integers(classes, size=len(logits))
     wide = {name: np.full((25, classes), 7.0, dtype) for name in FIELDS if name != "loss"}
     inner = {name: block[2:-2] for name, block in wide.items()}
-    softmax_cross_entropy(logits, targets, out=SoftmaxCrossEntropy(loss=None, **inner))
+    out = SoftmaxCrossEntropy(loss=None, **inner)
+    softmax_cross_entropy(logits, targets, out=out, **options)
     for block in wide.values():
         assert (block[:2] == 7.0).all()
         assert (block[-2:] == 7.0).all()

@@ -14,6 +14,7 @@ from support.rows import adversarial_rows, faint_rows, random_rows, wide_rows
 from softgrad_core import (
     InputError,
     check_gradients,
+    direct,
     explain,
     softmax_cross_entropy,
     verify,
@@ -52,12 +53,17 @@ def distances(got, expected):
         pytest.param(faint_rows(), id="faint"),
     ],
 )
-def test_every_number_is_within_eight_ulp_whatever_the_options(rows):
+def test_every_number_is_within_eight_ulp_whatever_the_options(rows, monkeypatch):
+    compiled = direct.KERNELS
     for problem in problems((row for row in rows if len(row[0]) <= 1_000), seed=24):
         logits, target, options = problem
-        got = softmax_cross_entropy(logits, target, **options)
-        for name, distance in distances(got, problem.exact()).items():
-            assert distance <= LIMIT, f"{name} is {distance} ulp off: {problem}"
+        expected = problem.exact()
+        for kernels in (compiled, {}):
+            monkeypatch.setattr(direct, "KERNELS", kernels)
+            got = softmax_cross_entropy(logits, target, **options)
+            for name, distance in distances(got, expected).items():
+                what = f"{name} is {distance} ulp off: {problem}"
+                assert distance <= LIMIT, f"{what}, {'with' if kernels else 'without'} the kernel"
 
 
 @pytest.mark.parametrize(
