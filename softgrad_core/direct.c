@@ -33,14 +33,15 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-    GAIN = 400,   /* The power of two that all e are multiplied by. */
-    TILE = 2048,  /* Logits whose exponentials stay in the nearest cache. */
-    ROWS = 256,   /* Rows that are computed together, at most. */
-    NARROW = 64,  /* Up to so many classes sums are made of several rows at a time. */
-    LANES = 4,    /* Numbers that are summed side by side. */
-    PIECE = 64,   /* Logits between two looks ahead at what memory will be needed. */
-    AHEAD = 1024, /* How many numbers ahead that is in a long row of results. */
-    LINE = 64,    /* Bytes of memory that come together. */
+    GAIN = 400,        /* The power of two that all e are multiplied by. */
+    WEIGHT_GAIN = 600, /* That of weights as they are given: those that are 0 then do not count. */
+    TILE = 2048,       /* Logits whose exponentials stay in the nearest cache. */
+    ROWS = 256,        /* Rows that are computed together, at most. */
+    NARROW = 64,       /* Up to so many classes sums are made of several rows at a time. */
+    LANES = 4,         /* Numbers that are summed side by side. */
+    PIECE = 64,        /* Logits between two looks ahead at what memory will be needed. */
+    AHEAD = 1024,      /* How many numbers ahead that is in a long row of results. */
+    LINE = 64,         /* Bytes of memory that come together. */
 };
 
 typedef double Lanes __attribute__((vector_size(LANES * sizeof(double))));
@@ -50,13 +51,16 @@ typedef double Double __attribute__((aligned(1)));
 typedef float Float __attribute__((aligned(1)));
 typedef ptrdiff_t Index __attribute__((aligned(1)));
 
-/* Rows of usual size, by their sums (times 2**GAIN) and shares: any two of them have a quotient, an
-   e that is too small for float64 gives an f(x) that is 0, and what is multiplied by a share has
-   all its digits. */
-static const double SMALLEST_SUM = 0x1p80, LARGEST_SUM = 0x1p880;
+/* Rows of usual size, by their sums (times 2**GAIN), their shares or weights (times 2**WEIGHT_GAIN)
+   and T: any two sums have a quotient, what is multiplied or divided by another has all its digits,
+   and an e that is too small for float64 gives an f(x) that is 0 also when it is multiplied by a
+   weight and divided by T. */
+static const double SMALLEST_SUM = 0x1p256, LARGEST_SUM = 0x1p880;
 static const double SMALLEST_E_Y = 0x1p-80, SMALLEST_REST = 0x1p-496, SMALLEST_RATIO = 0x1p-900;
-static const double SMALLEST_SHARE = 0x1p-100, LARGEST_SHARE = 0x1p100;
+static const double SMALLEST_WEIGHT = 0x1p500, LARGEST_WEIGHT = 0x1p700;
+static const double SMALLEST_T = 0x1p-100, LARGEST_T = 0x1p100;
 
+static const double UNGAINED = 0x1p-600; /* 2**-WEIGHT_GAIN */
 static const double LN2 = 0x1.62e42fefa3800p-1, LN2_TAIL = 0x1.ef35793c76730p-45;
 static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp-1;
 
@@ -74,8 +78,9 @@ typedef struct {
     const void *logits;           /* (N, C) */
     const volatile Index *labels; /* (N,): each is read once, others might write to them. */
     ptrdiff_t rows, classes;      /* N and C */
-    const double *shares;         /* (N,): what losses and gradients are multiplied by, or NULL. */
-    double *weights; /* (N, C): q where other classes than y have weights, or NULL; scratch, too. */
+    const double *shares; /* (N,): what losses and gradients are multiplied by, gained, or NULL. */
+    double *weights; /* (N, C): q where other classes than y have weights, gained, or NULL; scratch,
+                        too. */
     const double *temperatures; /* (N,): T where there are weights, or NULL. */
     void *probs;                /* (N, C) */
     double *loss;               /* (N,) */
@@ -188,6 +193,14 @@ INLINE double log_of_one_plus(double x)
     return fma(k, LN2, f - (half - fma(s, fma(g, z, half), small)));
 }
 
+/* Return a weight that was given times 2**WEIGHT_GAIN; NaN where it is not of usual size. */
+INLINE double weight_of(double gained)
+{
+    const int is_usual =
+        (gained == 0.0) | ((gained >= SMALLEST_WEIGHT) & (gained <= LARGEST_WEIGHT));
+    return is_usual ? gained * UNGAINED : NAN;
+}
+
 /* Add to a sum in two parts (the two-sum of Knuth, The Art of Computer Programming, vol. 2, 4.2.2).
  */
 #define ADD(sum, error, term)                                                           \
@@ -287,7 +300,7 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
             sum_wide(e + row * classes, classes, &tile->rest[row], &tile->rest_error[row]);
     for (ptrdiff_t row = 0; row < rows; row++) {
         e[row * classes + tile->y[row]] = tile->e_y[row];
-        tile->share[row] = task->shares ? task->shares[start + row] : 1.0;
+        tile->share[row] = task->shares ? weight_of(task->shares[start + row]) : 1.0;
     }
     for (ptrdiff_t row = 0; row < rows; row++) {
         const double upper = tile->rest[row], lower = tile->rest_error[row];
@@ -405,9 +418,9 @@ INLINE ptrdiff_t mark(const Tile *tile, ptrdiff_t rows, unsigned char *left)
         const double rest = tile->rest[row], total = tile->total[row], e_y = tile->e_y[row];
         const double share = tile->share[row];
         /* NaN is no smaller and no larger than anything. */
-        left[row] = !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e_y) &
-                      (e_y >= SMALLEST_E_Y) & (total >= SMALLEST_SUM) & (total <= LARGEST_SUM) &
-                      ((share == 0.0) | ((share >= SMALLEST_SHARE) & (share <= LARGEST_SHARE))));
+        left[row] =
+            !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e_y) & (e_y >= SMALLEST_E_Y) &
+              (total >= SMALLEST_SUM) & (total <= LARGEST_SUM) & (share >= 0.0));
         count += left[row];
     }
     return count;
@@ -448,21 +461,22 @@ INLINE double sum_without(double *numbers, ptrdiff_t count, ptrdiff_t one, doubl
 /* What is computed of a row with any target weights q, of sum s, and a temperature T: with d = a /
    T, m where d is largest, and rest, the sum of e without e_m. */
 typedef struct {
-    ptrdiff_t m, top;               /* Where d is largest, and where q is. */
-    double s, others, others_error; /* The sum of q, and that without its largest. */
+    ptrdiff_t m, top;          /* Where d is largest, and where q is. */
+    double s, s_error, others; /* The sum of q, and that without its largest. */
     double rest, rest_error, total, inverse, inverse_error, temperature;
+    double scale; /* A power of two by which T is not small: what is divided by it is normal. */
 } Row;
 
 /* Return dL/da_c = ((s - q_c) f(x)_c - q_c (1 - f(x)_c)) / T, with rest / S for 1 - f(x)_m, and the
    sum of the others for s - q_c where q_c is largest: neither difference in it cancels. */
 INLINE double gradient(const Row *row, double e, double q, int is_m, int is_top)
 {
-    const double inverse = row->inverse, inverse_error = row->inverse_error;
-    const double share = is_top ? row->others : (row->s - q) + row->others_error, x = e * share;
-    const double other =
-        is_m ? fma(row->rest, inverse, row->rest * inverse_error + row->rest_error * inverse)
-             : 1.0 - fma(e, inverse, e * inverse_error);
-    return (fma(x, inverse, x * inverse_error) - q * other) / row->temperature;
+    const double inverse = row->inverse, error = row->inverse_error, scale = row->scale;
+    const double x = e * (is_top ? row->others : (row->s - q) + row->s_error);
+    const double gained = fma(x, inverse * scale, x * (error * scale));
+    const double small = row->rest * error + row->rest_error * inverse;
+    const double other = is_m ? fma(row->rest, inverse, small) : 1.0 - fma(e, inverse, e * error);
+    return (gained - q * scale * other) / (row->temperature * scale);
 }
 
 /* Compute e and the sums of a row. */
@@ -478,30 +492,32 @@ INLINE void sum_weighted(const Task *task, ptrdiff_t at, double *q, Row *row, in
         /* That of a masked class is NaN. */
         d_error[c] = rounded > -HUGE_VAL ? lost : 0.0;
         e[c] = exponential(rounded, d_error[c]);
+        q[c] = weight_of(q[c]);
     }
     row->m = largest_of(d, classes);
     row->top = largest_of(q, classes);
-    row->others = sum_without(q, classes, row->top, &row->others_error);
+    row->others = sum_without(q, classes, row->top, &row->s_error);
+    row->s = row->others;
+    ADD(row->s, row->s_error, q[row->top]);
     row->rest = sum_without(e, classes, row->m, &row->rest_error);
-    row->s = row->others + q[row->top];
     double sum = row->rest, error = row->rest_error;
     ADD(sum, error, e[row->m]);
     const double total = sum + error, total_error = (sum - total) + error, inverse = 1.0 / total;
     row->total = total;
     row->inverse = inverse;
     row->inverse_error = inverse * (fma(-total, inverse, 1.0) - total_error * inverse);
+    row->scale = t < 1.0 ? ldexp(1.0, -ilogb(t)) : 1.0;
 }
 
 /* Return whether a row is left. */
 INLINE int is_unusual(const Row *row, const double *e, const double *q, ptrdiff_t classes)
 {
-    const double s = row->s, t = row->temperature, rest = row->rest, total = row->total;
+    const double t = row->temperature, rest = row->rest, total = row->total;
     int is_odd =
         !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e[row->m]) & (total >= SMALLEST_SUM) &
-          (total <= LARGEST_SUM) & (t >= SMALLEST_SHARE) & (t <= LARGEST_SHARE) &
-          ((s == 0.0) | ((s >= SMALLEST_SHARE) & (s <= LARGEST_SHARE))));
+          (total <= LARGEST_SUM) & (t >= SMALLEST_T) & (t <= LARGEST_T) & (row->s >= 0.0));
     for (ptrdiff_t c = 0; c < classes; c++)
-        is_odd |= !((q[c] == 0.0) | ((q[c] >= SMALLEST_SHARE) & (e[c] >= SMALLEST_E_Y)));
+        is_odd |= !((q[c] == 0.0) | (e[c] >= SMALLEST_E_Y));
     return is_odd;
 }
 

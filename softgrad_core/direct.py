@@ -26,6 +26,9 @@ Kernels = Mapping[np.dtype[Any], Kernel]
 TILE = 2048
 """Logits that the kernel works on together, as `direct.c` has it: it needs memory for as many."""
 
+GAIN = 2.0**300
+"""The kernel takes weights times the square of this, so that none that counts has underflowed."""
+
 BLOCK_ELEMENTS = 1 << 24
 """Logits that a thread computes at a time, at most, some 30 ms of work: with fewer, threads would
 wait for each other more often, for Python's lock and for pages of memory, which may be of 2 MiB."""
@@ -119,11 +122,11 @@ def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntr
     shares = weights = temperatures = None
     if not objective.is_of_labels:
         # They are made anew, so that the kernel may set one aside for a moment.
-        weights = np.ascontiguousarray(objective.weights(classes))
+        weights = np.ascontiguousarray(objective.weights(classes, gain=GAIN))
         if objective.temperature is not None:
             temperatures = np.ascontiguousarray(objective.temperature)
     elif not objective.is_plain:
-        shares = np.ascontiguousarray(objective.label_weights())
+        shares = np.ascontiguousarray(objective.label_weights(gain=GAIN))
     memory = np.empty(max(classes, TILE) if weights is None else 3 * classes)
     left = np.empty(count, np.bool)
     task = _Task(

@@ -154,11 +154,11 @@ class Objective:
         others = self.distribution, self.smoothing, self.temperature
         return all(other is None for other in others)
 
-    def label_weights(self) -> FloatArray:
-        """Return q_y, of shape (N,), where no other class has a weight."""
-        q = np.ones(len(self.labels))
+    def label_weights(self, *, gain: float = 1.0) -> FloatArray:
+        """Return q_y, of shape (N,), where no other class has a weight, times `gain` squared."""
+        q = np.full(len(self.labels), gain * gain)
         if self.class_weights is not None:
-            q = self.class_weights[np.arange(len(q)), self.labels]
+            q *= self.class_weights[np.arange(len(q)), self.labels]
         if self.divisor is not None:
             # A mean over nothing has gradients of 0.
             q = np.divide(q, self.divisor, out=np.zeros_like(q), where=self.divisor != 0.0)

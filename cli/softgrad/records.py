@@ -257,7 +257,10 @@ class _Said(NamedTuple):
             return (shape, *self.claims)
         batches = self.objective.batches
         is_soft = self.objective.distribution is not None
-        return (shape, is_soft, self.objective.is_plain, batches and batches.reduced, *self.claims)
+        # What is said of one record beside its label must not be said of the others, as neutral as
+        # it may be: a record has the same bits whatever stands beside it.
+        paths = self.objective.is_plain, self.objective.is_of_labels
+        return (shape, is_soft, *paths, batches and batches.reduced, *self.claims)
 
 
 def _examples_of(group: list[tuple[int, _Said]]) -> Examples:

@@ -279,3 +279,16 @@ def test_the_true_class_is_introduced_where_the_steps_speak_of_it():
     assert "c = y = 0:" in shown
     shown = run("2", "1", "0.1", "-t", "0.2,0.3,0.5", *options).text
     assert "y is the true class" not in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("beside", [{"temperature": 2.0}, {"label_smoothing": 0.1}, {}])
+def test_a_record_with_options_has_the_same_bits_whatever_stands_beside_it(beside):
+    rng = np.random.default_rng(4)
+    records = [
+        {"logits": row.tolist(), "target": 0, "class_weights": rng.uniform(0, 2, 3).tolist()}
+        for row in rng.normal(size=(40, 3))
+    ]
+    alone = run(stdin=lines_of(*records)).out.splitlines()
+    others = [{"logits": [1.0, 2.0, 0.5], "target": 0, **beside} for _ in records]
+    pairs = [record for pair in zip(records, others, strict=True) for record in pair]
+    assert run(stdin=lines_of(*pairs)).out.splitlines()[::2] == alone

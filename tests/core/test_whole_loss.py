@@ -22,6 +22,7 @@ from softgrad_core import (
 
 LIMIT = 8.0
 QUANTITIES = ("probs", "loss", "grad_probs", "grad_logits")
+SMALL, MEAN = [1.3e-318, 1e-318, 1.7e-318], {"reduction": "mean"}
 
 
 def ulps_of_size(got, expected, size):
@@ -80,12 +81,22 @@ def test_every_number_is_within_eight_ulp_whatever_the_options(rows, monkeypatch
         ([1.0, 2.0, 0.0], 1, {"class_weights": [0.0, 1e-310, 1.0], "reduction": "mean"}),
         ([3.0, 1.0, 0.0], [1e200, 1e250, 0.0], {"unnormalized_target": True}),
         ([40.0, 0.0], 0, {"label_smoothing": 1e-300}),
+        ([0.0, -1.0, -7.3], [0.5, 0.5, 0.0], {"temperature": 0.01}),
+        ([0.0, -1.0, -7.2], 0, {"temperature": 0.01}),
+        ([0.0, 1.0, -1.0], 1, {"class_weights": SMALL, "label_smoothing": 0.1, **MEAN}),
+        ([0.0, 1.0, -1.0], 0, {"class_weights": [1e-305] * 3, "label_smoothing": 1e-10}),
+        ([0.0, -300.0, -1.0], [0.5, 1e-320, 0.5], {"class_weights": [1.0, 1e-10, 1.0]}),
+        ([0.0, -300.0, -1.0], 0, {"label_smoothing": 5e-324}),
+        # What the kernel takes for the exponential of -985 and all below.
+        ([-180.0, -180.5, -2000.0], 0, {"class_weights": [1e30, 1.0, 1.0]}),
+        ([-220.0, -220.5, -1000.0], 0, {"class_weights": [1e20, 1.0, 1.0]}),
+        ([-180.0, -180.5, -2000.0], [0.5, 0.5, 0.0], {"class_weights": [1e30, 1.0, 1.0]}),
     ],
 )
 def test_no_digit_is_lost_on_the_way_to_a_result(logits, target, options):
     got = softmax_cross_entropy(logits, target, **options)
     names = {"label_smoothing", "class_weights", "temperature"}
-    divisor = 1e-310 if "reduction" in options else 1.0
+    divisor = options["class_weights"][target] if "reduction" in options else 1.0
     expected = exact(
         logits,
         target,
@@ -110,6 +121,15 @@ def test_labels_may_have_weights_of_any_size(rows):
             assert distance <= LIMIT, f"{name} is {distance} ulp off: {logits}, {label}, {weights}"
         for name in QUANTITIES:
             assert not np.signbit(getattr(got, name)[getattr(got, name) == 0.0]).any()
+
+
+def test_a_weight_that_is_far_below_the_denominator_still_counts():
+    logits, weights = [[0.0, -300.0, -1.0], [0.0, 1.0, 2.0]], [1e30, 1e-300, 1.0]
+    got = softmax_cross_entropy(logits, [1, 0], class_weights=weights, reduction="mean")
+    with mpmath.workprec(300):
+        probability = exact(logits[0], 1).probs[1]
+        expected = -mpf(1e-300) / (mpf(1e30) + mpf(1e-300)) / probability
+    assert ulps(float(got.grad_probs[0, 1]), expected) <= LIMIT
 
 
 def test_one_hot_targets_as_probabilities_are_labels():
