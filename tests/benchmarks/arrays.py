@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from timing import SOFTGRAD, Table, called, folder, in_turns, milliseconds, ratio, seconds
 
-from softgrad_core import softmax_cross_entropy
+from softgrad_core import direct, softmax_cross_entropy
 
 SHAPES = ((200_000, 10), (20_000, 1_000), (150, 128_000))
 DTYPES = ("float64", "float32")
 FIELDS = ("probs", "loss", "grad_logits")
 THREADS = 2
 RUNS = 9
+KERNELS = direct.KERNELS
 
 BY_HAND = """
 import sys, numpy as np
@@ -96,6 +97,7 @@ OTHERS = {
 def measure() -> Iterator[Table]:
     """Yield the ratios, in memory and of whole processes."""
     yield from in_memory()
+    yield of_options()
     yield from from_file_to_file()
 
 
@@ -129,6 +131,43 @@ def in_memory() -> Iterator[Table]:
     title = f"Probabilities, losses and dL/da of arrays in memory, {THREADS} threads"
     yield Table(title, rows)
     yield Table(f"{title}, softgrad's written to those of an earlier call", again)
+
+
+def of_options() -> Table:
+    names = ("mean", "class weights", "label smoothing", "temperature", "soft targets")
+    rows = [("array", "a label alone", *names, "a label, NumPy alone")]
+    for dtype in DTYPES:
+        for shape in SHAPES[:2]:
+            rng = np.random.default_rng(0)
+            a = (rng.normal(size=shape) * 3).astype(dtype)
+            y, q = rng.integers(shape[1], size=len(a)), rng.dirichlet(np.ones(shape[1]), len(a))
+            calls = (
+                (y, {}),
+                (y, {"reduction": "mean"}),
+                (y, {"class_weights": rng.uniform(0.5, 2, shape[1])}),
+                (y, {"label_smoothing": 0.1}),
+                (y, {"temperature": 2.0}),
+                (q, {}),
+            )
+
+            def timed(target, options, kernels=KERNELS, a=a):
+                direct.KERNELS = kernels
+                return called(
+                    lambda: softmax_cross_entropy(
+                        a, target, fields=FIELDS, threads=THREADS, **options
+                    )
+                )
+
+            plain, *others = in_turns(
+                5,
+                *(lambda call=call, timed=timed: timed(*call) for call in calls),
+                lambda y=y, timed=timed: timed(y, {}, {}),
+            )
+            what = f"{dtype}, {shape[0]:,} x {shape[1]:,}"
+            rows.append((what, milliseconds(plain), *(ratio(other, plain) for other in others)))
+    direct.KERNELS = KERNELS
+    title = f"What options of the loss cost, {THREADS} threads, in times of a label alone"
+    return Table(title, rows)
 
 
 def from_file_to_file() -> Iterator[Table]:
