@@ -57,9 +57,9 @@ class _Task(ctypes.Structure):
 def all_kernels() -> Sequence[Kernels]:
     """Return the kernels that this processor can run, the fastest first; results are the same."""
     source = Path(__file__).with_suffix(".c")
-    # Its name tells which source it was built from: one from another is none.
-    name = f"_direct_{zlib.crc32(source.read_bytes()):08x}.so"
     try:
+        # Its name tells which source it was built from: one from another is none.
+        name = f"_direct_{zlib.crc32(source.read_bytes()):08x}.so"
         library = ctypes.CDLL(str(source.with_name(name)))
     except OSError:
         return []

@@ -64,6 +64,8 @@ def test_a_library_that_is_built_from_another_source_is_not_used(tmp_path, monke
         source.write("/* It has changed since. */\n")
     monkeypatch.setattr(direct, "__file__", str(tmp_path / "direct.py"))
     assert direct.all_kernels() == []
+    (tmp_path / "direct.c").unlink()
+    assert direct.all_kernels() == []
 
 
 def test_the_command_does_without_its_library(tmp_path):
