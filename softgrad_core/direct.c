@@ -33,15 +33,14 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-    GAIN = 400,        /* The power of two that all e are multiplied by. */
-    WEIGHT_GAIN = 600, /* That of weights as they are given: those that are 0 then do not count. */
-    TILE = 2048,       /* Logits whose exponentials stay in the nearest cache. */
-    ROWS = 256,        /* Rows that are computed together, at most. */
-    NARROW = 64,       /* Up to so many classes sums are made of several rows at a time. */
-    LANES = 4,         /* Numbers that are summed side by side. */
-    PIECE = 64,        /* Logits between two looks ahead at what memory will be needed. */
-    AHEAD = 1024,      /* How many numbers ahead that is in a long row of results. */
-    LINE = 64,         /* Bytes of memory that come together. */
+    GAIN = 400,   /* The power of two that all e are multiplied by. */
+    TILE = 2048,  /* Logits whose exponentials stay in the nearest cache. */
+    ROWS = 256,   /* Rows that are computed together, at most. */
+    NARROW = 64,  /* Up to so many classes sums are made of several rows at a time. */
+    LANES = 4,    /* Numbers that are summed side by side. */
+    PIECE = 64,   /* Logits between two looks ahead at what memory will be needed. */
+    AHEAD = 1024, /* How many numbers ahead that is in a long row of results. */
+    LINE = 64,    /* Bytes of memory that come together. */
 };
 
 typedef double Lanes __attribute__((vector_size(LANES * sizeof(double))));
@@ -51,7 +50,7 @@ typedef double Double __attribute__((aligned(1)));
 typedef float Float __attribute__((aligned(1)));
 typedef ptrdiff_t Index __attribute__((aligned(1)));
 
-/* Rows of usual size, by their sums (times 2**GAIN), their shares or weights (times 2**WEIGHT_GAIN)
+/* Rows of usual size, by their sums (times 2**GAIN), their shares or weights (times 2**600)
    and T: any two sums have a quotient, what is multiplied or divided by another has all its digits,
    and an e that is too small for float64 gives an f(x) that is 0 also when it is multiplied by a
    weight and divided by T. */
@@ -60,7 +59,7 @@ static const double SMALLEST_E_Y = 0x1p-80, SMALLEST_REST = 0x1p-496, SMALLEST_R
 static const double SMALLEST_WEIGHT = 0x1p500, LARGEST_WEIGHT = 0x1p700;
 static const double SMALLEST_T = 0x1p-100, LARGEST_T = 0x1p100;
 
-static const double UNGAINED = 0x1p-600; /* 2**-WEIGHT_GAIN */
+static const double UNGAINED = 0x1p-600;
 static const double LN2 = 0x1.62e42fefa3800p-1, LN2_TAIL = 0x1.ef35793c76730p-45;
 static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp-1;
 
@@ -193,7 +192,7 @@ INLINE double log_of_one_plus(double x)
     return fma(k, LN2, f - (half - fma(s, fma(g, z, half), small)));
 }
 
-/* Return a weight that was given times 2**WEIGHT_GAIN; NaN where it is not of usual size. */
+/* Return a weight that was given times 2**600; NaN where it is not of usual size. */
 INLINE double weight_of(double gained)
 {
     const int is_usual =
@@ -209,6 +208,52 @@ INLINE double weight_of(double gained)
         (error) += ((sum) - (total_ - of_x_)) + (x_ - of_x_);                           \
         (sum) = total_;                                                                 \
     } while (0)
+
+/* Return a sum in two parts as rounded, and in `error` what that leaves. */
+INLINE double rounded(double sum, double *error)
+{
+    const double total = sum + *error;
+    *error = (sum - total) + *error;
+    return total;
+}
+
+/* Return x + x_error and one more number, as rounded, and in `error` what that leaves. */
+INLINE double plus(double x, double x_error, double term, double *error)
+{
+    *error = x_error;
+    ADD(x, *error, term);
+    return rounded(x, error);
+}
+
+/* Return (x + x_error) (y + y_error), but for the product of the two small ones. */
+INLINE double product(double x, double x_error, double y, double y_error)
+{
+    return fma(x, y, x * y_error + x_error * y);
+}
+
+/* Return (x + x_error) / y as rounded, and in `error` what that leaves. */
+INLINE double quotient(double x, double x_error, double y, double *error)
+{
+    const double whole = x / y;
+    *error = (fma(-whole, y, x) + x_error) / y;
+    return whole;
+}
+
+/* Return 1 / (x + x_error) as rounded, and in `error` what that leaves. */
+INLINE double inverse_of(double x, double x_error, double *error)
+{
+    const double inverse = 1.0 / x;
+    *error = inverse * (fma(-x, inverse, 1.0) - x_error * inverse);
+    return inverse;
+}
+
+/* Return log((rest + rest_error + e) / e). */
+INLINE double log_of_sum(double rest, double rest_error, double e)
+{
+    double error;
+    const double x = quotient(rest, rest_error, e, &error);
+    return log_of_one_plus(x) + error / (1.0 + x);
+}
 
 /* Sum rows of few classes, one in each lane. */
 INLINE void sum_narrow(const double *e, ptrdiff_t rows, ptrdiff_t classes, Tile *tile)
@@ -303,21 +348,18 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
         tile->share[row] = task->shares ? weight_of(task->shares[start + row]) : 1.0;
     }
     for (ptrdiff_t row = 0; row < rows; row++) {
-        const double upper = tile->rest[row], lower = tile->rest_error[row];
-        const double rest = upper + lower, rest_error = (upper - rest) + lower;
-        double sum = rest, error = rest_error;
-        ADD(sum, error, tile->e_y[row]);
-        const double total = sum + error, total_error = (sum - total) + error;
-        const double inverse = 1.0 / total, share = tile->share[row], part = inverse * share;
-        const double lost = inverse * (fma(-total, inverse, 1.0) - total_error * inverse);
+        double rest_error = tile->rest_error[row], total_error, error;
+        const double rest = rounded(tile->rest[row], &rest_error), share = tile->share[row];
+        const double total = plus(rest, rest_error, tile->e_y[row], &total_error);
+        const double inverse = inverse_of(total, total_error, &error), part = inverse * share;
         tile->rest[row] = rest;
         tile->rest_error[row] = rest_error;
         tile->total[row] = total;
         tile->total_error[row] = total_error;
         tile->inverse[row] = inverse;
-        tile->inverse_error[row] = lost;
+        tile->inverse_error[row] = error;
         tile->share_of_inverse[row] = part;
-        tile->share_of_inverse_error[row] = fma(inverse, share, -part) + lost * share;
+        tile->share_of_inverse_error[row] = fma(inverse, share, -part) + error * share;
     }
 }
 
@@ -373,25 +415,15 @@ INLINE void spread(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_
                    task->grad_logits, NULL, is_float);
 }
 
-/* Return (x + x_error) / y as rounded, and what rounding took. */
-INLINE double quotient(double x, double x_error, double y, double *lost)
-{
-    const double rounded = x / y;
-    *lost = (fma(-rounded, y, x) + x_error) / y;
-    return rounded;
-}
-
 /* Write what depends on the class y: 0 - x and not -x, as a 0 is to be 0 and not -0. */
 INLINE void finish(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
                    int is_float)
 {
     if (task->loss)
-        for (ptrdiff_t row = 0; row < rows; row++) {
-            double lost;
-            const double x =
-                quotient(tile->rest[row], tile->rest_error[row], tile->e_y[row], &lost);
-            task->loss[start + row] = (log_of_one_plus(x) + lost / (1.0 + x)) * tile->share[row];
-        }
+        for (ptrdiff_t row = 0; row < rows; row++)
+            task->loss[start + row] =
+                log_of_sum(tile->rest[row], tile->rest_error[row], tile->e_y[row]) *
+                tile->share[row];
     if (task->grad_probs)
         for (ptrdiff_t row = 0; row < rows; row++) {
             double lost;
@@ -401,13 +433,11 @@ INLINE void finish(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_
                 0.0 - (x + lost) * tile->share[row], is_float);
         }
     if (task->grad_logits)
-        for (ptrdiff_t row = 0; row < rows; row++) {
-            const double rest = tile->rest[row], part = tile->share_of_inverse[row];
-            const double small =
-                rest * tile->share_of_inverse_error[row] + tile->rest_error[row] * part;
+        for (ptrdiff_t row = 0; row < rows; row++)
             put(task->grad_logits, (start + row) * task->classes + tile->y[row],
-                0.0 - fma(rest, part, small), is_float);
-        }
+                0.0 - product(tile->rest[row], tile->rest_error[row], tile->share_of_inverse[row],
+                              tile->share_of_inverse_error[row]),
+                is_float);
 }
 
 /* Mark the rows that are left, and return how many they are. */
@@ -449,13 +479,11 @@ INLINE ptrdiff_t largest_of(const double *numbers, ptrdiff_t count)
 INLINE double sum_without(double *numbers, ptrdiff_t count, ptrdiff_t one, double *error)
 {
     const double kept = numbers[one];
-    double sum, lost;
+    double sum;
     numbers[one] = 0.0;
-    sum_wide(numbers, count, &sum, &lost);
+    sum_wide(numbers, count, &sum, error);
     numbers[one] = kept;
-    const double rounded = sum + lost;
-    *error = (sum - rounded) + lost;
-    return rounded;
+    return rounded(sum, error);
 }
 
 /* What is computed of a row with any target weights q, of sum s, and a temperature T: with d = a /
@@ -474,8 +502,8 @@ INLINE double gradient(const Row *row, double e, double q, int is_m, int is_top)
     const double inverse = row->inverse, error = row->inverse_error, scale = row->scale;
     const double x = e * (is_top ? row->others : (row->s - q) + row->s_error);
     const double gained = fma(x, inverse * scale, x * (error * scale));
-    const double small = row->rest * error + row->rest_error * inverse;
-    const double other = is_m ? fma(row->rest, inverse, small) : 1.0 - fma(e, inverse, e * error);
+    const double other = is_m ? product(row->rest, row->rest_error, inverse, error)
+                              : 1.0 - fma(e, inverse, e * error);
     return (gained - q * scale * other) / (row->temperature * scale);
 }
 
@@ -486,12 +514,12 @@ INLINE void sum_weighted(const Task *task, ptrdiff_t at, double *q, Row *row, in
     double *const e = task->memory, *const d = e + classes, *const d_error = d + classes;
     const double t = row->temperature;
     for (ptrdiff_t c = 0; c < classes; c++) {
-        const double a = get(task->logits, at + c, is_float), rounded = a / t;
-        const double lost = fma(-rounded, t, a) / t;
-        d[c] = rounded;
+        const double a = get(task->logits, at + c, is_float), whole = a / t;
+        const double lost = fma(-whole, t, a) / t;
+        d[c] = whole;
         /* That of a masked class is NaN. */
-        d_error[c] = rounded > -HUGE_VAL ? lost : 0.0;
-        e[c] = exponential(rounded, d_error[c]);
+        d_error[c] = whole > -HUGE_VAL ? lost : 0.0;
+        e[c] = exponential(whole, d_error[c]);
         q[c] = weight_of(q[c]);
     }
     row->m = largest_of(d, classes);
@@ -500,12 +528,9 @@ INLINE void sum_weighted(const Task *task, ptrdiff_t at, double *q, Row *row, in
     row->s = row->others;
     ADD(row->s, row->s_error, q[row->top]);
     row->rest = sum_without(e, classes, row->m, &row->rest_error);
-    double sum = row->rest, error = row->rest_error;
-    ADD(sum, error, e[row->m]);
-    const double total = sum + error, total_error = (sum - total) + error, inverse = 1.0 / total;
-    row->total = total;
-    row->inverse = inverse;
-    row->inverse_error = inverse * (fma(-total, inverse, 1.0) - total_error * inverse);
+    double total_error;
+    row->total = plus(row->rest, row->rest_error, e[row->m], &total_error);
+    row->inverse = inverse_of(row->total, total_error, &row->inverse_error);
     row->scale = t < 1.0 ? ldexp(1.0, -ilogb(t)) : 1.0;
 }
 
@@ -533,8 +558,8 @@ INLINE int compute_weighted(const Task *task, ptrdiff_t at, int is_float)
     if (is_unusual(&row, e, q, classes))
         return 1;
     if (task->probs)
-        for (ptrdiff_t c = 0; c < classes; c++)
-            put(task->probs, start + c, fma(e[c], row.inverse, e[c] * row.inverse_error), is_float);
+        scale(e, classes, row.inverse, row.inverse_error, place(task->probs, start, is_float),
+              is_float);
     if (task->grad_probs)
         for (ptrdiff_t c = 0; c < classes; c++)
             put(task->grad_probs, start + c, q[c] == 0.0 ? 0.0 : -(row.total / e[c] * q[c]),
@@ -547,13 +572,13 @@ INLINE int compute_weighted(const Task *task, ptrdiff_t at, int is_float)
         put(task->grad_logits, start + top, gradient(&row, e[top], q[top], m == top, 1), is_float);
     }
     if (task->loss) {
-        double lost, sum, error;
-        const double ratio = quotient(row.rest, row.rest_error, e[row.m], &lost);
+        double sum, error;
+        const double log_of_total = log_of_sum(row.rest, row.rest_error, e[row.m]);
         const double d_m = d[row.m], d_m_error = d_error[row.m];
         for (ptrdiff_t c = 0; c < classes; c++)
             e[c] = q[c] == 0.0 ? 0.0 : q[c] * ((d_m - d[c]) + (d_m_error - d_error[c]));
         sum_wide(e, classes, &sum, &error);
-        task->loss[at] = fma(row.s, log_of_one_plus(ratio) + lost / (1.0 + ratio), error) + sum;
+        task->loss[at] = fma(row.s, log_of_total, error) + sum;
     }
     return 0;
 }

@@ -201,7 +201,7 @@ def weight_of(labels: IndexArray, class_weights: FloatArray | None) -> float:
     """Return the sum of the weights of labels, or raise InputError where it overflows."""
     if class_weights is None:
         return float(len(labels))
-    counts = np.bincount(labels, minlength=len(class_weights))
+    counts = np.bincount(labels.astype(np.intp, copy=False), minlength=len(class_weights))
     upper = upper_half(class_weights)
     # Half of the digits of a weight times a count is exact, for up to 2**26 labels of a class.
     with np.errstate(over="ignore"):

@@ -175,13 +175,13 @@ class Source:
             return float(len(self.targets))
         weights = options.get("class_weights")
         labels = self.targets[self.targets != options.get("ignore_index")]
-        if weights is None:
-            return float(len(labels))
-        if labels.size and not 0 <= labels.min() <= labels.max() < len(weights):
-            # The row is refused with a better message.
-            return 1.0
+        if weights is not None:
+            weights = np.asarray(weights, dtype=np.float64)
+            if labels.size and not 0 <= labels.min() <= labels.max() < len(weights):
+                # The row is refused with a better message.
+                return 1.0
         try:
-            return weight_of(labels, np.asarray(weights, dtype=np.float64))
+            return weight_of(labels, weights)
         except InputError as error:
             raise _refused(self.name, error.reason) from None
 
