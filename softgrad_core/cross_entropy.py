@@ -5,6 +5,7 @@ Rows of usual size take the direct kernel, all others the one that begins at the
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -180,6 +181,8 @@ def _compute_blocks(
     if threads < 2:
         _compute_some_blocks(starts, step, rows, objective, result)
         return
+    # Changed only by threads that Ctrl-C does not reach.
+    at_work: list[bool] = []
     errors: list[Exception] = []
 
     def work() -> None:
@@ -187,19 +190,28 @@ def _compute_blocks(
             _compute_some_blocks(starts, step, rows, objective, result)
         except Exception as error:  # noqa: BLE001 - is raised again in the caller's thread
             errors.append(error)
-        finally:
-            # After an error, or Ctrl-C, no further block is begun.
             deque(starts, maxlen=0)
 
-    others = [threading.Thread(target=work) for _ in range(threads - 1)]
+    def help_out() -> None:
+        at_work.append(True)
+        try:
+            work()
+        finally:
+            at_work.pop()
+
+    others = [threading.Thread(target=help_out) for _ in range(threads - 1)]
     try:
         for other in others:
             other.start()
         work()
-    finally:
         for other in others:
-            if other.ident is not None:
-                other.join()
+            other.join()
+    finally:
+        # After Ctrl-C no further block is begun, and none written to. It may have come in any of
+        # these lines: a thread may run that does not count as started, or counts as joined.
+        deque(starts, maxlen=0)
+        while at_work:
+            time.sleep(0.001)
     if errors:
         # Blocks are begun in order, and finished: the first bad row is among these.
         raise min(errors, key=lambda error: getattr(error, "row", None) or 0)
