@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from softgrad.renderers import Format
+from softgrad.version import version_text
 from softgrad_core.dtypes import Dtype
 from softgrad_core.results import FIELDS
 from softgrad_core.tolerances import CHECK_TOLERANCE
@@ -13,12 +14,7 @@ from softgrad_core.tolerances import CHECK_TOLERANCE
 def print_version(wanted: bool) -> None:
     """Print the version, and whether the kernel is compiled, and stop."""
     if wanted:
-        from importlib.metadata import version
-
-        from softgrad_core.direct import KERNELS
-
-        kernel = "with" if KERNELS else "without"
-        typer.echo(f"softgrad {version('softgrad')}, {kernel} the compiled kernel")
+        typer.echo(version_text())
         raise typer.Exit
 
 

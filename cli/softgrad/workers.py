@@ -12,14 +12,17 @@ from itertools import accumulate
 from mmap import mmap
 from queue import Queue
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from softgrad import version
 from softgrad.exits import Exit, StoppedError
 from softgrad.pipeline import Block, Outcome
 from softgrad_core.cross_entropy import cores
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
+
+    Submit = Callable[..., Future[Any]]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,10 +60,10 @@ def on_this_machine(
     shared = SharedTexts(most * BLOCKS_AHEAD) if sys.platform == "linux" else None
     with _processes(most, shared) as executor:
         if shared is None:
-            yield from in_order(executor, process, blocks, most * BLOCKS_AHEAD)
+            yield from in_order(executor.submit, process, blocks, most * BLOCKS_AHEAD)
             return
         work = partial(_work_in_slot, process)
-        for finished in in_order(executor, work, shared.tasks(blocks), most * BLOCKS_AHEAD):
+        for finished in in_order(executor.submit, work, shared.tasks(blocks), most * BLOCKS_AHEAD):
             yield from shared.take(*finished)
 
 
@@ -68,13 +71,13 @@ def on_cluster(
     process: Callable[[Block], Outcome], blocks: Iterator[Block], scheduler: str
 ) -> Generator[Outcome]:
     """Yield what becomes of the blocks, worked on by the workers of a Dask scheduler."""
-    with cluster(scheduler) as (executor, workers):
-        yield from in_order(executor, process, blocks, workers * BLOCKS_AHEAD)
+    with cluster(scheduler) as (submit, workers):
+        yield from in_order(submit, process, blocks, workers * BLOCKS_AHEAD)
 
 
 @contextmanager
-def cluster(scheduler: str) -> "Iterator[tuple[Executor, int]]":
-    """Yield an executor of a Dask cluster, and how many tasks it works on at a time."""
+def cluster(scheduler: str) -> "Iterator[tuple[Submit, int]]":
+    """Yield what gives work to a Dask cluster, and how many tasks that works on at a time."""
     try:
         from distributed import Client, KilledWorker
     except ImportError:
@@ -93,7 +96,12 @@ def cluster(scheduler: str) -> "Iterator[tuple[Executor, int]]":
         raise StoppedError(Exit.IO_FAILED, reason) from None
     with client:
         try:
-            yield client.get_executor(pure=False), max(1, sum(client.nthreads().values()))
+            submit = client.get_executor(pure=False).submit
+            same = partial(submit, _work_alike, version.version_text())
+            yield same, max(1, sum(client.nthreads().values()))
+        except UnlikeError as error:
+            reason = f"{scheduler}: results might differ: {error}"
+            raise StoppedError(Exit.IO_FAILED, reason) from None
         except ModuleNotFoundError as error:
             reason = f"{scheduler}: its workers need softgrad as well: {error}"
             raise StoppedError(Exit.IO_FAILED, reason) from None
@@ -102,12 +110,23 @@ def cluster(scheduler: str) -> "Iterator[tuple[Executor, int]]":
             raise StoppedError(Exit.BUG, reason) from None
 
 
-def in_order(
-    executor: "Executor", work: Callable[[T], R], blocks: Iterator[T], ahead: int
-) -> Generator[R]:
-    """Yield what an executor makes of the blocks, in their order, at most `ahead` at a time.
+class UnlikeError(Exception):
+    """A worker has another softgrad than the machine that its work comes from."""
 
-    Any executor with the `submit` of concurrent.futures will do. Blocks are read on a thread, so
+
+def _work_alike(here: str, work: Callable[[T], R], block: T) -> R:
+    """Return what comes of a block, if this softgrad is the one that it comes from."""
+    if (there := version.version_text()) != here:
+        raise UnlikeError(f"a worker has {there}, and here it is {here}")
+    return work(block)
+
+
+def in_order(
+    submit: "Submit", work: Callable[[T], R], blocks: Iterator[T], ahead: int
+) -> Generator[R]:
+    """Yield what comes of the blocks, in their order, at most `ahead` at a time.
+
+    The `submit` of any executor of concurrent.futures will do. Blocks are read on a thread, so
     that a result need not wait for the next block to come.
     """
     from concurrent.futures import BrokenExecutor, Future
@@ -117,7 +136,7 @@ def in_order(
     def submit_all() -> None:
         try:
             for block in blocks:
-                submitted.put(executor.submit(work, block))
+                submitted.put(submit(work, block))
             submitted.put(None)
         except BaseException as error:  # noqa: BLE001 - is raised again where results are awaited
             failed: Future[R] = Future()

@@ -16,7 +16,7 @@ ROW = '{"logits": [1.0, 2.0], "target": 0}'
 
 
 def wait_for(condition):
-    for _ in range(600):
+    for _ in range(2400):
         if found := condition():
             return found
         time.sleep(0.05)
@@ -70,7 +70,7 @@ def workers(scheduler, tmp_path):
         from distributed import Client
 
         with Client(scheduler, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=30)
+            client.wait_for_workers(2, timeout=120)
         yield one, two
 
 
@@ -106,7 +106,7 @@ def test_a_worker_that_is_killed_costs_no_record(scheduler, workers, rows, tmp_p
         assert process.stdout
         first = process.stdout.read(1 << 16)
         os.killpg(workers[0].pid, signal.SIGKILL)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
     assert first + out == here.out
     assert (process.returncode, err.decode()) == (here.status, here.err)
 
@@ -139,6 +139,39 @@ def test_arrays_and_many_files_go_to_the_cluster_too(scheduler, workers, tmp_pat
     for name in files:
         here, there = tmp_path / "here" / name, tmp_path / "there" / name
         assert there.read_bytes() == here.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.npz"])
+def test_workers_whose_results_might_differ_are_not_let_work(scheduler, workers, tmp_path, name):
+    assert workers
+    (tmp_path / "rows.jsonl").write_text(ROW)
+    np.savez(tmp_path / "rows.npz", logits=[[1.0, 2.0]], target=[0])
+    # Here it is another softgrad than there.
+    script = """if True:
+        import sys
+        from softgrad import version
+        from softgrad.__main__ import main
+
+        version.version_text = lambda: "softgrad 0.0.1, without the compiled kernel"
+        sys.argv[0] = "softgrad"
+        main()
+    """
+    words = [name, "--scheduler", scheduler, "-o", "results"]
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=300,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (74, "")
+    assert ended.stderr == (
+        f"softgrad: {scheduler}: results might differ: a worker has {run('--version').text.strip()}"
+        ", and here it is softgrad 0.0.1, without the compiled kernel\n"
+    )
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_scheduler_that_is_not_there_is_an_error_of_input_and_output():

@@ -37,7 +37,7 @@ from softgrad_core.targets import class_index
 from softgrad_core.tolerances import Tolerance
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from softgrad.workers import Submit
 
 Array = npt.NDArray[Any]
 
@@ -117,20 +117,20 @@ class ArrayTask:
         divisor = source.denominator(self.options)
         work = RowWork(self.fields, options, self._is_reduced, divisor, self.dtype, self.required)
         elements = COMPUTED_ELEMENTS if self.required is None else VERIFIED_ELEMENTS
-        with self._executor(source) as (executor, workers):
+        with self._workers(source) as (submit, workers):
             blocks = source.blocks(elements)
-            for done in in_order(executor, work.process, blocks, workers * BLOCKS_AHEAD):
+            for done in in_order(submit, work.process, blocks, workers * BLOCKS_AHEAD):
                 report.add(done.outcome)
                 report.advance(source.row_bytes * done.outcome.records)
                 yield done
                 source.release()
 
     @contextmanager
-    def _executor(self, source: "Source") -> "Iterator[tuple[Executor, int]]":
-        """Yield what works on the blocks, and on how many at a time."""
+    def _workers(self, source: "Source") -> "Iterator[tuple[Submit, int]]":
+        """Yield what gives blocks to those who work on them, and on how many they do at a time."""
         if self.scheduler is not None:
-            with cluster(self.scheduler) as (executor, workers):
-                yield executor, workers
+            with cluster(self.scheduler) as submit_and_count:
+                yield submit_and_count
             return
         from concurrent.futures import ThreadPoolExecutor
 
@@ -139,7 +139,7 @@ class ArrayTask:
             jobs = 1
         threads = ThreadPoolExecutor(jobs)
         try:
-            yield threads, jobs
+            yield threads.submit, jobs
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
