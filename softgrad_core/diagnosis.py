@@ -73,7 +73,12 @@ def with_parameter(formula: str, mistake: Mistake, value: float | None) -> str:
     """Return a formula with the value of its parameter, if it has one."""
     if value is None:
         return formula
-    shown = f"{value:,.0f}" if value.is_integer() and abs(value) < 1e10 else f"{value:.4g}"
+    if value.is_integer() and abs(value) < 1e10:
+        shown = f"{value:,.0f}"
+    else:
+        # What is nearly 1 is not said to be 1.
+        texts = (f"{value:.{digits}g}" for digits in range(4, 18))
+        shown = next(text for text in texts if float(text) != 1.0)
     return f"{formula} with {mistake.symbol} = {shown}"
 
 

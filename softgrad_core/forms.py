@@ -436,7 +436,7 @@ def of_rounded_logits(dtype: Dtype) -> Form:
     return Form(
         f"{{}} of {dtype}(a)",
         lambda c: from_log_p(c, log_softmax(dtype.round(c.logits) / c.temperature)),
-        applies=lambda c: c.is_near_right,
+        applies=lambda c: c.is_near_right & (dtype.round(c.logits) != c.logits).any(axis=0),
     )
 
 

@@ -302,6 +302,18 @@ def test_slightly_wrong_numbers_are_not_called_right():
     assert named == [[]] * RECORDS
 
 
+def test_logits_that_rounding_leaves_as_they_are_were_not_rounded():
+    # The exact loss is 0.40760596444438030…
+    result = verify([2.0, 1.0, 0.0], 0, loss=0.4076059644443804, ulp=1)
+    assert result.quantities["loss"].mistakes(0) == ["rounding-errors"]
+
+
+def test_a_factor_that_is_nearly_1_is_not_called_1():
+    gradient = softmax_cross_entropy([2.0, 1.0, 0.0], 0).grad_logits
+    text = str(verify([2.0, 1.0, 0.0], 0, grad_logits=gradient * 1.0004))
+    assert "it equals r × (p - e) with r = 1.0004" in text
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("classes", CLASSES)
 def test_a_record_is_judged_the_same_alone_and_among_others(classes, dtype):
