@@ -86,7 +86,8 @@ class Batches(NamedTuple):
 
         It is NaN where a mean has no rows that count.
         """
-        sums = np.array([sum_of(batch) for batch in losses.reshape(-1, self.size)])
+        by_batch = losses.reshape(len(self.denominators), self.size)
+        sums = np.array([sum_of(batch) for batch in by_batch])
         return np.where(self.denominators == 0.0, np.nan, sums)
 
 

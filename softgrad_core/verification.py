@@ -11,6 +11,7 @@ from softgrad_core.case import Case
 from softgrad_core.comparison import ClaimComparison, Verdict, compare_claims
 from softgrad_core.diagnosis import Fit, VerifiedQuantity, recognise, worst_ranks
 from softgrad_core.dtypes import Dtype
+from softgrad_core.errors import InputError
 from softgrad_core.logits import FloatArray, as_rows
 from softgrad_core.objective import LossOptions, Objective, objective_of, rows_of
 from softgrad_core.reference import QUANTITIES, WideArray, by_class, reference
@@ -149,6 +150,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     rows = as_rows(logits)
     shape = rows.values.shape[1:] if rows.single else rows.values.shape
     objective = objective_of(targets, shape, **options)
+    if objective.batches is not None and not len(rows.values):
+        raise InputError("logits-empty", "expected rows of logits for the reduction, got none")
     given = {
         "probs": probs,
         "log_probs": log_probs,
@@ -160,6 +163,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     if not arrays:
         raise ValueError(f"expected a claim to verify: {', '.join(QUANTITIES)}; got none")
     tolerance = Tolerance(_dtype_of(arrays) if dtype is None else dtype, rtol, atol, ulp)
+    if tolerance.dtype is Dtype.BFLOAT16:
+        _refuse_bits({"logits": np.asarray(logits), **arrays})
     of_loss = () if objective.batches is not None else shape[:-1]
     claims = {
         name: _as_claim(name, array, of_loss if name == "loss" else shape)
@@ -291,12 +296,23 @@ def _dtype_of(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Dtype:
     return Dtype(types[0]) if types else Dtype.FLOAT64
 
 
+def _refuse_bits(arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Raise ValueError where numbers of bfloat16 may have come as their bits."""
+    for name, array in arrays.items():
+        if array.dtype == np.uint16:
+            raise ValueError(
+                f"expected {name} as numbers, got uint16, which may be the bits of bfloat16: these "
+                f"are ({name}.astype(numpy.uint32) << 16).view(numpy.float32) as numbers"
+            )
+
+
 def _as_array(name: str, claim: npt.ArrayLike) -> npt.NDArray[np.generic]:
     try:
         return np.asarray(claim)
     except (TypeError, ValueError, RuntimeError) as error:
         # Tensors that NumPy cannot read, such as bfloat16, or that need their gradient.
-        raise ValueError(f"expected {name} as an array of numbers: {error}") from None
+        hint = f'; give {name}.float() and dtype="bfloat16"' if "BFloat16" in str(error) else ""
+        raise ValueError(f"expected {name} as an array of numbers: {error}{hint}") from None
 
 
 def _as_claim(name: str, array: npt.NDArray[np.generic], shape: tuple[int, ...]) -> FloatArray:

@@ -268,6 +268,15 @@ def test_the_type_is_that_of_the_claims():
     assert not verify(ROW, 0, grad_logits=claims, dtype="float64", ulp=4).passed
 
 
+@pytest.mark.parametrize("bits", ["logits", "loss"])
+def test_the_bits_of_bfloat16_are_not_taken_for_whole_numbers(bits):
+    arrays = {"logits": np.array([[1.0, 2.0]]), "loss": np.array([0.3125])}
+    arrays[bits] = (arrays[bits].astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    what = f"expected {bits} as numbers, got uint16, which may be the bits of bfloat16"
+    with pytest.raises(ValueError, match=what):
+        verify(arrays["logits"], [1], loss=arrays["loss"], dtype="bfloat16")
+
+
 def test_a_failure_is_raised_with_the_summary():
     verify(ROW, 0, grad_logits=GRADIENT).raise_if_failed()
     wrong = [-value for value in GRADIENT]

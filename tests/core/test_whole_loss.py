@@ -238,6 +238,16 @@ def test_the_mean_of_no_rows_is_nan_and_has_gradients_of_0(targets, options):
     assert float(total.loss) == 0.0
 
 
+def test_a_batch_without_rows_has_a_sum_of_0_and_no_mean():
+    empty = np.zeros((0, 3))
+    mean = softmax_cross_entropy(empty, np.zeros(0, int), reduction="mean")
+    assert math.isnan(float(mean.loss))
+    assert mean.grad_logits.shape == (0, 3)
+    assert float(softmax_cross_entropy(empty, empty, reduction="sum").loss) == 0.0
+    with pytest.raises(InputError, match="expected rows of logits for the reduction, got none"):
+        verify(empty, np.zeros(0, int), loss=0.0, reduction="sum")
+
+
 def test_a_masked_class_without_weight_counts_for_nothing_and_with_weight_is_infinite():
     logits = [0.0, -math.inf, 0.0]
     without = softmax_cross_entropy(logits, [0.5, 0.0, 0.5])
