@@ -13,6 +13,10 @@ LECTURE = ["2.0", "1.0", "0.1", "--target", "0"]
 TEN = ["2", "1", "0.1", "-3", "4", "2.5", "1.5", "0", "-1", "2.2", "--target", "0"]
 CONFIDENT = ["40", "0", "-inf", "--target", "0"]
 OVERFLOWING = ["1000", "0", "2", "--target", "1"]
+OF_OPTIONS = [
+    *["2", "1", "0.1", "--target", "0.1,0.7,0.2", "--label-smoothing", "0.1"],
+    *["--class-weights", "0.3,0.2,0.5", "--temperature", "2"],
+]
 SETS = [LECTURE, TEN, CONFIDENT, OVERFLOWING]
 
 ODD_NAMES = [
@@ -198,6 +202,12 @@ def test_tex_sets_the_document_with_nothing_over_the_edge(arguments, tmp_path):
     assert "Overfull" not in log
     assert "Missing character" not in log
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+
+
+@needs_latex
+def test_tex_knows_the_letters_of_the_options_of_the_loss(tmp_path):
+    source = page_of(*OF_OPTIONS, "--explain", "-f", "latex", "--standalone")
+    assert "Missing character" not in typeset(source, tmp_path)
 
 
 @pytest.mark.parametrize("engine", ["pdflatex", "lualatex"])

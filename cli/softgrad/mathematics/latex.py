@@ -7,6 +7,7 @@ from softgrad.mathematics import TIMES, Notation
 _SIGNS = {
     "∂": r"\partial ",
     "∞": r"\infty",
+    "ε": r"\varepsilon",
     "≠": r" \neq ",
     "⋯": r"\cdots",
     "⋮": r"\vdots",
@@ -27,7 +28,7 @@ class Latex(Notation[str]):
         return "".join(parts)
 
     def letter(self, letter: str) -> str:
-        return letter
+        return _SIGNS.get(letter, letter)
 
     def word(self, word: str) -> str:
         if word in {"exp", "log"}:

@@ -75,7 +75,7 @@ svg.bar line { stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-
 .case > .which { font-size: .9375rem; color: var(--faint); }
 .equation {
   display: flex; flex-wrap: wrap; align-items: baseline; gap: .35rem 0;
-  margin: .5rem 0; overflow-x: auto; padding: .15rem 0;
+  margin: .5rem 0; overflow: auto hidden; padding: .15rem 0;
 }
 math { font-family: "Latin Modern Math", "STIX Two Math", "Cambria Math", "STIX Math", math; }
 .equation math { font-size: 1.0625rem; }
