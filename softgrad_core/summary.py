@@ -29,6 +29,8 @@ class Summary:
 
     def add(self, quantities: Mapping[str, VerifiedQuantity], place: Callable[[int], str]) -> None:
         """Add what was claimed of some rows; `place` says where a row is."""
+        if not quantities:
+            return
         self.records += _counted(worst_ranks(quantities))
         for name, quantity in quantities.items():
             self._quantities.setdefault(name, _Quantity(name)).add(quantity, place)

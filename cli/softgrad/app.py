@@ -62,6 +62,7 @@ from softgrad.pipeline import verify as verify_claims
 from softgrad.records import Defaults, Examples, Records, interpret, record_of
 from softgrad.renderers import Format, renderer_for
 from softgrad.report import Report
+from softgrad_core.dtypes import Dtype
 from softgrad_core.results import FIELDS
 from softgrad_core.tolerances import Tolerance
 
@@ -158,12 +159,15 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     if of_arrays and verify and dtype is None:
         from softgrad.arrays import dtype_of_claims
 
-        dtype = dtype_of_claims(files[0])
+        dtype = dtype_of_claims(files)
     claimed = None if of_arrays and not verify else dtype
     required = parse_requirement(claimed, rtol, atol, ulp, verify=verify)
     refuse_contradictions(logits, check=check, verify=verify, quiet=quiet)
     wanted = parse_fields(fields, verify=verify)
-    outputs = outputs_of(files, output, output_dir, of_arrays=of_arrays)
+    default_format = Format.TABLE if logits or of_arrays else Format.JSONL
+    shown = choose_format(output_format, default_format, json=json)
+    suffix = suffix_of_arrays(shown, verify=verify) if of_arrays else None
+    outputs = outputs_of(files, output, output_dir, suffix)
     if of_arrays:
         refuse_for_arrays(
             {
@@ -178,12 +182,14 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
                 "--class": other is not None,
             }
         )
-        if not verify and outputs[0][1] in STANDARD_OUTPUT:
-            raise typer.BadParameter("arrays need a file for the results: -o results.npz")
+        array_target = parse_array_target(target, names)
+        if not verify:
+            refuse_for_results_of_arrays(shown if output_format or json else None, dtype)
+            refuse_to_replace([*files, str(array_target)], outputs)
         from softgrad.arrays import ArrayTask
 
         task = ArrayTask(
-            parse_array_target(target, names),
+            array_target,
             options,
             wanted,
             dtype,
@@ -191,26 +197,24 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
             jobs,
             scheduler,
         )
-        raise typer.Exit(run_on_arrays(task, outputs, json=json))
+        raise typer.Exit(run_on_arrays(task, outputs, shown))
 
     defaults = Defaults(
         parse_target(target, names), names, parse_class("--class", other, names), options
     )
     tolerated = parse_tolerance(tolerance, check=check)
     refuse_unexplained(other, explain=explain, verify=verify)
-    default_format = Format.TABLE if logits else Format.JSONL
-    chosen_format = choose_format(output_format, default_format, json=json)
     given = check_arguments(logits, defaults) if logits else None
 
     screen = sys.stdout if output is None else None
-    if standalone and chosen_format is not Format.LATEX:
+    if standalone and shown is not Format.LATEX:
         raise typer.BadParameter("--standalone needs --format latex")
-    if fields is not None and chosen_format is not Format.JSONL:
+    if fields is not None and shown is not Format.JSONL:
         raise typer.BadParameter("--fields needs --format jsonl, or arrays")
-    renderer = renderer_for(chosen_format, defaults, screen, wanted, standalone=standalone)
+    renderer = renderer_for(shown, defaults, screen, wanted, standalone=standalone)
     work = work_of(tolerated, required, wanted, explained=explain)
     pipeline = Pipeline(renderer, defaults, work, required, quiet, fail_fast)
-    processes = jobs if chosen_format is Format.JSONL else 1
+    processes = jobs if shown is Format.JSONL else 1
     may_draw = screen is None or not screen.isatty()
     with closing(Report(files, may_draw=may_draw, summary=summary_of(required))) as report:
         for sources, place in outputs:
@@ -240,7 +244,7 @@ def outcomes_of(
 
 
 def run_on_arrays(
-    task: "ArrayTask", outputs: Iterable[tuple[list[str], str | None]], *, json: bool
+    task: "ArrayTask", outputs: Iterable[tuple[list[str], str | None]], shown: Format
 ) -> Exit:
     """Compute or verify arrays, file by file; return the exit status."""
     from softgrad.arrays.worst import as_json_lines, as_table
@@ -252,9 +256,9 @@ def run_on_arrays(
                 if task.required is None:
                     task.compute(names[0], results, report)
                     continue
+                draw = as_json_lines if shown is Format.JSONL else as_table
                 for name in names:
-                    text = (as_json_lines if json else as_table)(name, task.verify(name, report))
-                    results.write(text.encode())
+                    results.write(draw(name, task.verify(name, report)).encode())
                 results.commit()
         report.summarize()
         return report.status
@@ -303,23 +307,63 @@ def refuse_for_arrays(given: Mapping[str, bool]) -> None:
             raise typer.BadParameter(f"{option} is for records and numbers, not for arrays")
 
 
+def suffix_of_arrays(shown: Format, *, verify: bool) -> str:
+    """Return how the names of files end that are made from arrays."""
+    if not verify:
+        return ".npz"
+    return ".jsonl" if shown is Format.JSONL else ".txt"
+
+
+def refuse_for_results_of_arrays(shown: Format | None, dtype: Dtype | None) -> None:
+    """Raise BadParameter for an option that is of verified arrays."""
+    if shown is not None:
+        raise typer.BadParameter(f"results of arrays are a .npz file, not {shown}")
+    if dtype not in {None, Dtype.BFLOAT16}:
+        raise typer.BadParameter(
+            f"--dtype {dtype} needs --verify: results are of the type of the logits"
+        )
+
+
+def same_file(one: str, other: str) -> bool:
+    """Return whether two names are those of one file that exists."""
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False
+
+
+def refuse_to_replace(
+    files: Sequence[str], outputs: Iterable[tuple[list[str], str | None]]
+) -> None:
+    """Raise BadParameter where results of arrays would stand in the place of what they are of."""
+    for _, place in outputs:
+        if place in STANDARD_OUTPUT:
+            raise typer.BadParameter("arrays need a file for the results: -o results.npz")
+        replaced = [file for file in files if same_file(file, str(place))]
+        if replaced:
+            raise typer.BadParameter(
+                f"results would replace {replaced[0]!r}, and they do not have its arrays"
+            )
+
+
 def outputs_of(
-    files: list[str], output: str | None, folder: str | None, *, of_arrays: bool
+    files: list[str], output: str | None, folder: str | None, suffix: str | None
 ) -> list[tuple[list[str], str | None]]:
-    """Return where the results of which files go: all to one place, or each to its own."""
+    """Return where the results of which files go: all to one place, or each to its own.
+
+    With a suffix, which arrays have, that ends the names.
+    """
     if folder is None:
-        if of_arrays and len(files) > 1 and output is not None:
+        if suffix == ".npz" and len(files) > 1 and output is not None:
             raise typer.BadParameter("several files of arrays need --output-dir")
         return [(files, output)]
     if output is not None:
         raise typer.BadParameter("--output and --output-dir contradict each other")
-    names = [
-        Path(name).with_suffix(".npz").name if of_arrays else Path(name).name for name in files
-    ]
+    names = [Path(name).with_suffix(suffix).name if suffix else Path(name).name for name in files]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise typer.BadParameter(f"--output-dir: two files would be written to {twice[0]!r}")
-    if not files or files == ["-"]:
+    if not files or "-" in files:
         raise typer.BadParameter("--output-dir needs files")
     Path(folder).mkdir(parents=True, exist_ok=True)
     return [([name], str(Path(folder, place))) for name, place in zip(files, names, strict=True)]

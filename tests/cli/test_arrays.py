@@ -1,5 +1,6 @@
 """Arrays in .npy and .npz files: computed and verified as records are, and larger than memory."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -169,6 +170,94 @@ def test_options_are_those_of_the_library(tmp_path, reduction, is_soft):
     np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
 
 
+def test_a_mean_is_over_the_rows_whose_label_is_a_class(tmp_path):
+    logits, targets = make()
+    targets[7] = 99
+    weights = np.linspace(1.0, 2.0, 12)
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets, class_weights=weights)
+    assert run("a.npz", "-o", "r.npz", "--reduction", "mean", cwd=tmp_path).status == 3
+    others = np.arange(500) != 7
+    wanted = softmax_cross_entropy(
+        logits[others], targets[others], class_weights=weights, reduction="mean"
+    )
+    results = results_of(tmp_path / "r.npz")
+    np.testing.assert_array_equal(results["grad_logits"][others], wanted.grad_logits)
+    assert np.isnan(results["loss"])
+
+
+def test_what_overflows_in_the_type_of_the_logits_is_infinite_without_a_word(tmp_path):
+    logits = np.full((3, 2), [0.0, 60000.0], np.float16)
+    np.savez(tmp_path / "a.npz", logits=logits, target=np.zeros(3, int))
+    ended = run("a.npz", "-o", "r.npz", "--reduction", "sum", cwd=tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    assert np.isinf(results_of(tmp_path / "r.npz")["loss"])
+
+
+def test_verified_arrays_may_each_have_a_report_of_their_own(tmp_path):
+    logits, targets = make()
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=np.zeros(500))
+    assert run("--verify", "a.npz", "--output-dir", "out", cwd=tmp_path).status == 1
+    assert run("--verify", "a.npz", "--output-dir", "out", "--json", cwd=tmp_path).status == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jsonl", "a.txt"]
+
+
+def test_options_stand_in_the_file_beside_the_logits_too(tmp_path):
+    logits, targets = make()
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, size=12)
+    options = {"label_smoothing": 0.1, "temperature": 2.0, "reduction": "mean"}
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets, class_weights=weights, **options)
+    # The file knows better than the command, as a record does.
+    ended = run("a.npz", "-o", "r.npz", "--temperature", "3", "--ignore-index", "4", cwd=tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    wanted = softmax_cross_entropy(
+        logits, targets, class_weights=weights, ignore_index=4, **options
+    )
+    results = results_of(tmp_path / "r.npz")
+    assert results["loss"] == pytest.approx(float(wanted.loss), rel=1e-15)
+    np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_loss_of_a_batch_is_verified_with_its_gradient(tmp_path, reduction):
+    logits, targets = make()
+    right = softmax_cross_entropy(logits, targets, reduction=reduction)
+    dump = {"logits": logits, "target": targets, "grad_logits": right.grad_logits}
+    for name, loss in (("right", right.loss), ("one", right.loss.reshape(1)), ("wrong", -1.0)):
+        np.savez(tmp_path / f"{name}.npz", **dump, loss=loss)
+    for name in ("right", "one"):
+        ended = run("--verify", f"{name}.npz", "--reduction", reduction, cwd=tmp_path)
+        assert ended.status == 0
+        assert "loss: 1 of 1 passed" in ended.err
+        assert "grad_logits: 500 of 500 passed" in ended.err
+    wrong = run("--verify", "wrong.npz", "--reduction", reduction, cwd=tmp_path)
+    assert wrong.status == 1
+    assert "loss: 1 of 1 failed" in wrong.err
+    assert "at wrong.npz: expected" in wrong.err
+    other = "mean" if reduction == "sum" else "sum"
+    ended = run("--verify", "right.npz", "--reduction", other, cwd=tmp_path)
+    assert ended.status == 1
+    assert f"  {'sum-for-mean' if other == 'mean' else 'mean-over-batch'}: " in ended.err
+
+
+def test_the_loss_of_a_batch_with_a_row_that_cannot_be_used_is_not_judged(tmp_path):
+    logits, targets = make()
+    logits[3, 2] = np.nan
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=1.0, reduction="mean")
+    ended = run("--verify", "a.npz", cwd=tmp_path)
+    assert ended.status == 3
+    assert "a.npz: row 3: logits[2]: expected a finite number" in ended.err
+    assert "a.npz: loss: not judged, since a row that it is of was rejected" in ended.err
+
+
+def test_results_of_a_batch_pass_their_own_verification(tmp_path):
+    logits, targets = make()
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets)
+    assert run("a.npz", "--reduction", "mean", "-o", "r.npz", cwd=tmp_path).status == 0
+    both = results_of(tmp_path / "a.npz") | results_of(tmp_path / "r.npz")
+    np.savez(tmp_path / "both.npz", **both)
+    assert run("--verify", "both.npz", "--reduction", "mean", cwd=tmp_path).status == 0
+
+
 def test_a_row_that_cannot_be_used_is_nan_and_is_told_of(folder):
     logits, targets = make()
     logits[7, 3] = np.nan
@@ -278,6 +367,16 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("logits.npy -t labels.npy -o none/r.npz", 74, "none/r.npz: No such file or directory"),
         ("logits.npy -t labels.npy -o /dev/null", 74, "/dev/null: arrays are written to a"),
         ("logits.npy -t cat -o r.npz", 2, "expected --target to be a class or a .npy file"),
+        ("logits.npy -t labels.npy -o ./logits.npy", 2, "results would replace 'logits.npy'"),
+        ("logits.npy -t labels.npy -o labels.npy", 2, "results would replace 'labels.npy'"),
+        ("labelled.npz -t 0 --output-dir .", 2, "results would replace 'labelled.npz'"),
+        ("logits.npy -t 0 -o r.npz --dtype float32", 2, "--dtype float32 needs --verify: results"),
+        ("logits.npy -t 0 -o r.npz --json", 2, "results of arrays are a .npz file, not jsonl"),
+        ("logits.npy -t 0 -o r.npz -f table", 2, "results of arrays are a .npz file, not table"),
+        ("--verify mixed.npz", 3, "mixed.npz: expected claims of one dtype, or --dtype, got float"),
+        ("half.npy -t 0 -o r.npz --dtype bfloat16", 3, "half.npy: expected logits as the bits of"),
+        ("odd.npz -o r.npz", 3, "odd.npz: expected a temperature above 0, got -1.0"),
+        ("--verify mean.npz", 3, "got (); say --reduction mean or sum if it is that of all rows"),
     ],
 )
 def test_what_is_wrong_is_said(folder, arguments, status, message):
@@ -289,6 +388,11 @@ def test_what_is_wrong_is_said(folder, arguments, status, message):
     np.save(folder / "pickled.npy", np.full((5, 3), None), allow_pickle=True)
     np.savez(folder / "other.npz", x=np.zeros(3), y=np.zeros(3))
     (folder / "rows.jsonl").write_text('{"logits": [0, 0], "target": 1}\n')
+    np.save(folder / "half.npy", np.zeros((5, 3), np.float16))
+    rows = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int)}
+    np.savez(folder / "mixed.npz", **rows, loss=np.zeros(5), probs=np.zeros((5, 3), np.float16))
+    np.savez(folder / "odd.npz", **rows, temperature=-1.0)
+    np.savez(folder / "mean.npz", **rows, loss=1.0)
     (folder / "broken.npy").write_bytes((folder / "logits.npy").read_bytes()[:-1])
     (folder / "junk.npz").write_bytes(b"junk" * 99)
     (folder / "junk.npy").write_bytes(b"junk" * 99)
@@ -312,13 +416,21 @@ def peak_of(folder, *arguments):
     return float(done.stdout)
 
 
+def test_json_that_gzip_packed_is_told_how_to_unpack():
+    ended = run(stdin=gzip.compress(b'{"logits": [1, 2], "target": 0}\n'))
+    assert ended.status == 3
+    assert ended.err.startswith("<stdin>:1: expected JSON, got what gzip packed; unpack it: gunzip")
+    assert len(ended.records) == 1
+
+
 @pytest.mark.parametrize("save", [np.save, np.savez])
 def test_arrays_that_come_as_json_are_known_and_told_where_they_belong(tmp_path, save):
     logits, _ = make()
     with (tmp_path / "logits.dat").open("wb") as file:
         save(file, logits)
+    what = "NumPy arrays" if save is np.save else "a ZIP archive, as .npz and .pt are"
     expected = (
-        "expected JSON, got NumPy arrays; these are read from files whose names end in .npy or .npz"
+        f"expected JSON, got {what}; arrays are read from files whose names end in .npy or .npz"
     )
     named = run("logits.dat", cwd=tmp_path)
     piped = run(stdin=(tmp_path / "logits.dat").read_bytes())

@@ -7,7 +7,7 @@ be larger than memory.
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +20,13 @@ from softgrad.arrays.rows import (
     RowWork,
     WorstRow,
     encoded,
+    is_raw,
     shapes_of,
     worst_of,
 )
 from softgrad.exits import Exit, StoppedError
 from softgrad.output import Output
-from softgrad.records import CLAIMS, LOGITS, LOSS, REDUCTION, TARGET
+from softgrad.records import CLAIMS, CLASS_WEIGHTS, LOGITS, LOSS, OPTIONS, REDUCTION, TARGET
 from softgrad.report import Report
 from softgrad.workers import BLOCKS_AHEAD, cluster, in_order
 from softgrad_core.cross_entropy import THREAD_ELEMENTS, cores
@@ -46,6 +47,9 @@ COMPUTED_ELEMENTS = 1 << 18
 
 VERIFIED_ELEMENTS = 1 << 16
 """Logits of a block that is verified, which takes many times the memory that computing does."""
+
+BATCH_ELEMENTS = 1 << 23
+"""Logits whose one loss is verified, at most: all of them are in memory then, some 2 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class ArrayTask:
     def compute(self, name: str, results: Output, report: Report) -> None:
         """Compute what a file asks for, and write it as a .npz file."""
         with _open(name, self) as source:
-            is_reduced = self._is_reduced
+            is_reduced = source.reduction is not Reduction.NONE
             shapes = shapes_of(source.logits, self.fields, self.dtype, reduced=is_reduced)
             with results.named_errors():
                 file = NpzFile(results.seekable(), shapes)
@@ -92,7 +96,7 @@ class ArrayTask:
                             file.write(field, values)
             with results.named_errors():
                 if is_reduced and LOSS in self.fields:
-                    is_mean_of_nothing = source.denominator(self.options) == 0.0
+                    is_mean_of_nothing = source.denominator() == 0.0
                     loss = math.nan if is_mean_of_nothing else sum_of(losses)
                     file.write(LOSS, encoded(np.array(loss), shapes[LOSS][1]))
                 file.close()
@@ -104,18 +108,14 @@ class ArrayTask:
         with _open(name, self) as source:
             for done in self._done(source, report):
                 worst = worst_of([*worst, *done.worst])
+            if source.loss is not None:
+                batch = RowBlock(name, 0, source.logits, source.targets, {LOSS: source.loss})
+                report.add(self._work(source).process_batch(batch, source.reduction))
         return worst
-
-    @property
-    def _is_reduced(self) -> bool:
-        """Whether the losses of all rows become one."""
-        return Reduction(self.options.get(REDUCTION, Reduction.NONE)) is not Reduction.NONE
 
     def _done(self, source: "Source", report: Report) -> Generator[RowsDone]:
         """Yield what becomes of the blocks of a source, in their order."""
-        options = {name: value for name, value in self.options.items() if name != REDUCTION}
-        divisor = source.denominator(self.options)
-        work = RowWork(self.fields, options, self._is_reduced, divisor, self.dtype, self.required)
+        work = self._work(source)
         elements = COMPUTED_ELEMENTS if self.required is None else VERIFIED_ELEMENTS
         with self._workers(source) as (submit, workers):
             blocks = source.blocks(elements)
@@ -124,6 +124,13 @@ class ArrayTask:
                 report.advance(source.row_bytes * done.outcome.records)
                 yield done
                 source.release()
+
+    def _work(self, source: "Source") -> RowWork:
+        """Return what is done with the rows of a source."""
+        options = {name: value for name, value in source.options.items() if name != REDUCTION}
+        is_reduced = source.reduction is not Reduction.NONE
+        divisor = source.denominator()
+        return RowWork(self.fields, options, is_reduced, divisor, self.dtype, self.required)
 
     @contextmanager
     def _workers(self, source: "Source") -> "Iterator[tuple[Submit, int]]":
@@ -146,12 +153,24 @@ class ArrayTask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """The arrays of a file of logits: mapped, and of shapes that fit together."""
+    """The arrays of a file of logits: mapped, and of shapes that fit together.
+
+    Attributes
+    ----------
+    options
+        The options of the loss: those in the file, and the task's for what it does not have.
+    claims
+        What is claimed of each row.
+    loss
+        The claimed loss of all rows, where they are one batch and that is claimed.
+    """
 
     name: str
     logits: Array
     targets: Array
+    options: Mapping[str, Any]
     claims: Mapping[str, Array]
+    loss: Array | None
     files: Sequence[ArrayFile]
 
     @property
@@ -167,21 +186,23 @@ class Source:
             claims = {name: claim[rows] for name, claim in self.claims.items()}
             yield RowBlock(self.name, start, self.logits[rows], self.targets[rows], claims)
 
-    def denominator(self, options: Mapping[str, Any]) -> float | None:
+    @property
+    def reduction(self) -> Reduction:
+        """What becomes of the losses of all rows."""
+        return Reduction(self.options.get(REDUCTION, Reduction.NONE))
+
+    def denominator(self) -> float | None:
         """Return what the losses of all rows are divided by, None where they are not."""
-        if Reduction(options.get(REDUCTION, Reduction.NONE)) is not Reduction.MEAN:
+        if self.reduction is not Reduction.MEAN:
             return None
         if self.targets.ndim > 1:
             return float(len(self.targets))
-        weights = options.get("class_weights")
-        labels = self.targets[self.targets != options.get("ignore_index")]
-        if weights is not None:
-            weights = np.asarray(weights, dtype=np.float64)
-            if labels.size and not 0 <= labels.min() <= labels.max() < len(weights):
-                # The row is refused with a better message.
-                return 1.0
+        weights = self.options.get(CLASS_WEIGHTS)
+        labels = self.targets[self.targets != self.options.get("ignore_index")]
+        # Rows of other labels are refused.
+        labels = labels[(labels >= 0) & (labels < self.logits.shape[1])]
         try:
-            return weight_of(labels, weights)
+            return weight_of(labels, None if weights is None else np.asarray(weights, np.float64))
         except InputError as error:
             raise _refused(self.name, error.reason) from None
 
@@ -217,9 +238,12 @@ def _open(name: str, task: ArrayTask) -> Iterator[Source]:
             f"expected targets of shape {logits.shape[:1]}, or {logits.shape} for probabilities, "
             f"got {targets.shape}",
         )
-    claims = {} if task.required is None else _claims(file, logits)
-    _check_types(name, logits, targets, claims, task)
-    yield Source(name, logits, targets, claims, files)
+    said = {name: file.array(name).tolist() for name in OPTIONS if name in file.names}
+    options = {**task.options, **said}
+    claims = {} if task.required is None else _claims(file)
+    _check_types(name, logits, targets, claims, options, task)
+    source = Source(name, logits, targets, options, claims, None, files)
+    yield source if task.required is None else _with_fitting_claims(source)
 
 
 def _name_among(file: ArrayFile, wanted: str) -> str:
@@ -232,36 +256,60 @@ def _name_among(file: ArrayFile, wanted: str) -> str:
     return wanted
 
 
-def _claims(file: ArrayFile, logits: Array) -> dict[str, Array]:
-    """Return the claims that are beside the logits."""
+def _claims(file: ArrayFile) -> dict[str, Array]:
+    """Return the claims that are in a file."""
     claims = {name: file.array(name) for name in CLAIMS if name in file.names}
     if not claims:
         got = ", ".join(name or "one array" for name in file.names)
         raise _refused(
             file.name, f"expected claims to verify, any of {', '.join(CLAIMS)}, got {got}"
         )
-    for name, claim in claims.items():
-        wanted = logits.shape[:1] if name == LOSS else logits.shape
-        if claim.shape != wanted:
-            hint = ""
-            if name == LOSS and not claim.shape:
-                hint = "; verify the loss of a batch with softgrad_core.verify, or from JSON"
-            raise _refused(file.name, f"expected {name} of shape {wanted}, got {claim.shape}{hint}")
     return claims
 
 
-def _check_types(
-    name: str, logits: Array, targets: Array, claims: Mapping[str, Array], task: ArrayTask
+def _with_fitting_claims(source: Source) -> Source:
+    """Return a source whose claims are of each row, but the loss of a batch, which is apart."""
+    claims, shape = dict(source.claims), source.logits.shape
+    loss = None
+    if source.reduction is not Reduction.NONE and LOSS in claims and claims[LOSS].size == 1:
+        loss = claims.pop(LOSS)
+        if source.logits.size > BATCH_ELEMENTS:
+            raise _refused(
+                source.name,
+                f"expected at most {BATCH_ELEMENTS:,} logits for one loss, got "
+                f"{source.logits.size:,}; verify the loss of each row, or the gradient alone",
+            )
+    for name, claim in claims.items():
+        wanted = shape[:1] if name == LOSS else shape
+        if claim.shape != wanted:
+            hint = ""
+            if name == LOSS and claim.size == 1:
+                hint = "; say --reduction mean or sum if it is that of all rows"
+            raise _refused(
+                source.name, f"expected {name} of shape {wanted}, got {claim.shape}{hint}"
+            )
+    return replace(source, claims=claims, loss=loss)
+
+
+def _check_types(  # noqa: PLR0913, PLR0917 - what is read of a file
+    name: str,
+    logits: Array,
+    targets: Array,
+    claims: Mapping[str, Array],
+    options: Mapping[str, Any],
+    task: ArrayTask,
 ) -> None:
     """Raise StoppedError where arrays are not of numbers, or options do not go with them."""
-    are_raw = task.dtype is Dtype.BFLOAT16
+    if task.required is None and task.dtype is not None and not is_raw(logits.dtype):
+        raise _refused(
+            name, f"expected logits as the bits of {task.dtype}, uint16, got {logits.dtype}"
+        )
     for what, array in {LOGITS: logits, **claims}.items():
-        is_raw = array.dtype.itemsize == 2 and array.dtype.kind in "uV"
-        if is_raw and not are_raw:
+        if is_raw(array.dtype) and task.dtype is not Dtype.BFLOAT16:
             raise _refused(
                 name, f"{what} are of {array.dtype}: if that is bfloat16, say --dtype bfloat16"
             )
-        if not is_raw and (array.dtype.kind not in "fiu" or array.dtype.itemsize > 8):
+        if not is_raw(array.dtype) and (array.dtype.kind not in "fiu" or array.dtype.itemsize > 8):
             raise _refused(name, f"expected {what} as numbers, at most float64, got {array.dtype}")
     if targets.ndim == 1 and targets.dtype.kind not in "iu":
         raise _refused(name, f"expected targets as whole numbers, got {targets.dtype}")
@@ -270,7 +318,7 @@ def _check_types(
         if isinstance(task.target, int):
             class_index(task.target, logits.shape[1])
         some: Any = np.zeros(1, int) if targets.ndim == 1 else np.eye(1, logits.shape[1])
-        objective_of(some, (1, logits.shape[1]), **dict(task.options))
+        objective_of(some, (1, logits.shape[1]), **dict(options))
     except InputError as error:
         raise _refused(name, error.reason) from None
 
@@ -279,8 +327,15 @@ def _refused(name: str, reason: str) -> StoppedError:
     return StoppedError(Exit.REJECTED, f"{name}: {reason}")
 
 
-def dtype_of_claims(name: str) -> Dtype:
-    """Return the type of the claims in a file, float64 where that is none of those known."""
-    file = ArrayFile(name)
-    names = {file.array(claim).dtype.name for claim in CLAIMS if claim in file.names}
-    return Dtype(min(names)) if names and names <= {*Dtype} else Dtype.FLOAT64
+def dtype_of_claims(names: Sequence[str]) -> Dtype:
+    """Return the type of the claims in files, float64 where that is none of those known."""
+    types: set[str] = set()
+    for name in names:
+        file = ArrayFile(name)
+        types |= {file.array(claim).dtype.name for claim in CLAIMS if claim in file.names}
+        known = sorted(types & {*Dtype})
+        if len(known) > 1:
+            raise _refused(
+                name, f"expected claims of one dtype, or --dtype, got {', '.join(known)}"
+            )
+    return Dtype(known[0]) if known else Dtype.FLOAT64

@@ -107,6 +107,37 @@ class RowWork:
             errors = dict(self._errors(logits, block.targets))
             return self._done(block, logits, errors, np.setdiff1d(range(len(logits)), [*errors]))
 
+    def process_batch(self, batch: RowBlock, reduction: object) -> Outcome:
+        """Return what became of the claim about the loss of all rows, which are one batch."""
+        from softgrad_core.summary import Summary
+        from softgrad_core.verification import verify_rows
+
+        assert self.required is not None  # noqa: S101 - else nothing is verified
+        summary = Summary(self.required)
+        messages = []
+        try:
+            rows = as_rows(self._decoded(batch.logits)).values
+            options = {**self.options, "reduction": reduction}
+            objective = objective_of(batch.targets, rows.shape, **options)
+        except InputError:
+            why = "not judged, since a row that it is of was rejected"
+            messages = [f"{batch.source}: {LOSS}: {why}"]
+            summary.rejected = 1
+        else:
+            claim = self._decoded(batch.claims[LOSS]).astype(np.float64).reshape(1, 1)
+            verification = verify_rows(rows, objective, {LOSS: claim}, self.required)
+            summary.add(verification.quantities, lambda _: batch.source)
+        return Outcome(
+            text=b"",
+            messages=messages,
+            records=1,
+            rejected=len(messages),
+            failed=0,
+            undecided=0,
+            summary=summary,
+            unread=[],
+        )
+
     def _done(
         self,
         block: RowBlock,
@@ -205,15 +236,22 @@ class RowWork:
 
     def _decoded(self, values: Array) -> Array:
         """Return numbers in a type of NumPy's, in native byte order."""
-        if self.dtype is Dtype.BFLOAT16 and values.dtype.itemsize == 2:
-            return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-        return values
+        if self.dtype is not Dtype.BFLOAT16 or not is_raw(values.dtype):
+            return values
+        bits = values.view(np.uint16) if values.dtype.kind == "V" else values
+        return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def is_raw(dtype: np.dtype[Any]) -> bool:
+    """Return whether numbers of a type may be the bits of bfloat16."""
+    return dtype.itemsize == 2 and dtype.kind in "uV"
 
 
 def encoded(values: Array, dtype: np.dtype[Any]) -> Array:
     """Return results in the type of the logits; uint16 stands for bfloat16."""
     if dtype != np.uint16:
-        return values.astype(dtype, copy=False)
+        with np.errstate(over="ignore", under="ignore"):
+            return values.astype(dtype, copy=False)
     rounded = Dtype.BFLOAT16.round(values).astype(np.float32)
     return (rounded.view(np.uint32) >> 16).astype(np.uint16)
 
@@ -262,7 +300,7 @@ def worst_of(rows: Sequence[WorstRow]) -> list[WorstRow]:
 
 def block_dtype(logits: Array, dtype: Dtype | None) -> np.dtype[Any]:
     """Return the type of results for logits of a type."""
-    if dtype is Dtype.BFLOAT16 and logits.dtype.itemsize == 2:
+    if dtype is Dtype.BFLOAT16 and is_raw(logits.dtype):
         return np.dtype(np.uint16)
     return given_rows(np.zeros((1, 2), logits.dtype)).dtype
 

@@ -21,12 +21,13 @@ from softgrad_core.errors import InputError
 
 STANDARD_INPUT = "-"
 
-ARRAYS_BEGIN = (b"\x93NUMPY", b"PK\x03\x04")
-"""How .npy and .npz files begin."""
-
-ARRAYS_AS_JSON = (
-    "expected JSON, got NumPy arrays; these are read from files whose names end in .npy or .npz"
-)
+_OF_ARRAYS = "arrays are read from files whose names end in .npy or .npz"
+NO_JSON = {
+    b"\x93NUMPY": ("arrays-as-json", f"NumPy arrays; {_OF_ARRAYS}"),
+    b"PK\x03\x04": ("arrays-as-json", f"a ZIP archive, as .npz and .pt are; {_OF_ARRAYS}"),
+    b"\x1f\x8b": ("compressed-json", "what gzip packed; unpack it: gunzip -c FILE | softgrad"),
+}
+"""How files begin that are no text, with the code of the error and what they are."""
 
 
 def read(
@@ -67,10 +68,11 @@ def read_stream(
     """Yield the blocks of an open source."""
     stream = BlockStream(file, advanced, block_bytes)
     first_line = stream.first_line()
-    if first_line.startswith(ARRAYS_BEGIN):
-        records = Records(source)
-        records.add_unreadable(1, InputError("arrays-as-json", ARRAYS_AS_JSON))
-        yield records
-        return
+    for beginning, (code, what) in NO_JSON.items():
+        if first_line.startswith(beginning):
+            records = Records(source)
+            records.add_unreadable(1, InputError(code, f"expected JSON, got {what}"))
+            yield records
+            return
     layout = read_lines if begins_in_lines(first_line) else read_values
     yield from layout(stream, source)
