@@ -59,6 +59,9 @@ static const double SMALLEST_E_Y = 0x1p-80, SMALLEST_REST = 0x1p-496, SMALLEST_R
 static const double SMALLEST_WEIGHT = 0x1p500, LARGEST_WEIGHT = 0x1p700;
 static const double SMALLEST_T = 0x1p-100, LARGEST_T = 0x1p100;
 
+/* exp of all below is as good as 0 beside SMALLEST_SUM and SMALLEST_REST. */
+static const double LOWEST = -985.0;
+
 static const double UNGAINED = 0x1p-600;
 static const double LN2 = 0x1.62e42fefa3800p-1, LN2_TAIL = 0x1.ef35793c76730p-45;
 static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp-1;
@@ -144,12 +147,11 @@ INLINE void look_ahead(const char *piece, int is_float, const int to_write)
 INLINE double exponential(double a, double a_error)
 {
     /* Adding 1.5 * 2**52 rounds to a whole number, which is then in the last bits: here the
-       exponent that a double has for 2**(k + GAIN), which is to be from 1 to 2046. exp(-985)
-       2**GAIN stands for all below, and is nothing beside SMALLEST_SUM and SMALLEST_REST. With the
-       largest k, all above is larger than LARGEST_SUM. */
+       exponent that a double has for 2**(k + GAIN), which is to be from 1 to 2046. exp(LOWEST)
+       2**GAIN stands for all below. With the largest k, all above is larger than LARGEST_SUM. */
     const double shift = 0x1.8p52 + 1023 + GAIN;
     const int64_t largest = (int64_t)bits_of(0x1.8p52 + 2046);
-    a = a < -985.0 ? -985.0 : a;
+    a = a < LOWEST ? LOWEST : a;
     const int64_t whole = (int64_t)bits_of(fma(a, LOG2_E, shift));
     const uint64_t exponent = (uint64_t)(whole < largest ? whole : largest);
     const double k = of_bits(exponent) - shift;
@@ -517,8 +519,8 @@ INLINE void sum_weighted(const Task *task, ptrdiff_t at, double *q, Row *row, in
         const double a = get(task->logits, at + c, is_float), whole = a / t;
         const double lost = fma(-whole, t, a) / t;
         d[c] = whole;
-        /* That of a masked class is NaN. */
-        d_error[c] = whole > -HUGE_VAL ? lost : 0.0;
+        /* That of a masked class is NaN, and of one below LOWEST it may be larger than LOWEST. */
+        d_error[c] = whole > LOWEST ? lost : 0.0;
         e[c] = exponential(whole, d_error[c]);
         q[c] = weight_of(q[c]);
     }

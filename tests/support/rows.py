@@ -43,6 +43,12 @@ def adversarial_rows(count: int, seed: int) -> Iterator[Row]:
         lambda: rng.choice([1.7e308, -1.7e308, 1.7976931348623157e308, 0.0, 1.0], size=4),
         # Masked classes, never all of them.
         lambda: np.where([False, *(rng.random(6) < 0.5)], -math.inf, rng.normal(size=7) * 10),
+        # Classes masked by a large number, as some do.
+        lambda: np.where(
+            [False, *(rng.random(6) < 0.5)],
+            -rng.choice([1e3, 1e4, 1e9, 1e30, 2.45e41, 3.4e38]),
+            rng.normal(size=7) * 10,
+        ),
         # Tiny logits: everything is near uniform.
         lambda: rng.normal(size=4) * 10.0 ** rng.uniform(-320, -10),
         # Few last places between the first two.
