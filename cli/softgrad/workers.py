@@ -5,7 +5,7 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -129,7 +129,7 @@ def in_order(
     The `submit` of any executor of concurrent.futures will do. Blocks are read on a thread, so
     that a result need not wait for the next block to come.
     """
-    from concurrent.futures import BrokenExecutor, Future
+    from concurrent.futures import Future
 
     submitted: Queue[Future[R] | None] = Queue(ahead)
 
@@ -145,15 +145,7 @@ def in_order(
 
     Thread(target=submit_all, daemon=True).start()
     while (future := submitted.get()) is not None:
-        try:
-            result = future.result()
-        except BrokenExecutor:
-            raise StoppedError(
-                Exit.BUG,
-                "a worker process died: killed, or out of memory; results end before the records "
-                "that it had",
-            ) from None
-        yield result
+        yield future.result()
 
 
 class SharedTexts:
@@ -222,18 +214,37 @@ def _work_in_slot(process: Callable[[Block], Outcome], task: Task) -> InSlot:
 @contextmanager
 def _processes(count: int, shared: SharedTexts | None) -> "Iterator[Executor]":
     """Yield an executor with so many processes, which end with it, whatever they are doing."""
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn" if shared is None else "fork")
     executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(shared,))
     try:
         # They are started here, before there are threads.
-        executor.submit(cores).result()
+        with nullcontext() if shared is None else _ctrl_c_waits():
+            executor.submit(cores).result()
         yield executor
+    except BrokenExecutor:
+        raise StoppedError(
+            Exit.BUG,
+            "a worker process died: killed, or out of memory; results end before the records "
+            "that it had",
+        ) from None
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
         for worker in multiprocessing.active_children():
             worker.kill()
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Let Ctrl-C come once processes are forked: what it raises in a hook of that is lost."""
+    import signal
+
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _begin(shared: SharedTexts | None) -> None:

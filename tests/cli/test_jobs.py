@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -93,10 +94,10 @@ def test_a_result_comes_before_the_next_record_is_there():
 def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
     """Return the processes that one has started, once there are any."""
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    for _ in range(200):
+    for _ in range(30_000):
         if numbers := [int(number) for number in path.read_text().split()]:
             return numbers
-        time.sleep(0.02)
+        time.sleep(0.001)
     raise AssertionError("no process was started")
 
 
@@ -109,7 +110,7 @@ def is_running(number: int) -> bool:
 
 
 def wait_for(condition):
-    for _ in range(250):
+    for _ in range(1_500):
         if condition():
             return True
         time.sleep(0.02)
@@ -119,9 +120,9 @@ def wait_for(condition):
 linux = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux's /proc")
 
 
-@pytest.fixture
-def running():
-    """Return a run of two processes over endless input."""
+@contextmanager
+def endless():
+    """Yield a run of two processes over endless input."""
     feeder = subprocess.Popen(["yes", lines_of(ROW).strip()], stdout=subprocess.PIPE)
     process = subprocess.Popen(
         command("-j", "2"),
@@ -133,20 +134,29 @@ def running():
     )
     assert feeder.stdout
     feeder.stdout.close()
-    assert process.stdout
-    process.stdout.read(1 << 22)
-    yield process
-    feeder.kill()
-    process.kill()
-    feeder.wait()
-    process.communicate()
+    try:
+        yield process
+    finally:
+        feeder.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        feeder.wait()
+        process.communicate()
+
+
+@pytest.fixture
+def running():
+    """Return a run of two processes that are at work."""
+    with endless() as process:
+        process.stdout.read(1 << 22)
+        yield process
 
 
 @linux
 def test_a_worker_that_dies_ends_the_run_and_no_line_is_missing(running):
     worker = children_of(running)[0]
     os.kill(worker, signal.SIGKILL)
-    out, err = running.communicate(timeout=30)
+    out, err = running.communicate(timeout=60)
     assert running.returncode == 70
     assert err.decode() == (
         "softgrad: a worker process died: killed, or out of memory; results end before the records "
@@ -161,9 +171,20 @@ def test_ctrl_c_stops_all_at_once_and_in_silence(running):
     workers = children_of(running)
     assert len(workers) == 2
     os.killpg(running.pid, signal.SIGINT)
-    _, err = running.communicate(timeout=10)
+    _, err = running.communicate(timeout=30)
     assert (running.returncode, err) == (130, b"")
     assert wait_for(lambda: not any(map(is_running, workers)))
+
+
+@linux
+@pytest.mark.parametrize("delay", [0.0, 0.001, 0.002, 0.004, 0.008, 0.012])
+def test_ctrl_c_while_workers_start_is_no_different(delay):
+    with endless() as process:
+        children_of(process)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (130, b"")
 
 
 @linux
@@ -171,7 +192,7 @@ def test_ctrl_c_stops_all_at_once_and_in_silence(running):
 def test_workers_do_not_outlive_the_run(running, number):
     workers = children_of(running)
     running.send_signal(number)
-    running.communicate(timeout=10)
+    running.communicate(timeout=30)
     assert wait_for(lambda: not any(map(is_running, workers)))
 
 
@@ -179,7 +200,7 @@ def test_workers_do_not_outlive_the_run(running, number):
 def test_a_reader_that_goes_away_ends_all(running):
     workers = children_of(running)
     running.stdout.close()
-    assert running.wait(timeout=10) == 141
+    assert running.wait(timeout=30) == 141
     assert wait_for(lambda: not any(map(is_running, workers)))
 
 
