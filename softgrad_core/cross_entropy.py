@@ -7,7 +7,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 from typing import Any, Unpack
@@ -56,9 +57,9 @@ def softmax_cross_entropy(
     fields
         The results to compute, out of probs, loss, grad_probs and grad_logits. Default: all.
     out
-        Results of an earlier call for logits of this shape and type, whose arrays are written to
-        and returned, which saves the time that the system takes to hand out large ones. They must
-        not share memory with the logits or with each other.
+        Results of an earlier call for logits of this shape and type, whose arrays, but for the
+        losses, are written to and returned, which saves the time that the system takes to hand out
+        large ones. They must not share memory with the logits or with each other.
     threads
         How many blocks of rows are computed at a time, at most: one for each quarter of a million
         logits. Default: as many as there are cores. Results do not depend on it.
@@ -154,7 +155,7 @@ def _check_memory(logits: npt.NDArray[Any], result: SoftmaxCrossEntropy) -> None
     }
     there = {name: array for name, array in arrays.items() if array is not None}
     for (one, array), (other, beside) in combinations(there.items(), 2):
-        if np.may_share_memory(array, beside):
+        if np.shares_memory(array, beside):
             raise InputError(
                 "out-overlap", f"expected {other} in memory of its own, got some of {one}"
             )
@@ -177,7 +178,7 @@ def _compute_blocks(
     # Threads get as many blocks each, of the same size.
     turns = max(1, -(-count // (most * threads)))
     step = max(1, -(-count // (turns * threads)))
-    starts = iter(range(0, count, step))
+    starts = deque(range(0, count, step))
     if threads < 2:
         _compute_some_blocks(starts, step, rows, objective, result)
         return
@@ -190,7 +191,7 @@ def _compute_blocks(
             _compute_some_blocks(starts, step, rows, objective, result)
         except Exception as error:  # noqa: BLE001 - is raised again in the caller's thread
             errors.append(error)
-            deque(starts, maxlen=0)
+            starts.clear()
 
     def help_out() -> None:
         at_work.append(True)
@@ -201,15 +202,18 @@ def _compute_blocks(
 
     others = [threading.Thread(target=help_out) for _ in range(threads - 1)]
     try:
-        for other in others:
-            other.start()
+        # Where the system has no more threads, those that there are do all.
+        with suppress(RuntimeError):
+            for other in others:
+                other.start()
         work()
         for other in others:
-            other.join()
+            if other.ident is not None:
+                other.join()
     finally:
         # After Ctrl-C no further block is begun, and none written to. It may have come in any of
         # these lines: a thread may run that does not count as started, or counts as joined.
-        deque(starts, maxlen=0)
+        starts.clear()
         while at_work:
             time.sleep(0.001)
     if errors:
@@ -218,21 +222,29 @@ def _compute_blocks(
 
 
 def _compute_some_blocks(
-    starts: Iterator[int],
+    starts: deque[int],
     step: int,
     rows: npt.NDArray[Any],
     objective: Objective,
     result: SoftmaxCrossEntropy,
 ) -> None:
-    """Fill in the blocks of rows that begin at `starts`, which others may take from as well."""
+    """Fill in the blocks of rows that begin at `starts`, from which others may take as well."""
     # Overflow and underflow are results here, not accidents; (-inf) - (-inf) is mended.
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        for start in starts:
+        while (start := _next_of(starts)) is not None:
             block = slice(start, start + step)
             part, whole = result.part(block), objective.part(block)
             left = compute_direct(rows[block], whole, part)
             if left.size:
                 _compute_left(rows[block], left, whole, part, start)
+
+
+def _next_of(starts: deque[int]) -> int | None:
+    """Take the next one, None where there is none left; threads do not get the same one."""
+    try:
+        return starts.popleft()
+    except IndexError:
+        return None
 
 
 def _compute_left(

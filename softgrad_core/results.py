@@ -72,13 +72,14 @@ def check_fields(fields: Sequence[str] | None) -> tuple[str, ...]:
     """Return the names of results that are asked for, in their order, or raise InputError."""
     if fields is None:
         return FIELDS
-    for name in [fields] if isinstance(fields, str) else fields:
+    wanted = [fields] if isinstance(fields, str) else fields
+    for name in wanted:
         if name not in FIELDS:
             raise InputError(
                 "field-unknown",
                 f"expected fields out of {', '.join(FIELDS)}, got {described(name)}",
             )
-    return tuple(name for name in FIELDS if name in fields)
+    return tuple(name for name in FIELDS if name in wanted)
 
 
 def empty_results(

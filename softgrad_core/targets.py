@@ -78,8 +78,8 @@ def as_distributions(
     good = (np.isfinite(rows) & (rows >= 0.0)).all(axis=1)
     if not unnormalized:
         good &= np.abs(rows.sum(axis=1) - 1.0) <= SUM_TOLERANCE
-    if not good.all():
-        row = int(good.argmin())
+    # NumPy's sum may be beside the limit where the exact one, which counts, is not.
+    for row in np.flatnonzero(~good).tolist():
         check_distribution(
             rows[row].tolist(),
             shape[-1],

@@ -4,6 +4,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -219,6 +220,32 @@ for delay in [0.0, 0.001, 0.002, 0.1]:
         check=True,
     )
     assert done.stdout == "True\n" * 4
+
+
+def test_fewer_threads_than_are_asked_for_do_all(monkeypatch):
+    logits, targets = np.random.default_rng(3).normal(size=(200, 10_000)), np.arange(200)
+    wanted = softmax_cross_entropy(logits, targets)
+    started = []
+
+    def start(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start_as_ever(thread)
+
+    start_as_ever = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    got = softmax_cross_entropy(logits, targets, threads=4)
+    assert started
+    np.testing.assert_array_equal(got.grad_logits, wanted.grad_logits)
+
+
+def test_results_may_be_written_between_each_other():
+    logits, memory = np.ones((5, 3)), np.zeros((5, 6))
+    out = softmax_cross_entropy(logits, np.zeros(5, int), fields=["probs", "grad_logits"])
+    out = replace(out, probs=memory[:, :3], grad_logits=memory[:, 3:])
+    softmax_cross_entropy(logits, np.zeros(5, int), fields=["probs", "grad_logits"], out=out)
+    assert memory[0].round(3).tolist() == [0.333, 0.333, 0.333, -0.667, 0.333, 0.333]
 
 
 @pytest.mark.parametrize("kernels", ["compiled", "none"])

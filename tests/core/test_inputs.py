@@ -58,6 +58,23 @@ def test_input_errors_are_value_errors():
         softmax_cross_entropy([0.0, 0.0], 5)
 
 
+def test_each_bad_distribution_is_found_whatever_stands_before_it():
+    # NumPy adds the first one up to 1.00001 and a little, exactly it is a little less.
+    rng = np.random.default_rng(0)
+    while True:
+        target = rng.dirichlet(np.ones(8)) * 1.00001
+        if abs(target.sum() - 1.0) > 1e-5 >= abs(math.fsum(target) - 1.0):
+            break
+    with pytest.raises(InputError, match=r"target\[1\]: expected a probability"):
+        softmax_cross_entropy(np.zeros((2, 8)), [target, [4.0, -3.0, *[0.0] * 6]])
+
+
+def test_one_field_may_be_given_by_its_name_alone():
+    result = softmax_cross_entropy([1.0, 2.0], 0, fields="grad_probs")
+    assert result.probs is None
+    assert result.grad_probs is not None
+
+
 def test_no_rows_give_no_results():
     result = softmax_cross_entropy(np.empty((0, 3)), np.empty(0, dtype=int))
     assert result.probs.shape == (0, 3)
