@@ -1,8 +1,8 @@
 """The command: read -> compute or verify -> check -> render -> write."""
 
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,15 +146,17 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(Exit.USAGE)
     logits, files = numbers_or_files(inputs or ["-"])
     names = parse_classes(classes)
-    of_loss: dict[str, str | bool | None] = {
-        "label_smoothing": label_smoothing,
-        "class_weights": class_weights,
-        "ignore_index": ignore_index,
-        "temperature": temperature,
-        "reduction": reduction,
-        "unnormalized_target": unnormalized_target,
-    }
-    options = parse_options(of_loss, names)
+    options = parse_options(
+        {
+            "label_smoothing": label_smoothing,
+            "class_weights": class_weights,
+            "ignore_index": ignore_index,
+            "temperature": temperature,
+            "reduction": reduction,
+            "unnormalized_target": unnormalized_target,
+        },
+        names,
+    )
     of_arrays = are_arrays(files)
     if of_arrays and verify and dtype is None:
         from softgrad.arrays import dtype_of_claims
@@ -188,16 +190,8 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
             refuse_to_replace([*files, str(array_target)], outputs)
         from softgrad.arrays import ArrayTask
 
-        task = ArrayTask(
-            array_target,
-            options,
-            wanted,
-            dtype,
-            required,
-            jobs,
-            scheduler,
-        )
-        raise typer.Exit(run_on_arrays(task, outputs, shown))
+        task = ArrayTask(array_target, options, wanted, dtype, required, jobs)
+        raise typer.Exit(run_on_arrays(task, outputs, scheduler, shown))
 
     defaults = Defaults(
         parse_target(target, names), names, parse_class("--class", other, names), options
@@ -214,51 +208,60 @@ def softgrad(  # noqa: PLR0913, PLR0917 - one parameter for each option
     renderer = renderer_for(shown, defaults, screen, wanted, standalone=standalone)
     work = work_of(tolerated, required, wanted, explained=explain)
     pipeline = Pipeline(renderer, defaults, work, required, quiet, fail_fast)
-    processes = jobs if shown is Format.JSONL else 1
+    jobs = jobs if shown is Format.JSONL else 1
     may_draw = screen is None or not screen.isatty()
     with closing(Report(files, may_draw=may_draw, summary=summary_of(required))) as report:
-        for sources, place in outputs:
-            blocks = [given] if given else blocks_of(sources, report, slow=check or explain)
-            with (
-                Output(place) as results,
-                closing(outcomes_of(pipeline, blocks, processes, scheduler)) as outcomes,
-            ):
-                write_all(outcomes, renderer, results, report)
+        if given:
+            write_all([pipeline.process(given)], pipeline.renderer, output, report)
+        else:
+            run_on_files(pipeline, outputs, report, jobs, scheduler, slow=check or explain)
         report.summarize()
     raise typer.Exit(report.status)
 
 
-def outcomes_of(
-    pipeline: Pipeline, blocks: Iterable[Block], jobs: int | None, scheduler: str | None
-) -> Generator[Outcome]:
-    """Yield what becomes of the blocks, in their order."""
-    if isinstance(blocks, list):
-        yield from map(pipeline.process, blocks)
-        return
-    from softgrad.workers import on_cluster, on_this_machine
+def run_on_files(  # noqa: PLR0913 - where from, where to, and by whom
+    pipeline: Pipeline,
+    outputs: Iterable[tuple[list[str], str | None]],
+    report: Report,
+    jobs: int | None,
+    scheduler: str | None,
+    *,
+    slow: bool,
+) -> None:
+    """Work on the records of files, all that go to one place after each other."""
+    from softgrad.workers import Workers
 
-    if scheduler is None:
-        yield from on_this_machine(pipeline.process, iter(blocks), jobs)
-    else:
-        yield from on_cluster(pipeline.process, iter(blocks), scheduler)
+    with Workers(jobs, scheduler) as workers:
+        for sources, place in outputs:
+            blocks = blocks_of(sources, slow=slow)
+            with closing(workers.outcomes(pipeline.process, blocks)) as outcomes:
+                if write_all(outcomes, pipeline.renderer, place, report):
+                    return
 
 
 def run_on_arrays(
-    task: "ArrayTask", outputs: Iterable[tuple[list[str], str | None]], shown: Format
+    task: "ArrayTask",
+    outputs: Iterable[tuple[list[str], str | None]],
+    scheduler: str | None,
+    shown: Format,
 ) -> Exit:
     """Compute or verify arrays, file by file; return the exit status."""
     from softgrad.arrays.worst import as_json_lines, as_table
+    from softgrad.workers import cluster
 
+    draw = as_json_lines if shown is Format.JSONL else as_table
     files = [name for names, _ in outputs for name in names]
-    with closing(Report(files, may_draw=True, summary=summary_of(task.required))) as report:
+    with (
+        closing(Report(files, may_draw=True, summary=summary_of(task.required))) as report,
+        nullcontext() if scheduler is None else cluster(scheduler) as workers,
+    ):
         for names, place in outputs:
             with Output(place) as results:
                 if task.required is None:
-                    task.compute(names[0], results, report)
+                    task.compute(names[0], results, report, workers)
                     continue
-                draw = as_json_lines if shown is Format.JSONL else as_table
                 for name in names:
-                    results.write(draw(name, task.verify(name, report)).encode())
+                    results.write(draw(name, task.verify(name, report, workers)).encode())
                 results.commit()
         report.summarize()
         return report.status
@@ -413,29 +416,29 @@ def check_arguments(logits: list[float], defaults: Defaults) -> Records:
     raise typer.BadParameter(reason)
 
 
-def blocks_of(files: list[str], report: Report, *, slow: bool) -> Iterator[Block]:
+def blocks_of(files: list[str], *, slow: bool) -> Iterator[Block]:
     """Return the records of the files, block by block; small ones where each record takes long."""
     from softgrad.process import prepare_for_stream
     from softgrad.readers import read
     from softgrad.readers.stream import BLOCK_BYTES, SMALL_BLOCK_BYTES
 
     prepare_for_stream()
-    block_bytes = SMALL_BLOCK_BYTES if slow else BLOCK_BYTES
-    return read(files, report.failed, report.advance, block_bytes)
+    return read(files, SMALL_BLOCK_BYTES if slow else BLOCK_BYTES)
 
 
 def write_all(
-    outcomes: Iterable[Outcome], renderer: Renderer, results: Output, report: Report
-) -> None:
-    """Write what became of the blocks, each as soon as it is known."""
-    results.write(renderer.opening)
-    unread, is_whole = report.unread, True
-    for outcome in outcomes:
-        results.write(outcome.text)
-        report.add(outcome)
-        if outcome.is_last:
-            is_whole = False
-            break
-    results.write(renderer.closing)
-    if is_whole and report.unread == unread:
-        results.commit()
+    outcomes: Iterable[Outcome], renderer: Renderer, place: str | None, report: Report
+) -> bool:
+    """Write what became of the blocks, each as soon as it is known; return whether that is all."""
+    unread, is_last = report.unread, False
+    with Output(place) as results:
+        results.write(renderer.opening)
+        for outcome in outcomes:
+            results.write(outcome.text)
+            report.add(outcome)
+            if is_last := outcome.is_last:
+                break
+        results.write(renderer.closing)
+        if not is_last and report.unread == unread:
+            results.commit()
+    return is_last

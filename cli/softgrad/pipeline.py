@@ -143,8 +143,12 @@ class Renderer(Protocol):
 class Block(Protocol):
     """Consecutive records of one source, read or still to be read."""
 
+    @property
+    def size(self) -> int:
+        """How many bytes were read for it."""
+
     def records(self) -> Records:
-        """Return the records."""
+        """Return the records, or raise OSError where the source could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,21 +166,27 @@ class Outcome:
         full.
     summary
         What became of claims, where these were verified.
-    unread
+    near_claims
         Names in the records that look like claims and are none.
+    size
+        How many bytes were read for them.
     is_last
         Whether nothing is to follow, because a record was rejected or failed.
+    is_unread
+        Whether this stands for what could not be read of a source.
     """
 
-    text: bytes | memoryview
-    messages: Sequence[str]
-    records: int
-    rejected: int
-    failed: int
-    undecided: int
-    summary: "Summary | None"
-    unread: Sequence[str]
+    text: bytes | memoryview = b""
+    messages: Sequence[str] = ()
+    records: int = 0
+    rejected: int = 0
+    failed: int = 0
+    undecided: int = 0
+    summary: "Summary | None" = None
+    near_claims: Sequence[str] = ()
+    size: int = 0
     is_last: bool = False
+    is_unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +214,11 @@ class Pipeline:
 
     def process(self, block: Block) -> Outcome:
         """Return the results of the records of a block, and what became of them."""
-        records = block.records()
+        try:
+            records = block.records()
+        except OSError as error:
+            message = f"{error.filename}: {error.strerror}"
+            return Outcome(messages=[message], is_unread=True)
         groups, errors = interpret(records, self.defaults, with_claims=self.required is not None)
         batches = [self.work(examples) for examples in groups]
         failed = [batch.examples.indices[row] for batch in batches for row in batch.failed]
@@ -219,7 +233,8 @@ class Pipeline:
             failed=len(failed),
             undecided=sum(len(batch.undecided) for batch in batches),
             summary=self._summary(records, batches, len(errors)),
-            unread=[] if self.required is None else near_claims(records.values),
+            near_claims=[] if self.required is None else near_claims(records.values),
+            size=block.size,
             is_last=is_last,
         )
 

@@ -120,12 +120,15 @@ class Records:
         Each as it came, as valid JSON on one line; empty where it could not be read.
     values
         What each text says; an InputError where it could not be read.
+    size
+        How many bytes were read for them.
     """
 
     source: str
     lines: list[int | None] = field(default_factory=list)
     texts: list[bytes] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
+    size: int = 0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -146,7 +149,8 @@ class Records:
 
     def first(self, count: int) -> "Records":
         """Return the first `count` records."""
-        return Records(self.source, self.lines[:count], self.texts[:count], self.values[:count])
+        columns = self.lines[:count], self.texts[:count], self.values[:count]
+        return Records(self.source, *columns, self.size)
 
     def place(self, index: int) -> str:
         """Return where a record is, as compilers write it."""

@@ -51,7 +51,7 @@ class Report:
         """Count what became of these records, and say what is wrong with those rejected."""
         self._records += outcome.records
         self._rejected += outcome.rejected
-        self._near_claims |= dict.fromkeys(outcome.unread)
+        self._near_claims |= dict.fromkeys(outcome.near_claims)
         if self._summary is None or outcome.summary is None:
             self._failed += outcome.failed
             self._undecided += outcome.undecided
@@ -63,15 +63,13 @@ class Report:
             self._worsen(Exit.CHECK_FAILED)
         if self._rejected:
             self._worsen(Exit.REJECTED)
+        if outcome.is_unread:
+            self.unread += 1
+            self._worsen(Exit.IO_FAILED)
+        self._advance(outcome.size)
 
-    def failed(self, source: str, error: OSError) -> None:
-        """Say that a source could not be read."""
-        say(f"{source}: {error.strerror or error}", "red")
-        self.unread += 1
-        self._worsen(Exit.IO_FAILED)
-
-    def advance(self, size: int) -> None:
-        """Count bytes that were read, and draw how far that is where it takes long."""
+    def _advance(self, size: int) -> None:
+        """Count bytes that are done with, and draw how far that is where it takes long."""
         self._bytes += size
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], completed=self._bytes)

@@ -5,14 +5,14 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import accumulate
 from mmap import mmap
 from queue import Queue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from softgrad import version
 from softgrad.exits import Exit, StoppedError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     Submit = Callable[..., Future[Any]]
+    Cluster = tuple[Submit, int]  # and how many tasks are worked on at a time
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,44 +40,62 @@ SLOT_BYTES = 1 << 23
 """The room for the text of a block; memory is used only as far as it is written to."""
 
 
-def on_this_machine(
-    process: Callable[[Block], Outcome], blocks: Iterator[Block], jobs: int | None
-) -> Generator[Outcome]:
-    """Yield what becomes of the blocks, worked on by so many processes, 0: one for each core.
+class Workers:
+    """What works on blocks, for all files of a run; to be used as a context.
 
-    Where no number is given it is one at first, and one for each core once that has worked for
-    long enough. Results are the same and in the same order.
+    They are the processes of a scheduler, if one is given, else so many of this machine, 0: one for
+    each core. Where no number is given it is one at first, and one for each core once that has
+    worked for long enough. Results are the same and in the same order.
     """
-    most = jobs or cores()
-    worked = 0.0 if jobs is None else LONG_ENOUGH_SECONDS
-    while most == 1 or worked < LONG_ENOUGH_SECONDS:
-        if (block := next(blocks, None)) is None:
+
+    def __init__(self, jobs: int | None, scheduler: str | None) -> None:
+        self._most = jobs or cores()
+        self._worked = 0.0 if jobs is None else LONG_ENOUGH_SECONDS
+        self._scheduler = scheduler
+        self._started = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._started.__exit__(*error)
+
+    def outcomes(
+        self, process: Callable[[Block], Outcome], blocks: Iterator[Block]
+    ) -> Generator[Outcome]:
+        """Yield what becomes of the blocks, in their order."""
+        if self._scheduler is not None:
+            submit, workers = self._cluster
+            yield from in_order(submit, process, blocks, workers * BLOCKS_AHEAD)
             return
-        started = time.perf_counter()
-        outcome = process(block)
-        worked += time.perf_counter() - started
-        yield outcome
-    # Forked processes share memory and need not import anything; only on Linux that is safe.
-    shared = SharedTexts(most * BLOCKS_AHEAD) if sys.platform == "linux" else None
-    with _processes(most, shared) as executor:
+        while self._most == 1 or self._worked < LONG_ENOUGH_SECONDS:
+            if (block := next(blocks, None)) is None:
+                return
+            started = time.perf_counter()
+            outcome = process(block)
+            self._worked += time.perf_counter() - started
+            yield outcome
+        submit, shared = self._processes
         if shared is None:
-            yield from in_order(executor.submit, process, blocks, most * BLOCKS_AHEAD)
+            yield from in_order(submit, process, blocks, self._most * BLOCKS_AHEAD)
             return
-        work = partial(_work_in_slot, process)
-        for finished in in_order(executor.submit, work, shared.tasks(blocks), most * BLOCKS_AHEAD):
+        work, ahead = partial(_work_in_slot, process), self._most * BLOCKS_AHEAD
+        for finished in in_order(submit, work, shared.tasks(blocks), ahead):
             yield from shared.take(*finished)
 
+    @cached_property
+    def _cluster(self) -> "Cluster":
+        return self._started.enter_context(cluster(str(self._scheduler)))
 
-def on_cluster(
-    process: Callable[[Block], Outcome], blocks: Iterator[Block], scheduler: str
-) -> Generator[Outcome]:
-    """Yield what becomes of the blocks, worked on by the workers of a Dask scheduler."""
-    with cluster(scheduler) as (submit, workers):
-        yield from in_order(submit, process, blocks, workers * BLOCKS_AHEAD)
+    @cached_property
+    def _processes(self) -> "tuple[Submit, SharedTexts | None]":
+        # Forked processes share memory and need not import anything; only on Linux that is safe.
+        shared = SharedTexts(self._most * BLOCKS_AHEAD) if sys.platform == "linux" else None
+        return self._started.enter_context(_processes(self._most, shared)).submit, shared
 
 
 @contextmanager
-def cluster(scheduler: str) -> "Iterator[tuple[Submit, int]]":
+def cluster(scheduler: str) -> "Iterator[Cluster]":
     """Yield what gives work to a Dask cluster, and how many tasks that works on at a time."""
     try:
         from distributed import Client, KilledWorker

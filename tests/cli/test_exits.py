@@ -57,6 +57,15 @@ def test_fail_fast_stops_after_the_first_rejected_record():
     assert len(ended.err.splitlines()) == 2
 
 
+def test_fail_fast_stops_before_the_next_file(tmp_path):
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text(lines_of({"logits": [1, 2]}))
+    ended = run("--fail-fast", "--output-dir", "out", "a.jsonl", "b.jsonl", cwd=tmp_path)
+    assert ended.status == 3
+    assert "a.jsonl:1: " in ended.err
+    assert "b.jsonl" not in ended.err
+
+
 def test_fail_fast_stops_after_the_first_failed_check():
     ended = run("--fail-fast", "--check", "--tolerance", "1e-30", stdin=lines_of(ROW, ROW))
     assert (ended.status, len(ended.records)) == (1, 1)

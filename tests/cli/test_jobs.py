@@ -45,6 +45,26 @@ def test_any_number_of_processes_gives_the_same_bytes_and_messages(many, options
     assert (several.status, several.err) == (one.status, one.err)
 
 
+def test_messages_come_in_the_order_of_the_files(many):
+    one, two = (run("-j", jobs, str(many), "none.jsonl", str(many)) for jobs in ("1", "2"))
+    assert "none.jsonl: No such file or directory\n" in one.err
+    assert (two.status, two.err, two.out) == (one.status, one.err, one.out)
+
+
+@pytest.mark.parametrize("options", [["-j", "2"], []])
+def test_many_files_share_the_workers(many, options, tmp_path):
+    lines = many.read_bytes().split(b"\n")
+    for place in range(40):
+        name, part = tmp_path / f"{place}.jsonl", lines[place * 700 : (place + 1) * 700]
+        name.write_bytes(b"\n".join([*part, b""]))
+    files = sorted(path.name for path in tmp_path.iterdir())
+    one = run("-j", "1", *files, "--output-dir", "one", cwd=tmp_path)
+    several = run(*options, *files, "--output-dir", "several", cwd=tmp_path)
+    assert (several.status, several.err) == (one.status, one.err)
+    for name in files:
+        assert (tmp_path / "several" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
 @pytest.mark.parametrize("layout", ["array", "indented"])
 def test_layouts_that_are_read_in_one_place_are_worked_on_by_all(layout):
     records = [dict(ROW, id=place) for place in range(3_000)]

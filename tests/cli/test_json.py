@@ -1,6 +1,7 @@
 """JSON in, JSON out: layouts, carried keys, files, defaults of the command line."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -296,6 +297,21 @@ def test_results_come_as_soon_as_their_records():
             assert json.loads(process.stdout.readline())["id"] == row["id"]
         process.stdin.close()
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "set_blocking"), reason="needs descriptors as of Unix")
+def test_what_has_not_come_yet_is_not_the_end_of_the_input():
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    with subprocess.Popen(
+        command(), stdin=reader, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        os.close(reader)
+        for row in ROWS[:2]:
+            time.sleep(0.5)
+            os.write(writer, lines_of(row).encode())
+        os.close(writer)
+        assert process.stdout.read().count(b"\n") == 2
 
 
 @pytest.mark.parametrize("wide", [200_000])

@@ -40,7 +40,7 @@ class SlowFile(io.BufferedReader):
 def outputs(data: bytes, sizes: list[int] | None = None) -> list[bytes]:
     """Return the lines that come out for these bytes."""
     text = b""
-    for records in read_stream(SlowFile(data, sizes or []), "-", lambda _: None):
+    for records in read_stream(SlowFile(data, sizes or []), "-"):
         text += PIPELINE.process(records).text
     lines = text.split(b"\n")
     assert lines.pop() == b""
@@ -158,7 +158,7 @@ def test_a_record_alone_gives_the_same_line_as_among_others(records):
 @given(st.lists(good_records, min_size=2, max_size=8))
 def test_records_looked_at_together_say_the_same_as_one_by_one(records):
     data = b"".join(dumped(record) + b"\n" for record in records)
-    [block] = read_stream(SlowFile(data, []), "-", lambda _: None)
+    [block] = read_stream(SlowFile(data, []), "-")
     together = block.records()
     groups, errors = interpret(together, Defaults(), with_claims=False)
     assert errors == {}

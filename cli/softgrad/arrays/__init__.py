@@ -6,7 +6,7 @@ be larger than memory.
 
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from softgrad.exits import Exit, StoppedError
 from softgrad.output import Output
 from softgrad.records import CLAIMS, CLASS_WEIGHTS, LOGITS, LOSS, OPTIONS, REDUCTION, TARGET
 from softgrad.report import Report
-from softgrad.workers import BLOCKS_AHEAD, cluster, in_order
+from softgrad.workers import BLOCKS_AHEAD, in_order
 from softgrad_core.cross_entropy import THREAD_ELEMENTS, cores
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
@@ -38,7 +38,7 @@ from softgrad_core.targets import class_index
 from softgrad_core.tolerances import Tolerance
 
 if TYPE_CHECKING:
-    from softgrad.workers import Submit
+    from softgrad.workers import Cluster
 
 Array = npt.NDArray[Any]
 
@@ -67,8 +67,6 @@ class ArrayTask:
         See `RowWork`.
     jobs
         How many threads work, 0: one for each core. By default that many for large arrays only.
-    scheduler
-        The address of the Dask scheduler whose workers work instead, if any.
     """
 
     target: int | str | None
@@ -77,9 +75,10 @@ class ArrayTask:
     dtype: Dtype | None
     required: Tolerance | None
     jobs: int | None
-    scheduler: str | None
 
-    def compute(self, name: str, results: Output, report: Report) -> None:
+    def compute(
+        self, name: str, results: Output, report: Report, workers: "Cluster | None"
+    ) -> None:
         """Compute what a file asks for, and write it as a .npz file."""
         with _open(name, self) as source:
             is_reduced = source.reduction is not Reduction.NONE
@@ -87,7 +86,7 @@ class ArrayTask:
             with results.named_errors():
                 file = NpzFile(results.seekable(), shapes)
             losses: list[float] = []
-            for done in self._done(source, report):
+            for done in self._done(source, report, workers):
                 if is_reduced and LOSS in done.results:
                     losses.append(sum_of(done.results[LOSS]))
                 with results.named_errors():
@@ -102,26 +101,28 @@ class ArrayTask:
                 file.close()
         results.commit()
 
-    def verify(self, name: str, report: Report) -> list[WorstRow]:
+    def verify(self, name: str, report: Report, workers: "Cluster | None") -> list[WorstRow]:
         """Verify the claims of a file; return the worst rows of each quantity."""
         worst: list[WorstRow] = []
         with _open(name, self) as source:
-            for done in self._done(source, report):
+            for done in self._done(source, report, workers):
                 worst = worst_of([*worst, *done.worst])
             if source.loss is not None:
                 batch = RowBlock(name, 0, source.logits, source.targets, {LOSS: source.loss})
                 report.add(self._work(source).process_batch(batch, source.reduction))
         return worst
 
-    def _done(self, source: "Source", report: Report) -> Generator[RowsDone]:
+    def _done(
+        self, source: "Source", report: Report, cluster: "Cluster | None"
+    ) -> Generator[RowsDone]:
         """Yield what becomes of the blocks of a source, in their order."""
         work = self._work(source)
         elements = COMPUTED_ELEMENTS if self.required is None else VERIFIED_ELEMENTS
-        with self._workers(source) as (submit, workers):
+        threads = self._threads(source) if cluster is None else nullcontext(cluster)
+        with threads as (submit, workers):
             blocks = source.blocks(elements)
             for done in in_order(submit, work.process, blocks, workers * BLOCKS_AHEAD):
                 report.add(done.outcome)
-                report.advance(source.row_bytes * done.outcome.records)
                 yield done
                 source.release()
 
@@ -133,12 +134,8 @@ class ArrayTask:
         return RowWork(self.fields, options, is_reduced, divisor, self.dtype, self.required)
 
     @contextmanager
-    def _workers(self, source: "Source") -> "Iterator[tuple[Submit, int]]":
-        """Yield what gives blocks to those who work on them, and on how many they do at a time."""
-        if self.scheduler is not None:
-            with cluster(self.scheduler) as submit_and_count:
-                yield submit_and_count
-            return
+    def _threads(self, source: "Source") -> "Iterator[Cluster]":
+        """Yield what gives blocks to threads, and how many these are."""
         from concurrent.futures import ThreadPoolExecutor
 
         jobs = self.jobs or cores()
@@ -172,11 +169,6 @@ class Source:
     claims: Mapping[str, Array]
     loss: Array | None
     files: Sequence[ArrayFile]
-
-    @property
-    def row_bytes(self) -> int:
-        """How many bytes of logits a row has."""
-        return int(self.logits.shape[1] * self.logits.itemsize)
 
     def blocks(self, elements: int) -> Iterator[RowBlock]:
         """Yield the rows, so many logits at a time."""

@@ -127,16 +127,7 @@ class RowWork:
             claim = self._decoded(batch.claims[LOSS]).astype(np.float64).reshape(1, 1)
             verification = verify_rows(rows, objective, {LOSS: claim}, self.required)
             summary.add(verification.quantities, lambda _: batch.source)
-        return Outcome(
-            text=b"",
-            messages=messages,
-            records=1,
-            rejected=len(messages),
-            failed=0,
-            undecided=0,
-            summary=summary,
-            unread=[],
-        )
+        return Outcome(messages=messages, records=1, rejected=len(messages), summary=summary)
 
     def _done(
         self,
@@ -149,17 +140,13 @@ class RowWork:
         of_good: Any = slice(None) if len(good) == len(logits) else good
         objective = self._objective(block.targets[of_good], logits.shape[1])
         outcome = Outcome(
-            text=b"",
             messages=[
                 f"{block.source}: row {block.start + row}: {error.reason}"
                 for row, error in errors.items()
             ],
             records=len(logits),
             rejected=len(errors),
-            failed=0,
-            undecided=0,
-            summary=None,
-            unread=[],
+            size=block.logits.nbytes,
         )
         if self.required is None:
             results = self._computed(logits[of_good], objective)

@@ -7,7 +7,9 @@ holds values in any layout: one object, an array of records, or values one after
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
@@ -30,43 +32,47 @@ NO_JSON = {
 """How files begin that are no text, with the code of the error and what they are."""
 
 
-def read(
-    names: Sequence[str],
-    failed: Callable[[str, OSError], None],
-    advanced: Callable[[int], None],
-    block_bytes: int = BLOCK_BYTES,
-) -> Iterator[Block]:
-    """Yield the blocks of the named sources in order.
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Stands for what could not be read of a source, which is `error` to ask for."""
 
-    `failed` is told of each source that could not be read, with the error, after which the next
-    one is taken; `advanced` of the number of bytes of each block.
-    """
+    error: OSError
+    size: int = 0
+
+    def records(self) -> Records:
+        """Raise the error."""
+        raise self.error
+
+
+def read(names: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Yield the blocks of the named sources in order, with one for each that could not be read."""
     for name in names:
         try:
             if name == STANDARD_INPUT:
-                yield from read_stream(standard_input(), "<stdin>", advanced, block_bytes)
+                yield from read_stream(standard_input(), "<stdin>", block_bytes)
             else:
                 with Path(name).open("rb") as file:
-                    yield from read_stream(file, name, advanced, block_bytes)
+                    yield from read_stream(file, name, block_bytes)
         except OSError as error:
-            failed(name, error)
+            yield Unread(OSError(error.errno, error.strerror or str(error), name))
 
 
 def standard_input() -> BufferedReader:
     """Return standard input, or raise OSError where the caller closed it."""
     if sys.stdin is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    # Where another process that shares it has said otherwise, reading waits all the same: what
+    # has not come yet is not the end.
+    with suppress(AttributeError, OSError):
+        os.set_blocking(sys.stdin.fileno(), True)
     return cast("BufferedReader", sys.stdin.buffer)
 
 
 def read_stream(
-    file: BufferedReader,
-    source: str,
-    advanced: Callable[[int], None],
-    block_bytes: int = BLOCK_BYTES,
+    file: BufferedReader, source: str, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Block]:
     """Yield the blocks of an open source."""
-    stream = BlockStream(file, advanced, block_bytes)
+    stream = BlockStream(file, block_bytes)
     first_line = stream.first_line()
     for beginning, (code, what) in NO_JSON.items():
         if first_line.startswith(beginning):

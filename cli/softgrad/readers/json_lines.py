@@ -27,6 +27,11 @@ class Lines:
         text = pickle.PickleBuffer(self.text) if int(protocol) >= 5 else bytes(self.text)
         return Lines, (self.source, self.first, text)
 
+    @property
+    def size(self) -> int:
+        """How many bytes were read for it."""
+        return len(self.text)
+
     def records(self) -> Records:
         """Return the records of the lines."""
         lines = bytes(self.text).split(b"\n")

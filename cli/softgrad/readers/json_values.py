@@ -39,7 +39,9 @@ def read_values(stream: BlockStream, source: str) -> Iterator[Records]:
     """Yield the records as soon as they are complete; memory holds one of them, or one block."""
     reader = _ValueReader(source)
     while block := stream.take(LINES_AND_OBJECTS):
-        yield reader.feed(block)
+        records = reader.feed(block)
+        records.size = len(block)
+        yield records
     yield reader.finish()
 
 

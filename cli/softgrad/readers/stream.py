@@ -1,6 +1,5 @@
 """A byte stream cut into blocks that end where a line, or an object, may end."""
 
-from collections.abc import Callable
 from io import BufferedReader
 
 BLOCK_BYTES = 1 << 19
@@ -18,18 +17,11 @@ LINES_AND_OBJECTS = b"\n}"
 class BlockStream:
     """Blocks of `file`, as soon as they arrive.
 
-    A byte-order mark at the very start is passed over. `advanced` is told the number of bytes of
-    each block as it is taken.
+    A byte-order mark at the very start is passed over.
     """
 
-    def __init__(
-        self,
-        file: BufferedReader,
-        advanced: Callable[[int], None],
-        block_bytes: int = BLOCK_BYTES,
-    ) -> None:
+    def __init__(self, file: BufferedReader, block_bytes: int = BLOCK_BYTES) -> None:
         self._file = file
-        self._advanced = advanced
         self._block_bytes = block_bytes
         self._pending = b""
         while len(self._pending) < len(BYTE_ORDER_MARK) and self._read_more():
@@ -63,9 +55,7 @@ class BlockStream:
         if end:
             self._pending = parts[-1][end:]
             parts[-1] = parts[-1][:end]
-        block = b"".join(parts)
-        self._advanced(len(block))
-        return block
+        return b"".join(parts)
 
     def _read_more(self) -> bool:
         data = self._read()
