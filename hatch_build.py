@@ -17,6 +17,13 @@ FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trappi
 FLAGS += ["-Wall", "-Wextra", "-Wno-psabi", "-shared", "-fPIC"]
 
 
+def compilers() -> list[str]:
+    """Return the commands to try: the one that is asked for, or Python's own and the usual ones."""
+    if asked_for := os.environ.get("CC"):
+        return [asked_for]
+    return list(dict.fromkeys([sysconfig.get_config_var("CC") or "cc", "cc", "gcc", "clang"]))
+
+
 class KernelBuildHook(BuildHookInterface[Any]):
     """Has the library in the wheel of this platform, for any Python 3; else a wheel for all."""
 
@@ -34,13 +41,17 @@ class KernelBuildHook(BuildHookInterface[Any]):
             self._folder = tempfile.TemporaryDirectory()
             library = Path(self._folder.name, name)
             build_data["force_include"][str(library)] = f"softgrad_core/{name}"
-        try:
-            compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-            command = [*compiler, *FLAGS, "-o", str(library), str(source), "-lm"]
-            subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
-            reason = getattr(error, "stderr", None) or error
-            self.app.display_warning(f"no compiled kernel, NumPy is used instead: {reason}")
+        reasons = []
+        for compiler in compilers():
+            try:
+                command = [*shlex.split(compiler), *FLAGS, "-o", str(library), str(source), "-lm"]
+                subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+                break
+            except (OSError, ValueError, subprocess.CalledProcessError) as error:
+                reasons.append(f"{compiler}: {getattr(error, 'stderr', None) or error}")
+        else:
+            why = "\n".join(reasons)
+            self.app.display_warning(f"no compiled kernel, NumPy is used instead: {why}")
             build_data["force_include"].pop(str(library), None)
             return
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -81,12 +81,13 @@ class ArrayTask:
     ) -> None:
         """Compute what a file asks for, and write it as a .npz file."""
         with _open(name, self) as source:
-            is_reduced = source.reduction is not Reduction.NONE
+            work = self._work(source)
+            is_reduced = work.is_reduced
             shapes = shapes_of(source.logits, self.fields, self.dtype, reduced=is_reduced)
             with results.named_errors():
                 file = NpzFile(results.seekable(), shapes)
             losses: list[float] = []
-            for done in self._done(source, report, workers):
+            for done in self._done(source, work, report, workers):
                 if is_reduced and LOSS in done.results:
                     losses.append(sum_of(done.results[LOSS]))
                 with results.named_errors():
@@ -95,8 +96,7 @@ class ArrayTask:
                             file.write(field, values)
             with results.named_errors():
                 if is_reduced and LOSS in self.fields:
-                    is_mean_of_nothing = source.denominator() == 0.0
-                    loss = math.nan if is_mean_of_nothing else sum_of(losses)
+                    loss = math.nan if work.divisor == 0.0 else sum_of(losses)
                     file.write(LOSS, encoded(np.array(loss), shapes[LOSS][1]))
                 file.close()
         results.commit()
@@ -105,18 +105,18 @@ class ArrayTask:
         """Verify the claims of a file; return the worst rows of each quantity."""
         worst: list[WorstRow] = []
         with _open(name, self) as source:
-            for done in self._done(source, report, workers):
+            work = self._work(source)
+            for done in self._done(source, work, report, workers):
                 worst = worst_of([*worst, *done.worst])
             if source.loss is not None:
                 batch = RowBlock(name, 0, source.logits, source.targets, {LOSS: source.loss})
-                report.add(self._work(source).process_batch(batch, source.reduction))
+                report.add(work.process_batch(batch, source.reduction))
         return worst
 
     def _done(
-        self, source: "Source", report: Report, cluster: "Cluster | None"
+        self, source: "Source", work: RowWork, report: Report, cluster: "Cluster | None"
     ) -> Generator[RowsDone]:
         """Yield what becomes of the blocks of a source, in their order."""
-        work = self._work(source)
         elements = COMPUTED_ELEMENTS if self.required is None else VERIFIED_ELEMENTS
         threads = self._threads(source) if cluster is None else nullcontext(cluster)
         with threads as (submit, workers):
