@@ -13,6 +13,8 @@ import typer.main
 from softgrad.app import app
 from support.command import environment
 
+from softgrad_core.direct import KERNELS
+
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 # The last place or two of a number may differ where there is no compiled kernel.
@@ -44,6 +46,9 @@ def test_every_command_gives_the_output_beside_it(session, tmp_path):
             check=False,
         )
         shown = "".join(f"{line.rstrip()}\n" for line in done.stdout.decode().splitlines())
+        if KERNELS:
+            assert shown == expected
+            continue
         assert NUMBER.sub("#", shown) == NUMBER.sub("#", expected)
         for got, wanted in zip(NUMBER.findall(shown), NUMBER.findall(expected), strict=True):
             assert float(got) == pytest.approx(float(wanted), rel=1e-14, abs=0)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import typer
 from typer.core import TyperCommand
 
@@ -42,7 +43,14 @@ LONGEST_INDEX = 18
 
 
 class NumbersCommand(TyperCommand):
-    """A command whose arguments may be negative numbers, which are no options."""
+    """A command whose arguments may be negative numbers, which are no options.
+
+    Its help is broken where the screen ends, not where the lines of its docstring do.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.help = re.sub(r"(?<!\n)\n(?!\n)", " ", self.help or "")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Hide the minus of negative numbers behind a blank while the words are parsed."""
@@ -127,10 +135,15 @@ def parse_numbers(text: str) -> list[float]:
 
 
 def parse_classes(text: str | None) -> list[str] | None:
-    """Return the class names of a list with commas."""
+    """Return the class names of a list with commas, or of one in JSON."""
     if text is None:
         return None
-    names = [name.strip() for name in _as_text(text).split(",")]
+    names: list[Any]
+    try:
+        names = orjson.loads(text) if text.lstrip().startswith("[") else _as_text(text).split(",")
+        names = [name.strip() for name in names]
+    except (AttributeError, ValueError):
+        raise typer.BadParameter(f"expected a list of class names, got {text!r}") from None
     if not all(names):
         raise typer.BadParameter(f"expected class names between commas, got none in {text!r}")
     return names

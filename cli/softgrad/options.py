@@ -158,8 +158,9 @@ Jobs = Annotated[
         "-j",
         metavar="N",
         min=0,
-        help="Work with N processes, 0: one for each core. Default: one at first, and all cores "
-        "once that has worked for a quarter of a second. Results are the same bytes.",
+        help="Work with N processes, for arrays threads, 0: one for each core. Default: one at "
+        "first, and all cores once that has worked for a quarter of a second, or for arrays of "
+        "half a million logits. Results are the same bytes.",
         rich_help_panel="Scale",
     ),
 ]
@@ -193,7 +194,7 @@ FailFast = Annotated[
     bool,
     typer.Option(
         "--fail-fast",
-        help="Stop at the first record that is rejected or fails.",
+        help="Stop after the first record that is rejected or fails.",
         rich_help_panel="Check",
     ),
 ]

@@ -115,6 +115,8 @@ def test_options_may_stand_before_between_and_after_numbers():
         (["1", "2", "-t", "1" * 5000], "expected --target to be a class, got 111111"),
         (["1", "2", "-t", "1.0"], "expected --target to be a whole number or a class name"),
         (["1", "2", "-t", "0", "--classes", "a,"], "expected class names between commas"),
+        (["1", "2", "-t", "0", "--classes", '["a", 1]'], "expected a list of class names, got"),
+        (["1", "2", "-t", "0", "--classes", "[a, b]"], "expected a list of class names, got"),
         (["1", "\N{MINUS SIGN}2", "-t", "0"], "has a typographic minus sign; write -2"),
         (["\N{MINUS SIGN}2.5", "-t", "0"], "has a typographic minus sign; write -2.5"),
         (["1", "2", "--chekc"], "No such option: --chekc"),
@@ -137,5 +139,7 @@ def test_wrong_usage_is_explained(arguments, message):
 def test_a_target_may_be_a_class_name_or_its_index():
     by_name = run("1", "2", "--classes", "cat, dog", "-t", "dog", "--json").records[0]
     by_index = run("1", "2", "--classes", "cat, dog", "-t", "1", "--json").records[0]
+    pasted = run("1", "2", "--classes", '["cat", "dog"]', "-t", "dog", "--json").records[0]
+    assert pasted == by_name
     assert (by_name.pop("target"), by_index.pop("target")) == ("dog", 1)
     assert by_name == by_index
