@@ -445,7 +445,7 @@ CATALOGUE = (
     Mistake(
         "mean-over-batch",
         "the mean over a batch of N records was taken",
-        "multiply by N, have the loss summed, or compare the batch as one, with its reduction",
+        "multiply by N, or have the loss summed; a whole batch is compared with its reduction",
         scaled("{} / N", lambda _, n: 1.0 / n, lambda c: forms.batch_size(1.0 / c.factor)),
         symbol="N",
         is_whole=True,
