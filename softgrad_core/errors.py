@@ -28,6 +28,10 @@ class InputError(ValueError):
         self.reason = reason
         self.row = row
 
+    def __reduce__(self) -> tuple[type, tuple[str, str, int | None]]:
+        """Let it go to other processes."""
+        return InputError, (self.code, self.reason, self.row)
+
 
 def shortened(text: str, limit: int = 24) -> str:
     """Return the beginning of what the user gave, for a message.

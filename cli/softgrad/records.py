@@ -264,7 +264,8 @@ class _Said(NamedTuple):
         # What is said of one record beside its label must not be said of the others, as neutral as
         # it may be: a record has the same bits whatever stands beside it.
         paths = self.objective.is_plain, self.objective.is_of_labels
-        return (shape, is_soft, *paths, batches and batches.reduced, *self.claims)
+        is_mean = self.objective.divisor is not None
+        return (shape, is_soft, *paths, is_mean, batches and batches.reduced, *self.claims)
 
 
 def _examples_of(group: list[tuple[int, _Said]]) -> Examples:

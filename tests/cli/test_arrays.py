@@ -170,6 +170,26 @@ def test_options_are_those_of_the_library(tmp_path, reduction, is_soft):
     np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
 
 
+@pytest.mark.parametrize("loss", [np.zeros(3), np.zeros(())])
+def test_claims_of_rows_that_cannot_be_used_are_rejected(tmp_path, loss):
+    logits, targets = np.full((3, 6), np.nan), np.arange(3)
+    dump = {"logits": logits, "target": targets, "probs": logits, "loss": loss}
+    np.savez(tmp_path / "a.npz", **dump, **({} if loss.ndim else {"reduction": "mean"}))
+    ended = run("--verify", "a.npz", cwd=tmp_path)
+    assert ended.status == 3
+    assert "a.npz: row 2: logits[0]: expected a finite number or -Infinity, got NaN" in ended.err
+
+
+def test_a_mean_of_bfloat16_is_rounded_as_the_others_are(tmp_path):
+    raw = bfloat16_of(np.float32([[1.0, 2.0], [0.5, 0.25]])).reshape(2, 2)
+    np.savez(tmp_path / "a.npz", logits=raw, target=[0, 1])
+    options = ["--dtype", "bfloat16", "--reduction", "mean"]
+    assert run("a.npz", "-o", "r.npz", *options, cwd=tmp_path).status == 0
+    wanted = softmax_cross_entropy([[1.0, 2.0], [0.5, 0.25]], [0, 1], reduction="mean").loss
+    [bits] = bfloat16_of([float(wanted)])
+    assert results_of(tmp_path / "r.npz")["loss"] == bits
+
+
 def test_a_mean_is_over_the_rows_whose_label_is_a_class(tmp_path):
     logits, targets = make()
     targets[7] = 99
@@ -375,6 +395,7 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("logits.npy -t 0 -o r.npz -f table", 2, "results of arrays are a .npz file, not table"),
         ("--verify mixed.npz", 3, "mixed.npz: expected claims of one dtype, or --dtype, got float"),
         ("half.npy -t 0 -o r.npz --dtype bfloat16", 3, "half.npy: expected logits as the bits of"),
+        ("logits.npy -t mask.npy -o r.npz", 3, "expected targets as probabilities, got bool"),
         ("odd.npz -o r.npz", 3, "odd.npz: expected a temperature above 0, got -1.0"),
         ("--verify mean.npz", 3, "got (); say --reduction mean or sum if it is that of all rows"),
     ],
@@ -388,6 +409,7 @@ def test_what_is_wrong_is_said(folder, arguments, status, message):
     np.save(folder / "pickled.npy", np.full((5, 3), None), allow_pickle=True)
     np.savez(folder / "other.npz", x=np.zeros(3), y=np.zeros(3))
     (folder / "rows.jsonl").write_text('{"logits": [0, 0], "target": 1}\n')
+    np.save(folder / "mask.npy", np.ones((500, 12), bool))
     np.save(folder / "half.npy", np.zeros((5, 3), np.float16))
     rows = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int)}
     np.savez(folder / "mixed.npz", **rows, loss=np.zeros(5), probs=np.zeros((5, 3), np.float16))

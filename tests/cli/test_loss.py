@@ -292,3 +292,10 @@ def test_a_record_with_options_has_the_same_bits_whatever_stands_beside_it(besid
     others = [{"logits": [1.0, 2.0, 0.5], "target": 0, **beside} for _ in records]
     pairs = [record for pair in zip(records, others, strict=True) for record in pair]
     assert run(stdin=lines_of(*pairs)).out.splitlines()[::2] == alone
+
+
+def test_what_is_said_of_a_mean_is_said_of_no_sum_beside_it():
+    batch = {"logits": [[1, 2]], "target": [0], "label_smoothing": 0.1}
+    total, mean = run(stdin=lines_of({**batch, "reduction": "sum"}, batch)).records
+    assert "denominator" not in total
+    assert mean["denominator"] == 1.0

@@ -97,7 +97,7 @@ class ArrayTask:
             with results.named_errors():
                 if is_reduced and LOSS in self.fields:
                     loss = math.nan if work.divisor == 0.0 else sum_of(losses)
-                    file.write(LOSS, encoded(np.array(loss), shapes[LOSS][1]))
+                    file.write(LOSS, encoded(np.array([loss]), shapes[LOSS][1]))
                 file.close()
         results.commit()
 
@@ -303,8 +303,9 @@ def _check_types(  # noqa: PLR0913, PLR0917 - what is read of a file
             )
         if not is_raw(array.dtype) and (array.dtype.kind not in "fiu" or array.dtype.itemsize > 8):
             raise _refused(name, f"expected {what} as numbers, at most float64, got {array.dtype}")
-    if targets.ndim == 1 and targets.dtype.kind not in "iu":
-        raise _refused(name, f"expected targets as whole numbers, got {targets.dtype}")
+    kinds, what = ("iu", "whole numbers") if targets.ndim == 1 else ("fiu", "probabilities")
+    if targets.dtype.kind not in kinds:
+        raise _refused(name, f"expected targets as {what}, got {targets.dtype}")
     try:
         check_class_count(logits.shape[1])
         if isinstance(task.target, int):

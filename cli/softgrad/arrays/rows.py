@@ -190,7 +190,9 @@ class RowWork:
 
         assert self.required is not None  # noqa: S101 - else nothing is verified
         claims = {
-            name: self._decoded(claim[good]).astype(np.float64).reshape(len(logits), -1)
+            name: self._decoded(claim[good])
+            .astype(np.float64)
+            .reshape(len(logits), 1 if name == LOSS else logits.shape[1])
             for name, claim in block.claims.items()
         }
         return verify_rows(as_rows(logits).values, objective, claims, self.required)
