@@ -2,21 +2,29 @@
 
 import gc
 import os
+import signal
 import sys
 from typing import TextIO
 
 from softgrad.exits import Exit, StoppedError
 from softgrad.messages import say
 
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals that end a run as Ctrl-C does: of who stops it, and of a terminal that is closed."""
+
 
 def main() -> None:
     """Run the command and exit."""
+    ending: int | None = None
+    _let_endings_raise()
     try:
         status = _run()
         if sys.stdout is not None:
             sys.stdout.flush()
     except KeyboardInterrupt:
         status = Exit.INTERRUPTED
+    except _Ended as ended:
+        status, ending = Exit.INTERRUPTED, ended.number
     except BrokenPipeError:
         status = Exit.PIPE_CLOSED
     except OSError as error:
@@ -34,8 +42,31 @@ def main() -> None:
         status = Exit.BUG
     _let_go(sys.stdout, 1)
     _let_go(sys.stderr, 2)
+    if ending is not None:
+        # Who waits for this process is to see that a signal ended it.
+        signal.signal(ending, signal.SIG_DFL)
+        os.kill(os.getpid(), ending)
     # All is written and closed: taking the interpreter apart would be a tenth of a short run.
     os._exit(status)
+
+
+class _Ended(BaseException):
+    """A signal ends the run; nothing is to stay that has not become a result."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def _let_endings_raise() -> None:
+    for number in ENDINGS:
+        # Who ignores one, as nohup does, goes on.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _frame: object) -> None:
+    raise _Ended(number)
 
 
 def _let_go(stream: TextIO | None, descriptor: int) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from softgrad import version
 from softgrad.exits import Exit, StoppedError
+from softgrad.messages import say
 from softgrad.pipeline import Block, Outcome
 from softgrad_core.cross_entropy import cores
 
@@ -99,6 +100,7 @@ def cluster(scheduler: str) -> "Iterator[Cluster]":
     """Yield what gives work to a Dask cluster, and how many tasks that works on at a time."""
     try:
         from distributed import Client, KilledWorker
+        from distributed.core import CommClosedError
     except ImportError:
         raise StoppedError(
             Exit.USAGE, "--scheduler needs Dask: pip install 'softgrad[dask]'"
@@ -108,16 +110,29 @@ def cluster(scheduler: str) -> "Iterator[Cluster]":
     # What concerns the user is said here; of workers that come and go the scheduler's logs tell.
     # Several of Dask's loggers have handlers and levels of their own.
     logging.disable(logging.CRITICAL)
+    from concurrent.futures import CancelledError, ThreadPoolExecutor
+
+    # What listens there and is no scheduler may never answer, which Dask does not look out for.
+    thread = ThreadPoolExecutor(1)
+    connecting = thread.submit(Client, scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     try:
-        client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
-        reason = f"{scheduler}: no Dask scheduler could be reached: {error}"
+        client = connecting.result(2 * CONNECT_SECONDS)
+    except (OSError, ValueError, TypeError) as error:
+        why = error if str(error) else "nothing that is one answers"
+        reason = f"{scheduler}: no Dask scheduler could be reached: {why}"
         raise StoppedError(Exit.IO_FAILED, reason) from None
+    finally:
+        thread.shutdown(wait=False)
     with client:
         try:
-            submit = client.get_executor(pure=False).submit
-            same = partial(submit, _work_alike, version.version_text())
-            yield same, max(1, sum(client.nthreads().values()))
+            workers = sum(client.nthreads().values())
+            if not workers:
+                say(f"softgrad: {scheduler}: there are no workers yet; waiting for some")
+            same = partial(client.submit, _work_alike, version.version_text(), pure=False)
+            yield same, max(1, workers)
+        except (CancelledError, CommClosedError):
+            reason = f"{scheduler}: the scheduler was lost; results end before the records it had"
+            raise StoppedError(Exit.IO_FAILED, reason) from None
         except UnlikeError as error:
             reason = f"{scheduler}: results might differ: {error}"
             raise StoppedError(Exit.IO_FAILED, reason) from None
@@ -145,8 +160,8 @@ def in_order(
 ) -> Generator[R]:
     """Yield what comes of the blocks, in their order, at most `ahead` at a time.
 
-    The `submit` of any executor of concurrent.futures will do. Blocks are read on a thread, so
-    that a result need not wait for the next block to come.
+    The `submit` of any executor will do, whose futures have a `result()`. Blocks are read on a
+    thread, so that a result need not wait for the next block to come.
     """
     from concurrent.futures import Future
 
@@ -239,7 +254,7 @@ def _processes(count: int, shared: SharedTexts | None) -> "Iterator[Executor]":
     executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(shared,))
     try:
         # They are started here, before there are threads.
-        with nullcontext() if shared is None else _ctrl_c_waits():
+        with nullcontext() if shared is None else _signals_wait():
             executor.submit(cores).result()
         yield executor
     except BrokenExecutor:
@@ -255,11 +270,12 @@ def _processes(count: int, shared: SharedTexts | None) -> "Iterator[Executor]":
 
 
 @contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
+def _signals_wait() -> Iterator[None]:
     """Let Ctrl-C come once processes are forked: what it raises in a hook of that is lost."""
     import signal
 
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    all_that_raise = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, all_that_raise)
     try:
         yield
     finally:
@@ -275,6 +291,10 @@ def _begin(shared: SharedTexts | None) -> None:
     global _shared_texts  # noqa: PLW0603 - a worker is a process of its own
     _shared_texts = shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform != "win32":
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
     prepare_for_stream()
     Thread(target=_follow_parent, daemon=True).start()
 

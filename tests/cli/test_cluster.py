@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +25,21 @@ def wait_for(condition):
     raise AssertionError("it takes too long")
 
 
+@contextmanager
+def scheduling(folder):
+    """Yield a process that is a scheduler, and its address."""
+    path = folder / "scheduler.json"
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    with Started(folder, "scheduler", *options, "--scheduler-file", str(path)) as process:
+        wait_for(lambda: path.exists() and path.stat().st_size)
+        yield process, orjson.loads(path.read_bytes())["address"]
+
+
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory):
     """Return the address of a scheduler."""
-    folder = tmp_path_factory.mktemp("dask")
-    path = folder / "scheduler.json"
-    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
-    with Started(folder, "scheduler", *options, "--scheduler-file", str(path)):
-        wait_for(lambda: path.exists() and path.stat().st_size)
-        yield orjson.loads(path.read_bytes())["address"]
+    with scheduling(tmp_path_factory.mktemp("dask")) as (_, address):
+        yield address
 
 
 class Started:
@@ -59,9 +67,9 @@ class Started:
             self.process.wait()
 
 
-@pytest.fixture
-def workers(scheduler, tmp_path):
-    """Return two workers of the scheduler."""
+@contextmanager
+def working(scheduler, tmp_path):
+    """Yield two workers of the scheduler."""
     options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
     with (
         Started(tmp_path, "worker", scheduler, *options) as one,
@@ -72,6 +80,13 @@ def workers(scheduler, tmp_path):
         with Client(scheduler, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=120)
         yield one, two
+
+
+@pytest.fixture
+def workers(scheduler, tmp_path):
+    """Return two workers of the scheduler."""
+    with working(scheduler, tmp_path) as two:
+        yield two
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +124,63 @@ def test_a_worker_that_is_killed_costs_no_record(scheduler, workers, rows, tmp_p
         out, err = process.communicate(timeout=300)
     assert first + out == here.out
     assert (process.returncode, err.decode()) == (here.status, here.err)
+
+
+@pytest.mark.parametrize("of_arrays", [False, True])
+def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path, of_arrays):
+    words = ["--check", str(rows)]
+    if of_arrays:
+        logits = np.random.default_rng(1).normal(size=(400_000, 50))
+        np.savez(tmp_path / "a.npz", logits=logits, target=np.zeros(400_000, int))
+        words = ["a.npz", "-o", "r.npz", "--label-smoothing", "0.1"]
+    with (
+        scheduling(tmp_path) as (process, address),
+        working(address, tmp_path),
+        subprocess.Popen(
+            command(*words, "--scheduler", address),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            cwd=tmp_path,
+        ) as run_of_softgrad,
+    ):
+        # The file that results go to, or the first of them, tells that the work has begun.
+        if of_arrays:
+            wait_for(lambda: [*tmp_path.glob(".softgrad-*")])
+        else:
+            run_of_softgrad.stdout.read(1)
+        process.kill()
+        _, err = run_of_softgrad.communicate(timeout=120)
+    # Some of the rows are rejected, which is told before.
+    *_, last = err.decode().splitlines()
+    assert last == (
+        f"softgrad: {address}: the scheduler was lost; results end before the records it had"
+    )
+    assert run_of_softgrad.returncode == 74
+    assert not (tmp_path / "r.npz").exists()
+
+
+def test_what_listens_and_is_no_scheduler_is_not_waited_for_for_ever():
+    script = """if True:
+        import sys
+        from softgrad import workers
+        from softgrad.__main__ import main
+
+        workers.CONNECT_SECONDS = 0.5
+        main()
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        ended = subprocess.run(
+            [sys.executable, "-c", script, "--scheduler", address],
+            input=ROW.encode(),
+            capture_output=True,
+            env=environment(),
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 74
+    assert f"softgrad: {address}: no Dask scheduler could be reached" in ended.stderr.decode()
 
 
 def test_what_dask_logs_of_a_lost_worker_is_not_among_the_messages(scheduler, workers):

@@ -45,6 +45,20 @@ def test_any_number_of_processes_gives_the_same_bytes_and_messages(many, options
     assert (several.status, several.err) == (one.status, one.err)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'[{"logits":[1,2],"target":0},{"logits":[1\n',
+        b'{"logits":\n[1,2}\n{"logits":\n[1,2],"target":0}\n',
+        b"\x93NUMPY",
+    ],
+)
+def test_what_cannot_be_read_is_told_alike(text):
+    one, two = run("-j", "1", stdin=text), run("-j", "2", stdin=text)
+    assert one.status == 3
+    assert (two.status, two.out, two.err) == (one.status, one.out, one.err)
+
+
 def test_messages_come_in_the_order_of_the_files(many):
     one, two = (run("-j", jobs, str(many), "none.jsonl", str(many)) for jobs in ("1", "2"))
     assert "none.jsonl: No such file or directory\n" in one.err
@@ -141,12 +155,13 @@ linux = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs 
 
 
 @contextmanager
-def endless():
-    """Yield a run of two processes over endless input."""
+def endless(*options, folder=None):
+    """Yield a run over endless input, of two processes unless options say otherwise."""
     feeder = subprocess.Popen(["yes", lines_of(ROW).strip()], stdout=subprocess.PIPE)
     process = subprocess.Popen(
-        command("-j", "2"),
+        command(*(options or ["-j", "2"])),
         stdin=feeder.stdout,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
@@ -205,6 +220,18 @@ def test_ctrl_c_while_workers_start_is_no_different(delay):
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (130, b"")
+
+
+@linux
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_ends_the_run_leaves_no_half_of_a_file(tmp_path, jobs, number):
+    with endless("-j", jobs, "-o", "results.jsonl", folder=tmp_path) as process:
+        assert wait_for(lambda: any(path.stat().st_size for path in tmp_path.iterdir()))
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130 if number == signal.SIGINT else -number, b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 @linux
