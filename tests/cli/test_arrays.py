@@ -438,6 +438,14 @@ def peak_of(folder, *arguments):
     return float(done.stdout)
 
 
+def test_what_looks_like_a_claim_and_is_none_is_told(tmp_path):
+    dump = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int), "loss": np.full(5, np.log(3))}
+    np.savez(tmp_path / "a.npz", **dump, gradient=np.zeros((5, 3)))
+    ended = run("--verify", "a.npz", cwd=tmp_path)
+    assert ended.status == 0
+    assert '"gradient" is not verified; claims are called probs, log_probs, loss' in ended.err
+
+
 def test_json_that_gzip_packed_is_told_how_to_unpack():
     ended = run(stdin=gzip.compress(b'{"logits": [1, 2], "target": 0}\n'))
     assert ended.status == 3

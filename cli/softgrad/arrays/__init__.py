@@ -26,7 +26,17 @@ from softgrad.arrays.rows import (
 )
 from softgrad.exits import Exit, StoppedError
 from softgrad.output import Output
-from softgrad.records import CLAIMS, CLASS_WEIGHTS, LOGITS, LOSS, OPTIONS, REDUCTION, TARGET
+from softgrad.pipeline import Outcome
+from softgrad.records import (
+    CLAIMS,
+    CLASS_WEIGHTS,
+    LOGITS,
+    LOSS,
+    OPTIONS,
+    REDUCTION,
+    TARGET,
+    near_claims,
+)
 from softgrad.report import Report
 from softgrad.workers import BLOCKS_AHEAD, in_order
 from softgrad_core.cross_entropy import THREAD_ELEMENTS, cores
@@ -106,6 +116,8 @@ class ArrayTask:
         worst: list[WorstRow] = []
         with _open(name, self) as source:
             work = self._work(source)
+            names = dict.fromkeys(source.files[0].names)
+            report.add(Outcome(near_claims=near_claims([names])))
             for done in self._done(source, work, report, workers):
                 worst = worst_of([*worst, *done.worst])
             if source.loss is not None:
