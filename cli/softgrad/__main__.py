@@ -6,11 +6,8 @@ import signal
 import sys
 from typing import TextIO
 
-from softgrad.exits import Exit, StoppedError
+from softgrad.exits import ENDINGS, Exit, StoppedError
 from softgrad.messages import say
-
-ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""The signals that end a run as Ctrl-C does: of who stops it, and of a terminal that is closed."""
 
 
 def main() -> None:

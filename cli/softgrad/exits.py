@@ -1,6 +1,10 @@
-"""The exit statuses of the command, for scripts to tell outcomes apart."""
+"""The exit statuses of the command, for scripts to tell outcomes apart; and signals that end it."""
 
+import signal
 from enum import IntEnum
+
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals that end a run as Ctrl-C does: of who stops it, and of a terminal that is closed."""
 
 
 class Exit(IntEnum):

@@ -15,7 +15,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from softgrad import version
-from softgrad.exits import Exit, StoppedError
+from softgrad.exits import ENDINGS, Exit, StoppedError
 from softgrad.messages import say
 from softgrad.pipeline import Block, Outcome
 from softgrad_core.cross_entropy import cores
@@ -274,8 +274,7 @@ def _signals_wait() -> Iterator[None]:
     """Let Ctrl-C come once processes are forked: what it raises in a hook of that is lost."""
     import signal
 
-    all_that_raise = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, all_that_raise)
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDINGS})
     try:
         yield
     finally:
@@ -291,9 +290,9 @@ def _begin(shared: SharedTexts | None) -> None:
     global _shared_texts  # noqa: PLW0603 - a worker is a process of its own
     _shared_texts = shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_DFL)
     if sys.platform != "win32":
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
     prepare_for_stream()
     Thread(target=_follow_parent, daemon=True).start()
