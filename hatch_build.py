@@ -17,6 +17,10 @@ FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trappi
 FLAGS += ["-Wall", "-Wextra", "-Wno-psabi", "-shared", "-fPIC"]
 
 
+KERNELS = "softgrad_core/loss/kernels"
+"""Where the source is, and where the library belongs."""
+
+
 def compilers() -> list[str]:
     """Return the commands to try: the one that is asked for, or Python's own and the usual ones."""
     if asked_for := os.environ.get("CC"):
@@ -29,9 +33,9 @@ class KernelBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile the library, and say so to the builder."""
-        package = Path(self.root, "softgrad_core")
+        package = Path(self.root, KERNELS)
         source = package / "direct.c"
-        # As softgrad_core.direct looks for it.
+        # As softgrad_core.loss.kernels.direct looks for it.
         name = f"_direct_{zlib.crc32(source.read_bytes()):08x}.so"
         if version == "editable":
             for earlier in package.glob("_direct_*.so"):
@@ -40,7 +44,7 @@ class KernelBuildHook(BuildHookInterface[Any]):
         else:
             self._folder = tempfile.TemporaryDirectory()
             library = Path(self._folder.name, name)
-            build_data["force_include"][str(library)] = f"softgrad_core/{name}"
+            build_data["force_include"][str(library)] = f"{KERNELS}/{name}"
         reasons = []
         for compiler in compilers():
             try:

@@ -8,16 +8,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from softgrad_core.cross_entropy import softmax_cross_entropy
 from softgrad_core.errors import InputError
-from softgrad_core.results import SoftmaxCrossEntropy
+from softgrad_core.loss.cross_entropy import softmax_cross_entropy
+from softgrad_core.loss.results import SoftmaxCrossEntropy
 
 if TYPE_CHECKING:
-    from softgrad_core.comparison import ClaimComparison, Comparison, Component, Verdict
-    from softgrad_core.derivation import Derivation, explain
-    from softgrad_core.numerical import GradientCheck, check_gradients
-    from softgrad_core.steps import Evaluation, Step
-    from softgrad_core.verification import Verification, VerificationError, verify
+    from softgrad_core.checking.comparison import Comparison, Component
+    from softgrad_core.checking.numerical import GradientCheck, check_gradients
+    from softgrad_core.derivation.explain import Derivation, explain
+    from softgrad_core.derivation.steps import Evaluation, Step
+    from softgrad_core.verdicts import Verdict
+    from softgrad_core.verification.comparison import ClaimComparison
+    from softgrad_core.verification.verify import Verification, VerificationError, verify
 
 __all__ = [
     "ClaimComparison",
@@ -40,19 +42,19 @@ __all__ = [
 
 
 _MODULES = {
-    "ClaimComparison": "comparison",
-    "Comparison": "comparison",
-    "Component": "comparison",
-    "Verdict": "comparison",
-    "Derivation": "derivation",
-    "Evaluation": "steps",
-    "Step": "steps",
-    "explain": "derivation",
-    "GradientCheck": "numerical",
-    "check_gradients": "numerical",
-    "Verification": "verification",
-    "VerificationError": "verification",
-    "verify": "verification",
+    "ClaimComparison": "verification.comparison",
+    "Comparison": "checking.comparison",
+    "Component": "checking.comparison",
+    "Derivation": "derivation.explain",
+    "Evaluation": "derivation.steps",
+    "GradientCheck": "checking.numerical",
+    "Step": "derivation.steps",
+    "Verdict": "verdicts",
+    "Verification": "verification.verify",
+    "VerificationError": "verification.verify",
+    "check_gradients": "checking.numerical",
+    "explain": "derivation.explain",
+    "verify": "verification.verify",
 }
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import typer.main
-from softgrad.app import app
+from softgrad.commands.app import app
 from support.command import environment
 
-from softgrad_core.direct import KERNELS
+from softgrad_core.loss.kernels.direct import KERNELS
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")

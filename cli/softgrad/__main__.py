@@ -79,7 +79,7 @@ def _run() -> int:
     # Imported here, so that Ctrl-C during start-up is silent too. Imports leave no garbage, and
     # looking for it among all that they make is a tenth of their time.
     gc.disable()
-    from softgrad.app import run_command
+    from softgrad.commands.app import run_command
 
     gc.enable()
     return run_command()

@@ -24,7 +24,7 @@ import sensitivity
 import startup
 import verification
 
-from softgrad_core.direct import KERNELS
+from softgrad_core.loss.kernels.direct import KERNELS
 
 MEASUREMENTS = {
     "startup": startup.measure,

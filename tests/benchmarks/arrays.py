@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from timing import SOFTGRAD, Table, called, folder, in_turns, milliseconds, ratio, seconds
 
-from softgrad_core import direct, softmax_cross_entropy
+from softgrad_core import softmax_cross_entropy
+from softgrad_core.loss.kernels import direct
 
 SHAPES = ((200_000, 10), (20_000, 1_000), (150, 128_000))
 DTYPES = ("float64", "float32")

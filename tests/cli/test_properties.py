@@ -7,21 +7,15 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from softgrad.pipeline import Pipeline, compute
-from softgrad.readers import read_stream
-from softgrad.records import (
-    CLASSES,
-    ERROR,
-    LOGITS,
-    OPTIONS,
-    RESULTS,
-    TARGET,
-    Defaults,
-    interpret,
-)
-from softgrad.renderers.jsonl import JsonLines
+from softgrad.inputs.interpretation import interpret
+from softgrad.inputs.sources import read_stream
+from softgrad.outputs.json_lines import JsonLines
+from softgrad.records.fields import CLASSES, ERROR, LOGITS, OPTIONS, RESULTS, TARGET
+from softgrad.records.records import Defaults
+from softgrad.running.pipeline import Pipeline
+from softgrad.work import compute
 
-from softgrad_core.results import FIELDS
+from softgrad_core.loss.results import FIELDS
 
 PIPELINE = Pipeline(JsonLines(Defaults()), Defaults(), partial(compute, FIELDS))
 

@@ -54,7 +54,7 @@ def test_the_shell_can_complete_options():
 def test_the_version_is_that_of_the_package_and_says_which_kernel_there_is():
     from importlib.metadata import version
 
-    from softgrad_core.direct import KERNELS
+    from softgrad_core.loss.kernels.direct import KERNELS
 
     kernel = "with" if KERNELS else "without"
     assert (

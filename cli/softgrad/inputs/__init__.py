@@ -1,0 +1,1 @@
+"""What comes in: numbers, JSON records, arrays -> rows with a place."""

@@ -1,0 +1,83 @@
+"""Bytes -> blocks of located records. What a source holds is told by how it begins.
+
+A source whose first line is one whole value is JSON Lines: each line stands alone. Otherwise it
+holds values in any layout: one object, an array of records, or values one after another.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import cast
+
+from softgrad.inputs.json_lines import read_lines
+from softgrad.inputs.json_values import begins_in_lines, read_values
+from softgrad.inputs.stream import BLOCK_BYTES, BlockStream
+from softgrad.records.records import Block, Records
+from softgrad_core.errors import InputError
+
+STANDARD_INPUT = "-"
+
+_OF_ARRAYS = "arrays are read from files whose names end in .npy or .npz"
+NO_JSON = {
+    b"\x93NUMPY": ("arrays-as-json", f"NumPy arrays; {_OF_ARRAYS}"),
+    b"PK\x03\x04": ("arrays-as-json", f"a ZIP archive, as .npz and .pt are; {_OF_ARRAYS}"),
+    b"\x1f\x8b": ("compressed-json", "what gzip packed; unpack it: gunzip -c FILE | softgrad"),
+}
+"""How files begin that are no text, with the code of the error and what they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Stands for what could not be read of a source, which is `error` to ask for."""
+
+    error: OSError
+    size: int = 0
+
+    def records(self) -> Records:
+        """Raise the error."""
+        raise self.error
+
+
+def read(names: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Yield the blocks of the named sources in order, with one for each that could not be read."""
+    for name in names:
+        try:
+            if name == STANDARD_INPUT:
+                yield from read_stream(standard_input(), "<stdin>", block_bytes)
+            else:
+                with Path(name).open("rb") as file:
+                    yield from read_stream(file, name, block_bytes)
+        except OSError as error:
+            yield Unread(OSError(error.errno, error.strerror or str(error), name))
+
+
+def standard_input() -> BufferedReader:
+    """Return standard input, or raise OSError where the caller closed it."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    # Where another process that shares it has said otherwise, reading waits all the same: what
+    # has not come yet is not the end.
+    with suppress(AttributeError, OSError):
+        os.set_blocking(sys.stdin.fileno(), True)
+    return cast("BufferedReader", sys.stdin.buffer)
+
+
+def read_stream(
+    file: BufferedReader, source: str, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Block]:
+    """Yield the blocks of an open source."""
+    stream = BlockStream(file, block_bytes)
+    first_line = stream.first_line()
+    for beginning, (code, what) in NO_JSON.items():
+        if first_line.startswith(beginning):
+            records = Records(source)
+            records.add_unreadable(1, InputError(code, f"expected JSON, got {what}"))
+            yield records
+            return
+    layout = read_lines if begins_in_lines(first_line) else read_values
+    yield from layout(stream, source)

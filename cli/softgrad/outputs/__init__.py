@@ -1,0 +1,1 @@
+"""What goes out: results -> text or arrays, and the one place that writes them."""

@@ -1,0 +1,159 @@
+r"""Pages -> LaTeX: a fragment for a document with amsmath, or a whole document.
+
+The fragment is to be read by any of the engines. pdfTeX has no letters but those of its fonts:
+where a name has others, it shows their numbers.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from softgrad.outputs.documents.markup import Markup
+from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.latex import Latex as Notation
+from softgrad.outputs.mathematics.screen import Blocks, fitted
+from softgrad.outputs.page import Heading, NumberedStep, Paragraph, Table, Tone
+from softgrad_core.derivation.formulas import Equation, Formula, equation
+
+INFINITY = r"\infty"
+
+WIDTH = 66
+"""So many letters of mathematics fit a line, roughly: what is wider is broken or narrowed."""
+
+OPENING = rb"""\documentclass[a4paper]{article}
+\usepackage[T1]{fontenc}
+\usepackage{lmodern}
+\usepackage{amsmath}
+\usepackage[margin=25mm]{geometry}
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{1ex}
+\begin{document}
+"""
+CLOSING = b"\\end{document}\n"
+
+_ESCAPED = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\ensuremath{<}",
+    ">": r"\ensuremath{>}",
+    "|": r"\ensuremath{|}",
+    '"': r"{\ttfamily\char34}",
+    "-": "-{}",
+    "`": r"\textasciigrave{}",
+    **{sign: f"\\{sign}" for sign in "#$%&_{}"},
+}
+_ACCENTS = {
+    "\N{COMBINING GRAVE ACCENT}": "`",
+    "\N{COMBINING ACUTE ACCENT}": "'",
+    "\N{COMBINING CIRCUMFLEX ACCENT}": "^",
+    "\N{COMBINING TILDE}": "~",
+    "\N{COMBINING DIAERESIS}": '"',
+    "\N{COMBINING RING ABOVE}": "r ",
+    "\N{COMBINING CARON}": "v ",
+    "\N{COMBINING CEDILLA}": "c ",
+}
+_LETTERS = {
+    "\N{REPLACEMENT CHARACTER}": r"\texttt{?}",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "Æ": r"\AE{}",
+    "ø": r"\o{}",
+    "Ø": r"\O{}",
+}
+_OTHERS = re.compile(r"[^\x20-\x7e]+")
+_SECTIONS = {1: "section", 2: "subsection", 3: "subsubsection"}
+
+
+class Latex(Markup):
+    """Renders pages as LaTeX."""
+
+    def __init__(self, *, standalone: bool) -> None:
+        if standalone:
+            self.opening, self.closing = OPENING, CLOSING
+
+    def text(self, text: str) -> str:
+        """Return text that any engine can set."""
+        escaped = "".join(_ESCAPED.get(sign, sign) for sign in text)
+        return _OTHERS.sub(lambda match: "".join(map(_letter, match[0])), escaped)
+
+    def number(self, sign: str, mantissa: str, exponent: str) -> str:
+        """Return a number with its sign and power of ten as mathematics has them."""
+        return f"${sign}{Notation().number(mantissa.replace('∞', INFINITY), exponent)}$"
+
+    def toned(self, text: str, tone: Tone) -> str:
+        """Return text in bold letters where it stands out."""
+        return f"{{\\boldmath\\bfseries {text}}}" if tone in {Tone.STRONG, Tone.FAIL} else text
+
+    def formula(self, formula: Formula) -> str:
+        """Return a formula in a line of text."""
+        return f"${draw(formula, Notation(stacked=False))}$"
+
+    def heading(self, heading: Heading) -> str:
+        """Return a heading, and the paragraph below it."""
+        below = f"{self.text(heading.below)}\n\n" if heading.below else ""
+        return f"\\{_SECTIONS[heading.level]}*{{{self.text(heading.title)}}}\n\n{below}"
+
+    def paragraph(self, paragraph: Paragraph) -> str:
+        """Return a paragraph, its lines kept."""
+        lines = " \\\\\n".join(self.pieces(line).strip() for line in paragraph.lines)
+        return f"\\noindent {lines}\n\n"
+
+    def table(self, table: Table) -> str:
+        """Return a table, with the row of the target in bold letters."""
+        columns = "".join("r" if column.is_number else "l" for column in table.columns)
+        rows = [" & ".join(self.pieces(column.title) for column in table.columns), r"\hline"]
+        for row in table.rows:
+            cells = list(map(self.cell, row.cells, table.columns))
+            if row.is_target:
+                cells = [self.toned(cell, Tone.STRONG) for cell in cells]
+            rows.append(" & ".join(cells))
+        if any(column.footer for column in table.columns):
+            rows += [r"\hline", " & ".join(self.text(column.footer) for column in table.columns)]
+        body = "".join(row + ("\n" if row == r"\hline" else " \\\\\n") for row in rows)
+        tabular = f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}"
+        return f"\\begin{{center}}\n{tabular}\n\\end{{center}}\n\n"
+
+    def step(self, numbered: NumberedStep) -> str:
+        """Return a step, its equations each on lines of their own."""
+        step = numbered.step
+        head = f"\\paragraph{{{numbered.number}. {self.text(step.title)}.}}"
+        text = f"{head} {self.pieces(step.rule)}\n{self._displayed(step.formula, numbered)}"
+        for case, evaluation in zip(numbered.cases, step.evaluations, strict=True):
+            if case:
+                text += f"\\noindent {self.pieces(case)}:\n"
+            text += self._displayed(evaluation.numbers, numbered)
+            for note in evaluation.notes:
+                text += f"\\noindent \\emph{{{self.pieces(note)}}}\n\n"
+        return text + "\n"
+
+    def _displayed(self, formula: Equation, numbered: NumberedStep) -> str:
+        """Return an equation on lines of its own, and which classes it was narrowed to."""
+        blocks = Blocks(has_signs=True, writes_powers=True)
+        lines, places = fitted(formula, blocks, WIDTH, numbered.important)
+        text = f"\\[\n{_aligned(lines)}\n\\]\n"
+        if places is not None:
+            text += f"\\noindent \\emph{{({numbered.of_classes(places)})}}\n\n"
+        return text
+
+
+def _aligned(lines: Sequence[Equation]) -> str:
+    """Return an equation in LaTeX: in several lines, below each other by their first signs."""
+    left, *right = lines[0].members
+    if len(lines) == 1:
+        return draw(lines[0], Notation())
+    rows = [members for members in (right, *(line.members for line in lines[1:])) if members]
+    drawn = [f"&= {draw(equation(*members), Notation())}" for members in rows]
+    body = " \\\\\n".join(drawn)
+    return f"\\begin{{aligned}}\n{draw(left, Notation())} {body}\n\\end{{aligned}}"
+
+
+def _letter(letter: str) -> str:
+    """Return a letter beyond ASCII: by its accent, or as it is for engines that can show it."""
+    if letter in _LETTERS:
+        return _LETTERS[letter]
+    base, *accents = list(unicodedata.normalize("NFD", letter))
+    if base.isascii() and len(accents) == 1 and accents[0] in _ACCENTS:
+        accent = _ACCENTS[accents[0]]
+        return f"\\{accent}{{{base}}}"
+    return f"\\ifdefined\\Umathchar {letter}\\else\\texttt{{U+{ord(letter):04X}}}\\fi{{}}"

@@ -1,0 +1,74 @@
+"""Pages -> Markdown as GitHub reads it, with its tables and its mathematics."""
+
+import re
+from collections.abc import Sequence
+
+from softgrad.outputs.documents.markup import Markup
+from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.latex import Latex
+from softgrad.outputs.page import Column, Heading, NumberedStep, Paragraph, Row, Table, Tone
+from softgrad_core.derivation.formulas import Formula
+
+_MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|$~&-])")
+
+
+class Markdown(Markup):
+    """Renders pages as Markdown."""
+
+    def text(self, text: str) -> str:
+        """Return text with a backslash before what would be a mark."""
+        return _MARKS.sub(r"\\\1", text)
+
+    def number(self, sign: str, mantissa: str, exponent: str) -> str:
+        """Return a number as programs write it."""
+        return f"{sign}{mantissa}e{exponent}" if exponent else sign + mantissa
+
+    def toned(self, text: str, tone: Tone) -> str:
+        """Return text in bold letters where it stands out."""
+        return f"**{text}**" if tone in {Tone.STRONG, Tone.FAIL} and text else text
+
+    def formula(self, formula: Formula) -> str:
+        """Return a formula in a line of text."""
+        return f"$`{draw(formula, Latex(stacked=False))}`$"
+
+    def heading(self, heading: Heading) -> str:
+        """Return a heading, and the paragraph below it."""
+        below = f"{self.text(heading.below)}\n\n" if heading.below else ""
+        return f"{'#' * (heading.level + 1)} {self.text(heading.title)}\n\n{below}"
+
+    def paragraph(self, paragraph: Paragraph) -> str:
+        """Return a paragraph, its lines kept."""
+        return "\\\n".join(self.pieces(line).strip() for line in paragraph.lines) + "\n\n"
+
+    def table(self, table: Table) -> str:
+        """Return a table, with the row of the target in bold letters."""
+        rows = [
+            [self.pieces(column.title) for column in table.columns],
+            ["---:" if column.is_number else ":---" for column in table.columns],
+            *(self._cells(row, table.columns) for row in table.rows),
+        ]
+        if any(column.footer for column in table.columns):
+            rows.append([self.text(column.footer) for column in table.columns])
+        return "".join(f"| {' | '.join(row)} |\n" for row in rows) + "\n"
+
+    def _cells(self, row: Row, columns: Sequence[Column]) -> Sequence[str]:
+        cells = list(map(self.cell, row.cells, columns))
+        if not row.is_target:
+            return cells
+        return [cell if cell.startswith("**") else self.toned(cell, Tone.STRONG) for cell in cells]
+
+    def step(self, numbered: NumberedStep) -> str:
+        """Return a step, its equations each in a block of their own."""
+        step = numbered.step
+        text = f"**{numbered.number}. {self.text(step.title)}.** {self.pieces(step.rule)}\n\n"
+        text += _block(step.formula)
+        for case, evaluation in zip(numbered.cases, step.evaluations, strict=True):
+            if case:
+                text += f"{self.pieces(case)}:\n\n"
+            text += _block(evaluation.numbers)
+            text += "".join(f"*{self.pieces(note)}*\n\n" for note in evaluation.notes)
+        return text
+
+
+def _block(formula: Formula) -> str:
+    return f"```math\n{draw(formula, Latex())}\n```\n\n"

@@ -1,0 +1,76 @@
+"""Formulas in LaTeX, with what amsmath has."""
+
+from collections.abc import Sequence
+
+from softgrad.outputs.mathematics import TIMES, Notation
+
+_SIGNS = {
+    "∂": r"\partial ",
+    "∞": r"\infty",
+    "ε": r"\varepsilon",
+    "≠": r" \neq ",
+    "⋯": r"\cdots",
+    "⋮": r"\vdots",
+    "⋱": r"\ddots",
+    "·": r" \cdot ",
+    " ": " ",
+    TIMES: r" \, ",
+}
+
+
+class Latex(Notation[str]):
+    """Draws a formula as what stands between dollar signs; without stacks, for a line of text."""
+
+    def __init__(self, *, stacked: bool = True) -> None:
+        self.stacked = stacked
+
+    def row(self, *parts: str) -> str:
+        return "".join(parts)
+
+    def letter(self, letter: str) -> str:
+        return _SIGNS.get(letter, letter)
+
+    def word(self, word: str) -> str:
+        if word in {"exp", "log"}:
+            return f"\\{word}"
+        return f"\\mathrm{{{word}}}"
+
+    def number(self, mantissa: str, exponent: str) -> str:
+        if not exponent:
+            return mantissa
+        power = f"10^{{{int(exponent)}}}"
+        return power if mantissa == "1" else f"{mantissa} \\times {power}"
+
+    def negative(self, inner: str) -> str:
+        return f"-{inner}"
+
+    def sign(self, sign: str) -> str:
+        return _SIGNS.get(sign, sign)
+
+    def between(self, sign: str) -> str:
+        return _SIGNS.get(sign, f" {sign} ")
+
+    def subscript(self, base: str, index: str) -> str:
+        return f"{base}_{{{index}}}"
+
+    def superscript(self, base: str, index: str) -> str:
+        return f"{base}^{{{index}}}"
+
+    def parentheses(self, inner: str) -> str:
+        is_high = self.stacked and any(f"\\{high}" in inner for high in ("frac", "sum", "left["))
+        return f"\\left( {inner} \\right)" if is_high else f"({inner})"
+
+    def fraction(self, numerator: str, denominator: str) -> str:
+        return (
+            f"\\frac{{{numerator}}}{{{denominator}}}"
+            if self.stacked
+            else f"{numerator}/{denominator}"
+        )
+
+    def sum(self, index: str, term: str) -> str:
+        return f"\\sum_{{{index}}} {term}"
+
+    def array(self, rows: Sequence[Sequence[str]]) -> str:
+        columns = f"@{{}}{'r' * len(rows[0])}@{{}}"
+        body = r" \\ ".join(" & ".join(row) for row in rows)
+        return f"\\left[ \\begin{{array}}{{{columns}}} {body} \\end{{array}} \\right]"

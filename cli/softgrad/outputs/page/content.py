@@ -1,0 +1,30 @@
+"""What stands on the page of a record, whatever was done with it."""
+
+from collections.abc import Sequence
+
+from softgrad.messages import printable
+from softgrad.outputs.page import Block
+from softgrad.records.records import Records
+from softgrad.work import Batch, Computed
+
+
+def blocks_of(records: Records, batch: Batch, record: int) -> Sequence[Block]:
+    """Return what is shown of one record of a batch."""
+    index = batch.examples.indices[record]
+    place = "" if records.lines[index] is None else f"{printable(records.place(index))}: "
+    if isinstance(batch, Computed):
+        from softgrad.outputs.page.results import results_of
+
+        blocks = [*results_of(batch, record, place)]
+        if batch.derivations:
+            from softgrad.outputs.page.steps import steps_of
+
+            names = batch.examples.names[record]
+            is_plain = batch.examples.objective.is_plain
+            for number, derivation in enumerate(batch.derivations[record]):
+                of = f" for row {number}" if batch.examples.are_batches else ""
+                blocks += steps_of(derivation, names, of=of, is_plain=is_plain)
+        return blocks
+    from softgrad.outputs.page.verdicts import Verdicts
+
+    return [*Verdicts(batch, record).blocks(place)]

@@ -1,0 +1,146 @@
+"""Pages -> text for a screen of letters: tables in columns, formulas in blocks, steps in order."""
+
+import io
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from softgrad.messages import printable
+from softgrad.outputs.page import Block, Heading, NumberedStep, Paragraph, Prose, Table
+from softgrad.outputs.page.content import blocks_of
+from softgrad.outputs.terminal.tables import Tables, styled
+from softgrad.records.records import Records
+from softgrad.work import Batch
+from softgrad_core.errors import InputError
+
+if TYPE_CHECKING:
+    from softgrad_core.derivation.formulas import Equation, Words
+
+WIDER_THAN_ANY = 10_000
+
+NARROWEST = 40
+"""Text is broken into lines of this many letters at least."""
+
+INDENT = "    "
+
+
+class Terminal:
+    """Renders pages as wide as what they are shown on."""
+
+    opening = closing = b""
+
+    def __init__(self, width: int, encoding: str, *, colour: bool) -> None:
+        self._width = width
+        self._has_signs = _is_encodable("█▌▐→…", encoding)
+        self._encoding = encoding
+        self._colour = colour
+        self._tables = Tables(width, has_signs=self._has_signs)
+
+    def accepted(self, records: Records, batch: Batch) -> bytes:
+        """Return the pages of the records of the batch."""
+        return b"".join(
+            self._page(blocks_of(records, batch, row)) for row in range(len(batch.examples))
+        )
+
+    def rejected(self, records: Records, index: int, error: InputError) -> bytes:
+        """Return a line that stands for the record."""
+        line = f"{records.place(index)}: rejected: {error.reason}"
+        return f"{printable(line)}\n\n".encode(self._encoding, "replace")
+
+    def _page(self, blocks: Sequence[Block]) -> bytes:
+        page = _Page(self._encoding)
+        console = Console(
+            file=page,
+            # Tables are made to fit; what does not fit overflows, and no number is broken.
+            width=WIDER_THAN_ANY,
+            force_terminal=self._colour,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            legacy_windows=False,
+        )
+        for block in blocks:
+            self._draw(block, console)
+            console.print()
+        lines = (line.rstrip() for line in page.getvalue().split("\n"))
+        return "\n".join(lines).encode(self._encoding, "replace")
+
+    def _draw(self, block: Block, console: Console) -> None:
+        match block:
+            case Heading(title, below):
+                console.print(Text(title, "bold"))
+                for text in self._wrapped(below):
+                    console.print(Text(text, "dim"))
+            case Paragraph(lines):
+                for line in lines:
+                    console.print(styled(line))
+            case Table():
+                console.print(self._tables.drawn(block))
+            case Prose(words):
+                for text in self._wrapped(self._in_line(words)):
+                    console.print(Text(text))
+            case NumberedStep():
+                for drawn in self._step(block):
+                    console.print(drawn)
+
+    def _step(self, numbered: NumberedStep) -> Iterator[Text]:
+        """Yield the lines of a step."""
+        step = numbered.step
+        yield Text(f"{numbered.number:>2}  {step.title}", "bold")
+        yield from map(Text, self._wrapped(self._in_line(step.rule), INDENT))
+        yield Text()
+        yield from self._equation(step.formula, numbered)
+        for case, evaluation in zip(numbered.cases, step.evaluations, strict=True):
+            yield Text()
+            if case:
+                yield Text(f"{INDENT}{self._in_line(case)}:", "bold")
+            yield from self._equation(evaluation.numbers, numbered)
+            for note in evaluation.notes:
+                for text in self._wrapped(f"({self._in_line(note)})", INDENT):
+                    yield Text(text, "dim")
+
+    def _equation(self, formula: "Equation", numbered: NumberedStep) -> Iterator[Text]:
+        from softgrad.outputs.mathematics.screen import Blocks, fitted, stacked
+
+        notation = Blocks(has_signs=self._has_signs)
+        width = max(self._width, NARROWEST) - len(INDENT)
+        lines, places = fitted(formula, notation, width, numbered.important)
+        for text in stacked(lines, notation):
+            yield Text(INDENT + text)
+        if places is not None:
+            yield Text(f"{INDENT}({numbered.of_classes(places)})", "dim")
+
+    def _in_line(self, words: "Words") -> str:
+        """Return text with its formulas in one line."""
+        from softgrad.outputs.mathematics import in_words
+        from softgrad.outputs.mathematics.line import Line
+
+        return in_words(words, Line(has_signs=self._has_signs))
+
+    def _wrapped(self, text: str, indent: str = "") -> list[str]:
+        """Return text in lines that fit."""
+        width = max(self._width, NARROWEST)
+        return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
+
+
+class _Page(io.StringIO):
+    """Text in memory for a screen of a given encoding, which rich draws boxes for."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+
+def _is_encodable(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

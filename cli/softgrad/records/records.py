@@ -1,0 +1,146 @@
+"""Records as they came, and what records of one shape say."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from softgrad.records.fields import LOGITS
+from softgrad_core.errors import InputError
+from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import (
+    Objective,
+    rows_of,
+)
+
+
+@dataclass(slots=True)
+class Records:
+    """Consecutive records of one source, column by column.
+
+    Attributes
+    ----------
+    source
+        The name of the file they came from.
+    lines
+        Where each starts, from 1; None for a record that came without lines.
+    texts
+        Each as it came, as valid JSON on one line; empty where it could not be read.
+    values
+        What each text says; an InputError where it could not be read.
+    size
+        How many bytes were read for them.
+    """
+
+    source: str
+    lines: list[int | None] = field(default_factory=list)
+    texts: list[bytes] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    size: int = 0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def add(self, line: int | None, text: bytes, value: Any) -> None:
+        """Add a record."""
+        self.lines.append(line)
+        self.texts.append(text)
+        self.values.append(value)
+
+    def add_unreadable(self, line: int | None, error: InputError) -> None:
+        """Add a record that could not be read, and why."""
+        self.add(line, b"", error.with_traceback(None))
+
+    def records(self) -> "Records":
+        """Return these records: they are read already."""
+        return self
+
+    def first(self, count: int) -> "Records":
+        """Return the first `count` records."""
+        columns = self.lines[:count], self.texts[:count], self.values[:count]
+        return Records(self.source, *columns, self.size)
+
+    def place(self, index: int) -> str:
+        """Return where a record is, as compilers write it."""
+        line = self.lines[index]
+        return self.source if line is None else f"{self.source}:{line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What the command line says for records that do not say it themselves.
+
+    `other` is the class that is shown beside the target where the gradients are explained.
+    """
+
+    target: int | str | list[float] | None = None
+    classes: Sequence[str] | None = None
+    other: int | str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What records of one shape say; `indices` tells which of their block they are.
+
+    Each has one row of logits, or is a batch of as many rows as the others. The names of the
+    classes are one list for each record, or None where there are none; so is the class to show
+    beside the target. `claims` are of shape (M, N * C) for M records of N rows, a claimed loss of
+    shape (M, 1), or (M, N) where it is not reduced; there are none where none are asked for.
+    """
+
+    indices: Sequence[int]
+    logits: FloatArray
+    objective: Objective
+    names: Sequence[list[str] | None]
+    others: Sequence[int | None]
+    claims: Mapping[str, FloatArray]
+    are_batches: bool = False
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def size(self) -> int:
+        """The number of rows of each record."""
+        return len(self.logits) // len(self.indices)
+
+    def rows(self, record: int) -> range:
+        """Return the rows of a record."""
+        return range(record * self.size, (record + 1) * self.size)
+
+    def part(self, records: Sequence[int]) -> "Examples":
+        """Return some of the examples, in this order."""
+        return Examples(
+            [self.indices[record] for record in records],
+            self.logits[rows_of(records, self.size)],
+            self.objective.of_batches(records),
+            [self.names[record] for record in records],
+            [self.others[record] for record in records],
+            {name: claim[records] for name, claim in self.claims.items()},
+            self.are_batches,
+        )
+
+
+def record_of(logits: list[float], source: str) -> Records:
+    """Return the record of logits that were given without JSON."""
+    text = orjson.dumps({LOGITS: [json_number(number) for number in logits]})
+    return Records(source, [None], [text], [{LOGITS: logits}])
+
+
+def json_number(number: float) -> float | str:
+    """Return the number as JSON can hold it, infinities as strings."""
+    return number if math.isfinite(number) else str(number).replace("inf", "Infinity")
+
+
+class Block(Protocol):
+    """Consecutive records of one source, read or still to be read."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes were read for it."""
+
+    def records(self) -> Records:
+        """Return the records, or raise OSError where the source could not be read."""

@@ -1,0 +1,122 @@
+"""The work: examples of one shape -> their results, or what became of their claims."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from softgrad.records.records import Examples
+from softgrad_core.loss.cross_entropy import compute_rows
+from softgrad_core.loss.logits import Rows
+from softgrad_core.loss.objective import rows_of
+from softgrad_core.loss.results import SoftmaxCrossEntropy
+
+if TYPE_CHECKING:
+    from softgrad_core.checking.numerical import BatchCheck
+    from softgrad_core.derivation.explain import Derivation
+    from softgrad_core.verification.tolerances import Tolerance
+    from softgrad_core.verification.verify import Verification
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed:
+    """Examples of one shape, their results, and what else was asked for.
+
+    That is the check of each, or the derivation of each of its rows.
+    """
+
+    examples: Examples
+    result: SoftmaxCrossEntropy
+    checks: "Sequence[BatchCheck] | None"
+    derivations: "Sequence[Sequence[Derivation]] | None"
+
+    @property
+    def failed(self) -> list[int]:
+        """The records whose check failed."""
+        return [row for row, check in enumerate(self.checks or ()) if check.passed is False]
+
+    @property
+    def undecided(self) -> list[int]:
+        """The records that the check could judge only in part."""
+        return [row for row, check in enumerate(self.checks or ()) if check.undecided]
+
+    def part(self, records: Sequence[int]) -> "Computed":
+        """Return the batch of some of the records, in this order."""
+        result, count = self.result, len(self.examples)
+        of_logits = rows_of(records, self.examples.size)
+        of_losses = of_logits
+        if result.loss is not None:
+            of_losses = rows_of(records, len(result.loss) // count)
+        return Computed(
+            self.examples.part(records),
+            result.part(of_logits, of_losses),
+            self.checks and [self.checks[record] for record in records],
+            self.derivations and [self.derivations[record] for record in records],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verified:
+    """Examples of one shape that make the same claims, and what became of these."""
+
+    examples: Examples
+    verification: "Verification"
+
+    @property
+    def failed(self) -> list[int]:
+        """The records of which a claim failed."""
+        return self.verification.failed
+
+    @property
+    def undecided(self) -> list[int]:
+        """The records of which a claim could not be judged, and none failed."""
+        return self.verification.undecided
+
+    def part(self, records: Sequence[int]) -> "Verified":
+        """Return the batch of some of the records, in this order."""
+        return Verified(self.examples.part(records), self.verification.part(records))
+
+
+Batch = Computed | Verified
+
+
+def compute(
+    fields: Sequence[str],
+    examples: Examples,
+    *,
+    check_tolerance: float | None = None,
+    explained: bool = False,
+) -> Computed:
+    """Compute these results of the examples; check and explain the gradients if asked to.
+
+    They are checked where a tolerance is given, which needs both of them.
+    """
+    logits, objective = examples.logits, examples.objective
+    result = compute_rows(Rows(logits, logits.dtype, single=False), objective, fields)
+    checks = derivations = None
+    records = range(len(examples))
+    if check_tolerance is not None:
+        from softgrad_core.checking.numerical import BatchCheck, check_rows
+
+        gradients = result.grad_probs, result.grad_logits
+        of_rows = check_rows(logits, objective, gradients, check_tolerance)
+        checks = [BatchCheck([of_rows[row] for row in examples.rows(r)]) for r in records]
+    if explained:
+        from softgrad_core.derivation.explain import explain_row
+
+        derivations = [
+            [
+                explain_row(logits[row], objective.part([row]), examples.others[r])
+                for row in examples.rows(r)
+            ]
+            for r in records
+        ]
+    return Computed(examples, result, checks, derivations)
+
+
+def verify(examples: Examples, tolerance: "Tolerance") -> Verified:
+    """Compare what the examples claim with the exact values."""
+    from softgrad_core.verification.verify import verify_rows
+
+    return Verified(
+        examples, verify_rows(examples.logits, examples.objective, examples.claims, tolerance)
+    )

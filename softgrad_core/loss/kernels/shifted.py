@@ -1,0 +1,403 @@
+"""The kernel that begins at the maximum: for logits and target weights of any size.
+
+Notation: a are the logits, T is the temperature, f(x) = softmax(a / T) the output, m = max(a),
+d = (a - m) / T, S = sum(exp(d)), and rest = S - 1 is the sum without the term of the maximum. The
+loss is -sum_c q_c log f(x)_c; y is the true class where q is its one-hot vector, and s = sum(q).
+
+d is rounded; its error is found by the two-difference of Knuth (The Art of Computer Programming,
+vol. 2, 4.2.2) and folded into exp(d). For a label the loss is log1p(rest) - d_y, two terms of one
+sign, and the gradient at the target is -(1 - f(x)_y) with 1 - f(x)_y = rest / S where y is the
+maximum, so that nothing cancels. 1 / f(x)_y = S exp(-d_y) holds also where f(x)_y underflows.
+"""
+
+import math
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad_core.loss.error_free import remainder
+from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import Objective
+from softgrad_core.loss.results import SoftmaxCrossEntropy
+from softgrad_core.loss.targets import IndexArray
+
+SHIFTED_ELEMENTS = 1 << 14
+"""Logits that are computed together: a block and its temporaries stay in the L2 cache."""
+
+NARROW = 32
+"""Up to this many classes a block is computed class by class, above it row by row."""
+
+# 2**128 as exp(LN_SCALE + LN_SCALE_TAIL). LN_SCALE is a multiple of 2**-43, the last place of
+# numbers around 700, so that adding it to one of those, or subtracting it, is exact.
+SCALE_EXPONENT = 128
+LN_SCALE = 88.72283911167301
+LN_SCALE_TAIL = -1.124247479347874e-14
+
+FAINT = 1e-270
+"""Below this a sum of exponentials may have terms that float64 cannot hold with all digits."""
+
+LARGEST_SCALED = math.ldexp(sys.float_info.max, -SCALE_EXPONENT)
+
+# 2**1536 in the same way: from the smallest to the largest number it is not as far.
+FAR = 12
+FAR_EXPONENT = FAR * SCALE_EXPONENT
+
+TINY_EXPONENT_OF_E = -650.0
+"""Below this exp(d) is scaled, where it is to be multiplied by what may be large."""
+
+GAIN_EXPONENT = 600
+HEAVY = 2.0**900
+"""Target weights are taken times 2**600, with which no product of two of them underflows, unless
+they are heavier than this then."""
+
+HUGE = 1e300
+"""Above this a sum of costs may overflow where what it is made of does not."""
+
+
+class _Softmax(NamedTuple):
+    """The softmax of a block, and what it was made of; arrays are of shape (C, N) or (N,)."""
+
+    probs: FloatArray
+    d: FloatArray
+    d_error: FloatArray
+    """d as rounded, and what rounding took from it."""
+    rest: FloatArray
+    rest_error: FloatArray
+    total: FloatArray
+    lost: FloatArray
+    """S as rounded, and what rounding took from it, relative to it."""
+    complement: FloatArray
+    """1 - f(x) of the class of the maximum."""
+
+
+def _softmax(rows: FloatArray, temperature: FloatArray | None = None) -> _Softmax:
+    """Return the softmax of rows, class by class."""
+    a = _by_class(rows)
+    d, d_error = _distances(a, temperature)
+    at_maximum = d == 0.0
+    e = np.exp(d)
+    np.copyto(e, 0.0, where=at_maximum)
+    # S = 1 + rest without one maximum; others as large count in full.
+    buffer = e * d_error
+    rest, rest_error = _sum_classes(e, buffer, _count_ties(at_maximum))
+    if (faint := rest < FAINT).any():
+        _mend_faint_sums(rest, rest_error, np.flatnonzero(faint), d, d_error)
+    np.copyto(e, 1.0, where=at_maximum)
+    total = 1.0 + rest
+    rounded_rest = total - 1.0
+    lost = (1.0 - (total - rounded_rest)) + (rest - rounded_rest) + rest_error
+    lost /= total
+    correction = np.subtract(d_error, lost, out=buffer)
+    correction *= e
+    e += correction
+    probs = np.divide(e, total, out=e)[:, : len(rows)]
+    # Without the row that `_by_class` doubled.
+    if len(rows) < len(total):
+        d, d_error = d[:, :1], d_error[:, :1]
+        rest, rest_error, total, lost = rest[:1], rest_error[:1], total[:1], lost[:1]
+    complement = rest / total
+    complement += (rest_error - rest * lost) / total
+    return _Softmax(probs, d, d_error, rest, rest_error, total, lost, complement)
+
+
+def compute_block(rows: FloatArray, objective: Objective, out: SoftmaxCrossEntropy) -> None:
+    """Fill in the numbers of rows where a label is all that is said of each, those `out` has."""
+    f = _softmax(rows)
+    labels, places = objective.labels, np.arange(len(rows))
+    y = labels, places
+    d_y, d_y_error = f.d[y], f.d_error[y]
+    complement = np.where(d_y == 0.0, f.complement, 1.0 - f.probs[y])
+
+    if out.probs is not None:
+        out.probs[...] = f.probs.T
+    if out.loss is not None:
+        out.loss[...] = (np.log1p(f.rest) + (f.rest_error / f.total - d_y_error)) - d_y
+    if out.grad_probs is not None:
+        out.grad_probs[places, labels] = -_times_exp(f.total, -d_y, f.lost - d_y_error)
+    if out.grad_logits is not None:
+        out.grad_logits[...] = f.probs.T
+        # 0 - x and not -x: where all of it underflows, the result is 0 and not -0.
+        out.grad_logits[places, labels] = 0.0 - complement
+
+
+def compute_weighted_block(
+    rows: FloatArray, objective: Objective, out: SoftmaxCrossEntropy
+) -> None:
+    """Fill in the numbers of rows for any target weights and temperatures, those that `out` has.
+
+    The gradient is ((s - q_c) f(x)_c - q_c (1 - f(x)_c)) / T: neither difference in it cancels.
+    """
+    f = _softmax(rows, objective.temperature)
+    q, exponent = _target_weights(objective, rows)
+    s, s_without = _sums_without_each(q)
+    if len(rows) < q.shape[1]:
+        q, s, s_without = q[:, :1], s[:1], s_without[:, :1]
+    temperature = np.ones(len(rows)) if objective.temperature is None else objective.temperature
+    faint = _faint_rests(f)
+
+    if out.probs is not None:
+        out.probs[...] = f.probs.T
+    if out.loss is not None:
+        out.loss[...] = _weighted_loss(rows, (q, s, exponent), temperature, f, faint)
+    if out.grad_probs is not None:
+        counts = q > 0.0
+        out.grad_probs[...] = 0.0
+        out.grad_probs.T[counts] = -_times_exp(
+            np.broadcast_to(f.total, q.shape)[counts],
+            -f.d[counts],
+            (f.lost - f.d_error)[counts],
+            q[counts],
+            np.broadcast_to(exponent, q.shape)[counts],
+        )
+    if out.grad_logits is not None:
+        out.grad_logits[...] = _weighted_gradient(f, (q, s_without, exponent), temperature, faint).T
+
+
+def _weighted_gradient(
+    f: _Softmax,
+    weights: tuple[FloatArray, FloatArray, IndexArray],
+    temperature: FloatArray,
+    faint: dict[int, float],
+) -> FloatArray:
+    """Return dL/da class by class.
+
+    `weights` are q and s - q_c times a power of two, and the exponent to undo that.
+    """
+    q, s_without, exponent = weights
+    t, k = np.frexp(temperature)
+    exponent = exponent - k
+    gained = np.ldexp(s_without * f.probs / t, exponent)
+    lost = q * np.where(f.d == 0.0, f.complement, 1.0 - f.probs)
+    lost = np.ldexp(lost / t, exponent)
+    # Where f(x) or 1 - f(x) underflows, or nearly, it is the product that must not.
+    tiny = np.nonzero((f.d < TINY_EXPONENT_OF_E) & (f.d > -math.inf))
+    power = _small_exp(f.d[tiny], (f.d_error - f.lost)[tiny]) / f.total[tiny[1]] / t[tiny[1]]
+    gained[tiny] = _times_scaled(s_without[tiny], power, exponent[tiny[1]])
+    for row, rest in faint.items():
+        top = f.d[:, row] == 0.0, row
+        lost[top] = _times_scaled(q[top], rest / t[row], exponent[row])
+    return np.asarray(gained - lost)
+
+
+def _target_weights(objective: Objective, rows: FloatArray) -> tuple[FloatArray, IndexArray]:
+    """Return q class by class, times a power of two for each row, and the exponent to undo that."""
+    q = objective.weights(rows.shape[1], gain=2.0 ** (GAIN_EXPONENT // 2))
+    exponent = np.full(len(rows), -GAIN_EXPONENT)
+    heavy = ~(q.max(axis=1) < HEAVY)
+    if heavy.any():
+        q[heavy] = objective.part(heavy).weights(rows.shape[1])
+        exponent[heavy] = 0
+    return _by_class(q), exponent
+
+
+def _sums_without_each(q: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the sum of each column, and for each number the sum of the others of its column."""
+    top = q.argmax(axis=0), np.arange(q.shape[1])
+    rest = q.copy()
+    rest[top] = 0.0
+    others, others_error = _sum_classes(rest, np.zeros_like(q), 0.0)
+    s = q[top] + others
+    # At most the largest is more than half of the sum.
+    without = (s - q) + others_error
+    without[top] = others
+    return s, without
+
+
+def _faint_rests(f: _Softmax) -> dict[int, float]:
+    """Return, for rows where rest may have lost digits to underflow, rest times 2**1536."""
+    sums = {}
+    for row in np.flatnonzero(f.rest < FAINT).tolist():
+        others = (f.d[:, row] < 0.0) & (f.d[:, row] > -math.inf)
+        sums[row] = math.fsum(_small_exp(f.d[others, row], f.d_error[others, row]))
+    return sums
+
+
+def _weighted_loss(
+    rows: FloatArray,
+    weights: tuple[FloatArray, FloatArray, IndexArray],
+    temperature: FloatArray,
+    f: _Softmax,
+    faint: dict[int, float],
+) -> FloatArray:
+    """Return s log(S) + sum_c q_c (-d_c): no term is negative.
+
+    `weights` are q and s times a power of two, and the exponent to undo that.
+    """
+    q, s, exponent = weights
+    counts = (q > 0.0) & (f.d > -math.inf)
+    d, d_error = np.where(counts, f.d, 0.0), np.where(counts, f.d_error, 0.0)
+    costs, costs_error = _sum_classes(q * -d, q * -d_error, 0.0)
+    of_sum = s * np.log1p(f.rest)
+    loss = (of_sum + (s * f.rest_error / f.total + costs_error)) + costs
+    for row, rest in faint.items():
+        loss[row] = _times_scaled(s[row], rest, 0) + (costs[row] + costs_error[row])
+    loss = np.ldexp(loss, exponent)
+    # Sums near the largest number, and what overflows before it is multiplied by q_c.
+    odd = ~(costs < HUGE) | ((q > 0.0) & (f.d == -math.inf)).any(axis=0)
+    for row in np.flatnonzero(odd).tolist():
+        divisor = math.ldexp(1.0, -int(exponent[row])), float(temperature[row])
+        loss[row] = _huge_loss(rows[row], q[:, row], float(of_sum[row]), divisor)
+    return loss
+
+
+def _huge_loss(a: FloatArray, q: FloatArray, of_sum: float, divisor: tuple[float, float]) -> float:
+    """Return a loss that floats overflow on the way to, or infinity.
+
+    `of_sum` is its first term; `divisor` is what q is too large by, and the temperature.
+    """
+    from fractions import Fraction
+
+    counts = q > 0.0
+    if not np.isfinite(a[counts]).all() or of_sum == math.inf:
+        return math.inf
+    top = Fraction(float(a.max()))
+    costs = (
+        Fraction(weight) * (top - Fraction(logit))
+        for weight, logit in zip(q[counts].tolist(), a[counts].tolist(), strict=True)
+    )
+    try:
+        too_large, temperature = map(Fraction, divisor)
+        total = sum(costs, start=Fraction(0)) / temperature + Fraction(of_sum)
+        return float(total / too_large)
+    except OverflowError:
+        return math.inf
+
+
+def _by_class(rows: FloatArray) -> FloatArray:
+    """Return the rows of logits as an array of shape (C, N), in memory as is fastest.
+
+    Operations run along the longer side. What a row's sum is rounded to depends on the layout
+    that is chosen here, so that the choice must depend on the number of classes alone: a single
+    row of few classes is doubled, or NumPy would sum it as it sums a long one.
+    """
+    if rows.shape[1] > NARROW:
+        return rows.T
+    return np.ascontiguousarray(rows.T if len(rows) > 1 else np.repeat(rows, 2, axis=0).T)
+
+
+def _distances(a: FloatArray, temperature: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+    """Return d = (a - max(a)) / T as rounded, and what rounding took from it."""
+    if temperature is None:
+        return _subtract(a, a.max(axis=0))
+    # T = t 2**k with t in [1/2, 1), or k = 0 for T below 2. What makes numbers smaller comes before
+    # the difference, what makes them larger after it, so that nothing overflows that need not.
+    t, k = np.frexp(temperature)
+    t, k = np.where(k == 1, 2.0 * t, t), np.where(k == 1, 0, k)
+    if a.shape[1] > len(t):
+        t, k = np.repeat(t, 2), np.repeat(k, 2)
+    a = np.ldexp(a, -k.clip(min=0))
+    d, error = _subtract(a, a.max(axis=0))
+    shift = -k.clip(max=0)
+    d, error = np.ldexp(d, shift), np.ldexp(error, shift)
+    quotient = d / t
+    error = (remainder(d, quotient, t) + error) / t
+    error[~np.isfinite(error)] = 0.0
+    return quotient, error
+
+
+def _subtract(a: FloatArray, m: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return d = a - m as rounded, and what rounding took from it."""
+    d = a - m
+    minus_m = d - a
+    error = d - minus_m
+    np.subtract(a, error, out=error)
+    minus_m += m
+    error -= minus_m
+    # Masked classes and differences near the largest float leave NaN or infinity here. Their
+    # exp(d) is 0 whatever the error is.
+    if not np.isfinite(error.sum()):
+        error[~np.isfinite(error)] = 0.0
+    return d, error
+
+
+def _count_ties(at_maximum: npt.NDArray[np.bool]) -> FloatArray | float:
+    """Return for each row how many other classes are as large as its maximum."""
+    if np.count_nonzero(at_maximum) == at_maximum.shape[1]:
+        return 0.0
+    ties: FloatArray = at_maximum.sum(axis=0, dtype=np.float64) - 1.0
+    return ties
+
+
+def _sum_classes(
+    terms: FloatArray, corrections: FloatArray, ties: FloatArray | float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the sums of `terms + corrections` and `ties` as rounded, and what rounding took.
+
+    The terms are not negative. Each is cut in two at one place of its row, high enough that the
+    upper parts add up without any rounding; the lower parts are too small for theirs to matter
+    (the extraction of Rump, Ogita and Oishi, Accurate floating-point summation, 2008).
+    """
+    _, exponent = np.frexp(terms.sum(axis=0) + ties)
+    cut = np.ldexp(1.0, exponent + 1)
+    upper = terms + cut
+    upper -= cut
+    corrections += np.subtract(terms, upper)
+    upper_sum = upper.sum(axis=0) + ties
+    lower_sum = corrections.sum(axis=0)
+    rounded = upper_sum + lower_sum
+    return rounded, (upper_sum - rounded) + lower_sum
+
+
+def _mend_faint_sums(
+    rest: FloatArray, rest_error: FloatArray, faint: IndexArray, d: FloatArray, d_error: FloatArray
+) -> None:
+    """Sum the rows of these indices anew, from exponentials so scaled that they keep all digits.
+
+    Near the smallest numbers the roundings of many terms are alike, and add up.
+    """
+    scaled = d[:, faint] + LN_SCALE
+    scaled[scaled == LN_SCALE] = -np.inf
+    # Rows with nothing but zeros, as very large logits have them, are right as they are. The
+    # others are summed one by one: a row alone must be summed as it is among others.
+    for place in np.flatnonzero(scaled.max(axis=0) > -746.0):
+        row = faint[place]
+        terms = np.exp(scaled[:, place])
+        total, _ = _sum_classes(terms, terms * (d_error[:, row] + LN_SCALE_TAIL), 0.0)
+        rest[row] = np.ldexp(total, -SCALE_EXPONENT)
+        rest_error[row] = 0.0
+
+
+def _times_exp(
+    factor: FloatArray,
+    x: FloatArray,
+    x_error: FloatArray,
+    weight: FloatArray | float = 1.0,
+    exponent: IndexArray | int = 0,
+) -> FloatArray:
+    """Return factor * exp(x + x_error) * weight * 2**exponent, for x from 0 on.
+
+    It is infinite only where the exact value overflows.
+    """
+    # Here exp(x) times the number of classes is far from overflow.
+    large = x > 680.0
+    if not large.any() and isinstance(weight, float):
+        power = np.exp(x)
+        power += power * x_error
+        return factor * power
+    # Whatever is beyond overflows, and so does an x whose error is not small.
+    x = np.where(large, x.clip(max=1500.0) - FAR * LN_SCALE, x)
+    x_error = np.where(large, x_error.clip(-0.5, 0.5) - FAR * LN_SCALE_TAIL, x_error)
+    power = np.exp(x)
+    power += power * x_error
+    mantissa, weight_exponent = np.frexp(weight)
+    scaled = factor * np.ldexp(power, -SCALE_EXPONENT) * mantissa
+    shift = weight_exponent + exponent + np.where(large, FAR_EXPONENT, 0)
+    # A few last places too much must not turn the largest number into infinity.
+    nearly = np.ldexp(scaled, shift)
+    at_edge = (nearly > LARGEST_SCALED) & (nearly < LARGEST_SCALED * (1.0 + 2.0**-50))
+    return np.where(at_edge, sys.float_info.max, np.ldexp(scaled, shift + SCALE_EXPONENT))
+
+
+def _small_exp(x: FloatArray, x_error: FloatArray) -> FloatArray:
+    """Return exp(x + x_error) * 2**1536, for x far below 0."""
+    power = np.exp(x.clip(min=-1500.0) + FAR * LN_SCALE)
+    power += power * (x_error.clip(-0.5, 0.5) + FAR * LN_SCALE_TAIL)
+    return power
+
+
+def _times_scaled(factor: Any, scaled: Any, exponent: Any) -> Any:
+    """Return factor * scaled * 2**(exponent - 1536), without underflow on the way."""
+    mantissa, factor_exponent = np.frexp(factor)
+    return np.ldexp(mantissa * scaled, factor_exponent + exponent - FAR_EXPONENT)

@@ -1,0 +1,119 @@
+"""The numbers of the output layer, as they are returned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad_core.errors import InputError
+from softgrad_core.loss.logits import described
+
+BLOCK_FIELDS = ("probs", "grad_probs", "grad_logits")
+"""The results that have one number for each logit."""
+
+FIELDS = ("probs", "loss", "grad_probs", "grad_logits")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoftmaxCrossEntropy:
+    """The numbers of the output layer, for one row of C logits or for N rows of them.
+
+    What was not asked for is None.
+
+    Attributes
+    ----------
+    probs
+        The softmax f(x), of shape (C,) or (N, C).
+    loss
+        The negative log-likelihood -log f(x)_y in nats, or in general -sum_c q_c log f(x)_c: a
+        NumPy scalar, or of shape (N,). That of a batch is a scalar where it is reduced, and NaN
+        where it is the mean of no rows.
+    grad_probs
+        dL/df(x) = -e(y) / f(x)_y, in general -q / f(x), of the shape of `probs`.
+    grad_logits
+        dL/da = -(e(y) - f(x)), in general (s f(x) - q) / T, of the shape of `probs`.
+    denominator
+        What the mean over a batch was divided by; None where there is none.
+    """
+
+    probs: npt.NDArray[np.floating[Any]]
+    loss: npt.NDArray[np.floating[Any]]
+    grad_probs: npt.NDArray[np.floating[Any]]
+    grad_logits: npt.NDArray[np.floating[Any]]
+    denominator: float | None = None
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """The names of the results that are there."""
+        return [name for name in FIELDS if getattr(self, name) is not None]
+
+    def part(self, rows: Any, losses: Any = None) -> "SoftmaxCrossEntropy":
+        """Return the numbers of some rows, as views where `rows` is a slice.
+
+        `losses` are their losses, where there is not one for each row.
+        """
+        blocks = {name: getattr(self, name) for name in BLOCK_FIELDS}
+        parts: dict[str, Any] = {
+            name: None if block is None else block[rows] for name, block in blocks.items()
+        }
+        of_losses = rows if losses is None else losses
+        loss: Any = None if self.loss is None else self.loss[of_losses]
+        return SoftmaxCrossEntropy(loss=loss, **parts)
+
+    def put(self, rows: Any, numbers: "SoftmaxCrossEntropy") -> None:
+        """Take over the numbers of some rows, those that are wanted, rounded to the type."""
+        for name in self.fields:
+            getattr(self, name)[rows] = getattr(numbers, name)
+
+
+def check_fields(fields: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of results that are asked for, in their order, or raise InputError."""
+    if fields is None:
+        return FIELDS
+    wanted = [fields] if isinstance(fields, str) else fields
+    for name in wanted:
+        if name not in FIELDS:
+            raise InputError(
+                "field-unknown",
+                f"expected fields out of {', '.join(FIELDS)}, got {described(name)}",
+            )
+    return tuple(name for name in FIELDS if name in wanted)
+
+
+def empty_results(
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+    fields: Sequence[str],
+    out: SoftmaxCrossEntropy | None,
+) -> SoftmaxCrossEntropy:
+    """Return results to be filled in: those of an earlier call, or new ones.
+
+    Losses are of float64, to be rounded in the end. Raises InputError where `out` has not the
+    arrays that are asked for.
+    """
+    blocks: dict[str, Any] = dict.fromkeys(BLOCK_FIELDS)
+    for name in BLOCK_FIELDS:
+        if name not in fields:
+            continue
+        if out is None:
+            blocks[name] = (np.zeros if name == "grad_probs" else np.empty)(shape, dtype)
+        else:
+            blocks[name] = _reused(getattr(out, name), name, shape, dtype)
+    return SoftmaxCrossEntropy(loss=np.empty(shape[0]), **blocks)
+
+
+def _reused(
+    block: npt.NDArray[Any] | None, name: str, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    """Return an array of an earlier result to write to, or raise InputError."""
+    if block is None or np.atleast_2d(block).shape != shape or block.dtype != dtype:
+        got = "none" if block is None else f"{block.dtype} of shape {block.shape}"
+        raise InputError(
+            "out-mismatch", f"expected out.{name} of {dtype} and shape {shape}, got {got}"
+        )
+    block = block.reshape(shape)
+    if name == "grad_probs":
+        block.fill(0.0)
+    return block

@@ -1,0 +1,222 @@
+"""A target as it is given: a label, a name or a distribution -> a class, or its probabilities."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad_core.errors import InputError, shortened
+from softgrad_core.loss.logits import FloatArray, described, is_number
+
+IndexArray = npt.NDArray[np.intp]
+
+SUM_TOLERANCE = 1e-5
+"""So far from 1 the sum of a distribution may be: rounded to float32, or to six digits."""
+
+
+def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
+    """Return `targets`, one label for each of `rows` rows, as checked indices.
+
+    Raises
+    ------
+    InputError
+        Where they are not whole numbers, not one for each row, or outside 0..classes-1.
+    """
+    try:
+        given = np.asarray(targets)
+    except ValueError:
+        raise InputError("targets-shape", f"expected {rows} targets, got ragged lists") from None
+    if given.size and given.dtype.kind not in "iu":
+        raise InputError(
+            "target-not-an-index",
+            f"expected class indices, whole numbers from 0 to {classes - 1}, "
+            f"got an array of {given.dtype}",
+        )
+    if given.size != rows or given.ndim > 1:
+        raise InputError("targets-shape", f"expected targets of shape ({rows},), got {given.shape}")
+    labels = given.reshape(rows)
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        row = int(((labels < 0) | (labels >= classes)).argmax())
+        raise _outside(int(labels[row]), classes, row if given.ndim else None)
+    return labels.astype(np.intp, copy=False)
+
+
+def are_distributions(targets: npt.ArrayLike, dimensions: int) -> bool:
+    """Return whether targets have as many dimensions as the logits: a number for each class."""
+    if isinstance(targets, int):
+        return False
+    try:
+        return np.ndim(targets) == dimensions and (dimensions > 1 or np.size(targets) > 1)
+    except ValueError:
+        return False
+
+
+def as_distributions(
+    targets: npt.ArrayLike, shape: tuple[int, ...], *, unnormalized: bool
+) -> FloatArray:
+    """Return `targets`, of the shape of the logits, as checked rows of target probabilities.
+
+    Raises
+    ------
+    InputError
+        Where they have another shape, one is no finite number from 0 on, or, unless
+        `unnormalized`, a row has another sum than 1.
+    """
+    given = np.asarray(targets)
+    if given.dtype.kind not in "fiu":
+        raise InputError(
+            "target-not-a-distribution",
+            f"expected target probabilities as numbers, got an array of {given.dtype}",
+        )
+    if given.shape != shape:
+        raise InputError(
+            "targets-shape", f"expected target probabilities of shape {shape}, got {given.shape}"
+        )
+    rows = np.atleast_2d(given).astype(np.float64)
+    good = (np.isfinite(rows) & (rows >= 0.0)).all(axis=1)
+    if not unnormalized:
+        good &= np.abs(rows.sum(axis=1) - 1.0) <= SUM_TOLERANCE
+    # NumPy's sum may be beside the limit where the exact one, which counts, is not.
+    for row in np.flatnonzero(~good).tolist():
+        check_distribution(
+            rows[row].tolist(),
+            shape[-1],
+            unnormalized=unnormalized,
+            row=row if len(shape) > 1 else None,
+        )
+    return rows
+
+
+def check_distribution(
+    target: Sequence[object], classes: int, *, unnormalized: bool, row: int | None = None
+) -> None:
+    """Raise InputError where a target is not one probability for each class, with the sum 1."""
+    if len(target) != classes:
+        raise InputError(
+            "target-count",
+            f"expected one target probability for each of {classes} logits, got {len(target)}",
+            row,
+        )
+    for place, value in enumerate(target):
+        if not (is_number(value) and 0 <= value < math.inf):
+            raise InputError(
+                "target-not-a-distribution",
+                f"target[{place}]: expected a probability, a finite number from 0 on, "
+                f"got {described(value)}",
+                row,
+            )
+    total = math.fsum(target)  # type: ignore[arg-type]
+    if not unnormalized and abs(total - 1.0) > SUM_TOLERANCE:
+        raise InputError(
+            "target-sum",
+            f"expected target probabilities with the sum 1, got {total:.12g}; "
+            "if that is meant, say so by unnormalized_target",
+            row,
+        )
+
+
+def class_index(
+    target: object, classes: int, names: Sequence[str] | None = None, what: str = "target"
+) -> int:
+    """Return the index of a class among `classes`, given as an index or a name.
+
+    `what` is what messages call it: a target unless it is another class.
+
+    Raises
+    ------
+    InputError
+        Where it is neither, with what it probably was meant to be.
+
+    Examples
+    --------
+    >>> class_index("dog", 3, ["cat", "dog", "bird"])
+    1
+    >>> class_index(3, 3)
+    Traceback (most recent call last):
+    softgrad_core.errors.InputError: target 3 is outside 0..2; classes are numbered from 0
+    """
+    match target:
+        case bool():
+            got = str(target).lower()
+        case int():
+            if not 0 <= target < classes:
+                raise _outside(target, classes, what=what)
+            return target
+        case str():
+            return _index_of_name(target, names, what)
+        case float() if target.is_integer() and abs(target) >= 2**53:
+            raise _outside(target, classes, what=what)
+        case float() if target.is_integer():
+            got = (
+                f"{target}; write {int(target)} "
+                "(whole numbers become fractions in a column with missing values)"
+            )
+        case None:
+            got = "null"
+        case list() | dict():
+            got = "a list" if isinstance(target, list) else "an object"
+        case _:
+            got = shortened(str(target))
+    raise InputError(
+        f"{what}-not-an-index",
+        f"expected a {what} that is a whole number from 0 to {classes - 1} or a name, got {got}",
+    )
+
+
+def check_class_names(names: Sequence[object], classes: int) -> list[str]:
+    """Return `names`, one different text for each class, or raise InputError."""
+    texts = [name for name in names if isinstance(name, str)]
+    if len(texts) < len(names):
+        wrong = next(name for name in names if not isinstance(name, str))
+        raise InputError(
+            "classes-not-names", f"expected class names as text, got {shortened(repr(wrong))}"
+        )
+    if len(texts) != classes:
+        raise InputError(
+            "classes-count",
+            f"expected one class name for each of {classes} logits, got {len(texts)}",
+        )
+    if len(set(texts)) < classes:
+        [(twice, _)] = Counter(texts).most_common(1)
+        raise InputError(
+            "classes-repeated", f'class name "{shortened(twice)}" is given more than once'
+        )
+    return texts
+
+
+def _outside(
+    target: float, classes: int, row: int | None = None, what: str = "target"
+) -> InputError:
+    number = str(target) if abs(target) < 2**53 else _rounded(target)
+    reason = f"{what} {number} is outside 0..{classes - 1}; classes are numbered from 0"
+    if target < 0:
+        reason += " (a negative label often marks a row to be left out)"
+    return InputError(f"{what}-out-of-range", reason, row)
+
+
+def _rounded(target: float) -> str:
+    """Return a huge target as a float, which is what some decoders make of it."""
+    try:
+        return f"{float(target):.6g}"
+    except OverflowError:
+        return shortened(str(target))
+
+
+def _index_of_name(name: str, names: Sequence[str] | None, what: str) -> int:
+    if names is None:
+        reason = f'{what} "{shortened(name)}" is a name, but no class names are given'
+        if name.isascii() and name.isdigit():
+            reason = f'{what} "{shortened(name)}" is text; write the index as a number'
+        raise InputError(f"{what}-unknown", reason)
+    if name not in names:
+        import difflib
+
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f'; did you mean "{shortened(close[0])}"?' if close else ""
+        raise InputError(
+            f"{what}-unknown",
+            f'{what} "{shortened(name)}" is none of the {len(names)} class names{hint}',
+        )
+    return names.index(name)

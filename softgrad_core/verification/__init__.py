@@ -1,0 +1,1 @@
+"""Somebody else's numbers: right or wrong, and which mistake gives them."""

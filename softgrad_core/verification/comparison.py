@@ -1,0 +1,142 @@
+"""Claims beside their exact values: a verdict for each component, for any number of rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad_core.loss.logits import FloatArray
+from softgrad_core.verdicts import Verdict
+from softgrad_core.verification.tolerances import Tolerance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClaimComparison:
+    """Claims of one quantity beside their exact values: N rows of C numbers (of one, for a loss).
+
+    Attributes
+    ----------
+    expected
+        The exact values, rounded to float64, of shape (N, C).
+    got
+        The claims, of shape (N, C).
+    error_ulp
+        Their distance in units of the last place of the claims' dtype, of shape (N, C).
+    component_ranks
+        The rank of each component's verdict, of shape (N, C).
+    ranks
+        The rank of each row's verdict, of shape (N,): fail where any component fails; pass where
+        any that is not 0 passes, or all do.
+    max_error_ulp, max_relative_error
+        The largest in each row among the components that have its verdict, of shape (N,).
+    worst_class
+        The class with the largest error in ulp among these, of shape (N,).
+    uninformative
+        The number of components of each row that could not be judged, of shape (N,).
+    """
+
+    expected: FloatArray
+    got: FloatArray
+    error_ulp: FloatArray
+    component_ranks: npt.NDArray[np.uint8]
+    ranks: npt.NDArray[np.uint8]
+    max_error_ulp: FloatArray
+    max_relative_error: FloatArray
+    worst_class: npt.NDArray[np.intp]
+    uninformative: npt.NDArray[np.intp]
+
+    @property
+    def failed(self) -> npt.NDArray[np.bool]:
+        """Whether a row fails, of shape (N,)."""
+        return np.asarray(self.ranks == Verdict.FAIL.rank)
+
+
+def compare_claims(
+    got: FloatArray, expected: npt.NDArray[np.floating[Any]], tolerance: Tolerance
+) -> ClaimComparison:
+    """Compare claims with exact values; both are of shape (C, N), one column for each row.
+
+    A component passes where it is within the tolerance without the absolute part, or where it is
+    the exact value rounded to the dtype. One that needs the absolute part, and is so small that 0
+    would pass as well, is uninformative.
+
+    Examples
+    --------
+    >>> from softgrad_core.verdicts import RANKED
+    >>> exact = np.array([[0.5], [1e-9], [1e-9]])
+    >>> claim = np.array([[0.5], [1e-9], [0.0]])
+    >>> result = compare_claims(claim, exact, Tolerance("float32"))
+    >>> [RANKED[rank].value for rank in result.component_ranks[0]]
+    ['pass', 'pass', 'uninformative']
+    """
+    with np.errstate(all="ignore"):
+        difference = np.abs(got - expected)
+        size = np.abs(expected)
+        unit = tolerance.dtype.spacing(expected)
+        relative = tolerance.relative(size, unit)
+        allowed = relative + tolerance.absolute
+        right = (difference <= relative) & np.isfinite(size)
+        # Where so much is allowed that 0 would pass as well, a number shows little.
+        right &= (size > relative) | (difference == 0)
+        ranks = np.zeros(got.shape, dtype=np.uint8)
+        odd = np.nonzero(~right)
+        rounded = tolerance.dtype.round(expected[odd])
+        ranks[odd] = _rank(got[odd], expected[odd], rounded, allowed[odd])
+        # An infinity that is right, and 0 for 0, are at no distance.
+        difference[got == expected] = 0.0
+        difference[tuple(place[got[odd] == rounded] for place in odd)] = 0.0
+        # The mean of nothing is NaN, and nothing else.
+        is_nan = np.isnan(expected) & np.isnan(got)
+        difference[is_nan] = 0.0
+        ranks[is_nan] = Verdict.PASS.rank
+        errors = difference / unit, np.where(difference == 0.0, 0.0, difference / size)
+        error_ulp, relative_error = (
+            np.where(np.isnan(error), np.inf, error).astype(np.float64) for error in errors
+        )
+        return _by_row(got, expected, ranks, error_ulp, relative_error)
+
+
+def _rank(
+    got: FloatArray,
+    expected: npt.NDArray[np.floating[Any]],
+    rounded: FloatArray,
+    allowed: npt.NDArray[np.floating[Any]],
+) -> npt.NDArray[np.uint8]:
+    """Return the ranks of components that are not right by their digits alone."""
+    near = (np.abs(got - expected) <= allowed) & np.isfinite(allowed)
+    vanishes = np.abs(expected) <= allowed
+    return np.select(
+        [got == rounded, near & vanishes, near],
+        [Verdict.PASS.rank, Verdict.UNINFORMATIVE.rank, Verdict.PASS.rank],
+        Verdict.FAIL.rank,
+    ).astype(np.uint8)
+
+
+def _by_row(
+    got: FloatArray,
+    expected: npt.NDArray[np.floating[Any]],
+    component_ranks: npt.NDArray[np.uint8],
+    error_ulp: FloatArray,
+    relative_error: FloatArray,
+) -> ClaimComparison:
+    """Sum the components of each column up."""
+    uninformative = component_ranks == Verdict.UNINFORMATIVE.rank
+    undecided = uninformative.any(axis=0)
+    ranks = component_ranks.max(axis=0)
+    if undecided.any():
+        shown_right = ((component_ranks == Verdict.PASS.rank) & (expected != 0)).any(axis=0)
+        ranks[shown_right & (ranks == Verdict.UNINFORMATIVE.rank)] = Verdict.PASS.rank
+    decisive = component_ranks == ranks
+    decisive_ulp = np.where(decisive, error_ulp, -1.0)
+    return ClaimComparison(
+        expected=np.asarray(expected, dtype=np.float64).T,
+        got=got.T,
+        error_ulp=error_ulp.T,
+        component_ranks=component_ranks.T,
+        ranks=ranks,
+        max_error_ulp=decisive_ulp.max(axis=0),
+        max_relative_error=np.where(decisive, relative_error, -1.0).max(axis=0),
+        worst_class=decisive_ulp.argmax(axis=0),
+        uninformative=uninformative.sum(axis=0),
+    )

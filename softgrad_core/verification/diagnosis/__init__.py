@@ -1,0 +1,1 @@
+"""Wrong numbers -> the known mistakes that give exactly these."""

@@ -1,0 +1,167 @@
+"""The exact values that claims are compared with, in a wider type than theirs.
+
+Shares no code with cross_entropy.py, whose own results can be claims as well. Notation as there:
+a are the logits, m = max(a), d = (a - m) / T, S = sum(exp(d)), rest = S - 1, q are the target
+weights. Arrays are of shape (C, N), one column for each row of logits.
+"""
+
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad_core.dtypes import Dtype
+from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import Objective
+from softgrad_core.loss.targets import IndexArray
+
+WideArray = npt.NDArray[np.floating[Any]]
+
+QUANTITIES = ("probs", "log_probs", "loss", "grad_probs", "grad_logits")
+"""What can be claimed of a row: its softmax, the logarithm of that, its loss, the gradients."""
+
+NARROW = 32
+"""Up to this many classes operations run along the records, above it along the classes."""
+
+
+def by_class(rows: FloatArray) -> FloatArray:
+    """Return (N, C) rows as an array of shape (C, N), in memory as is fastest."""
+    return np.ascontiguousarray(rows.T) if rows.shape[1] <= NARROW else rows.T
+
+
+def reference(a: FloatArray, objective: Objective, dtype: Dtype) -> dict[str, WideArray]:
+    """Return all quantities, to a small part of an ulp of `dtype`.
+
+    They are computed in float64 for narrower types, and for float64, or where more is said of a
+    target than its label, in NumPy's long double: 64 bits or more on most machines. Where that is
+    no wider than float64 (Windows, macOS on ARM) they are good to a few ulp. `loss` has the shape
+    (1, N), or (1, M) for M batches that are reduced; the others have that of `a`.
+
+    Parameters
+    ----------
+    a
+        Checked logits, of shape (C, N).
+    objective
+        What the loss of each column is.
+    dtype
+        The type of what they are compared with.
+
+    Examples
+    --------
+    >>> objective = Objective(np.array([1]))
+    >>> values = reference(np.array([[0.0], [0.0]]), objective, Dtype.FLOAT32)
+    >>> values["grad_logits"].tolist(), values["grad_probs"].tolist()
+    ([[0.5], [-0.5]], [[0.0], [-2.0]])
+    """
+    # Target weights may bring numbers back into the range of a type that left it before.
+    needs_more = dtype is Dtype.FLOAT64 or not objective.is_plain
+    wide: WideArray = a.astype(np.longdouble if needs_more else np.float64)
+    with np.errstate(all="ignore"):
+        softmax = _softmax(wide, objective)
+        values = (_of_labels if objective.is_plain else _of_weights)(softmax, objective)
+        values = {"probs": softmax.probs, "log_probs": softmax.log_probs, **values}
+        if objective.batches is not None and objective.batches.reduced:
+            batches = objective.batches
+            sums = values["loss"].reshape(1, -1, batches.size).sum(axis=2)
+            values["loss"] = np.where(batches.denominators == 0.0, np.nan, sums)
+    return values
+
+
+class _Softmax(NamedTuple):
+    probs: WideArray
+    log_probs: WideArray
+    d: WideArray
+    d_error: WideArray
+    total: WideArray
+    top: IndexArray
+    complement: WideArray
+    """1 - f(x) at the top."""
+
+
+def _softmax(a: WideArray, objective: Objective) -> _Softmax:
+    top, columns = a.argmax(axis=0), np.arange(a.shape[1])
+    d, d_error = _subtract(a, a.max(axis=0))
+    if objective.temperature is not None:
+        t = objective.temperature.astype(a.dtype)
+        quotient = d / t
+        d, d_error = quotient, _without_odd((_remainder(d, quotient, t) + d_error) / t)
+    e = np.exp(d)
+    e += e * d_error
+    # The loss of the class of the maximum is log1p(rest), and nothing cancels.
+    e[top, columns] = 0.0
+    rest = _sum_classes(e)
+    e[top, columns] = 1.0
+    total = 1.0 + rest
+    log_probs = d + (d_error - np.log1p(rest))
+    return _Softmax(e / total, log_probs, d, d_error, total, top, rest / total)
+
+
+def _of_labels(f: _Softmax, objective: Objective) -> dict[str, WideArray]:
+    """Return what depends on the target, where that is a label."""
+    at = objective.labels, np.arange(f.d.shape[1])
+    others = np.where(f.top == objective.labels, f.complement, 1.0 - f.probs[at])
+    grad_logits = f.probs.copy()
+    grad_logits[at] = 0.0 - others
+    grad_probs = np.zeros_like(f.probs)
+    grad_probs[at] = -f.total * np.exp(-f.d[at]) * (1.0 - f.d_error[at])
+    loss = 0.0 - f.log_probs[at][np.newaxis]
+    return {"loss": loss, "grad_probs": grad_probs, "grad_logits": grad_logits}
+
+
+def _of_weights(f: _Softmax, objective: Objective) -> dict[str, WideArray]:
+    """Return what depends on the target, for any target weights."""
+    columns = np.arange(f.d.shape[1])
+    q: WideArray = objective.weights(len(f.d), f.d.dtype.type).T
+    most = q.argmax(axis=0)
+    others = q.copy()
+    others[most, columns] = 0.0
+    q_others = _sum_classes(others)
+    s_without = (q[most, columns] + q_others) - q
+    s_without[most, columns] = q_others
+    not_p = 1.0 - f.probs
+    not_p[f.top, columns] = f.complement
+    counts = q > 0
+    t = 1.0 if objective.temperature is None else objective.temperature
+    costs = np.where(counts, -q * f.log_probs, 0.0)
+    ratios = np.where(counts, q * f.total * np.exp(-f.d) * (1.0 - f.d_error), 0.0)
+    return {
+        "loss": _sum_classes(costs)[np.newaxis],
+        "grad_probs": 0.0 - ratios,
+        "grad_logits": f.probs * s_without / t - q * not_p / t,
+    }
+
+
+def _sum_classes(e: WideArray) -> WideArray:
+    """Return the sums of the columns, which do not depend on how many there are."""
+    return reduce(np.add, e) if len(e) <= NARROW else np.asarray(e.sum(axis=0))
+
+
+def _subtract(a: WideArray, m: WideArray) -> tuple[WideArray, WideArray]:
+    """Return a - m as rounded, and what rounding took from it (Knuth's two-difference)."""
+    d = a - m
+    minus_m = d - a
+    error = (a - (d - minus_m)) - (m + minus_m)
+    return d, _without_odd(error)
+
+
+def _without_odd(error: WideArray) -> WideArray:
+    """Return errors, 0 for NaN beside infinities, and where exp(d) is 0 or infinite anyway."""
+    error[~(np.abs(error) < 0.5)] = 0.0
+    return error
+
+
+def _remainder(x: WideArray, quotient: WideArray, divisor: WideArray) -> WideArray:
+    """Return x - quotient * divisor, exactly (Dekker's product)."""
+    product = quotient * divisor
+    (high, low), (divisor_high, divisor_low) = _halves(quotient), _halves(divisor)
+    cross = ((product - high * divisor_high) - low * divisor_high) - high * divisor_low
+    return np.asarray((x - product) - (low * divisor_low - cross))
+
+
+def _halves(x: WideArray) -> tuple[WideArray, WideArray]:
+    """Return numbers of half as many digits that add up to x."""
+    digits = np.finfo(x.dtype).nmant + 1
+    shifted = (x.dtype.type(2) ** ((digits + 1) // 2) + 1) * x
+    high = shifted - (shifted - x)
+    return high, x - high

@@ -1,0 +1,497 @@
+"""Arrays in .npy and .npz files: computed and verified as records are, and larger than memory."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from support.command import command, environment, run
+from support.oracle import exact
+
+from softgrad_core import softmax_cross_entropy
+from softgrad_core.loss.results import FIELDS
+
+
+def make(count=500, classes=12, dtype="float64", seed=0):
+    rng = np.random.default_rng(seed)
+    logits = (rng.normal(size=(count, classes)) * 4).astype(dtype)
+    return logits, rng.integers(classes, size=count)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    logits, targets = make()
+    np.save(tmp_path / "logits.npy", logits)
+    np.save(tmp_path / "labels.npy", targets)
+    return tmp_path
+
+
+def results_of(path):
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+@pytest.mark.parametrize("jobs", ["1", "2", "0"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int32", ">f8"])
+def test_results_are_those_of_the_library_in_the_type_of_the_logits(tmp_path, dtype, jobs):
+    logits, targets = make(30_000, 20, dtype)
+    np.save(tmp_path / "a.npy", logits)
+    np.save(tmp_path / "y.npy", targets)
+    ended = run("a.npy", "--target", "y.npy", "-o", "r.npz", "-j", jobs, cwd=tmp_path)
+    assert (ended.status, ended.out, ended.err) == (0, b"", "")
+    results = results_of(tmp_path / "r.npz")
+    wanted = softmax_cross_entropy(logits, targets)
+    assert list(results) == list(FIELDS)
+    for name in FIELDS:
+        assert results[name].dtype == wanted.probs.dtype
+        np.testing.assert_array_equal(results[name], getattr(wanted, name))
+
+
+def bfloat16_of(values):
+    """Return numbers rounded to bfloat16, half to even, as their bits; from their digits."""
+    bits = np.frombuffer(np.float32(values).tobytes(), np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def test_bfloat16_comes_and_goes_as_uint16(tmp_path):
+    logits, targets = make(50, 6, "float32")
+    raw = bfloat16_of(logits).reshape(logits.shape)
+    np.save(tmp_path / "a.npy", raw)
+    np.save(tmp_path / "y.npy", targets)
+    arguments = ["a.npy", "-t", "y.npy", "-o", "r.npz"]
+    ended = run(*arguments, cwd=tmp_path)
+    assert ended.status == 3
+    assert ended.err == (
+        "softgrad: a.npy: logits are of uint16: if that is bfloat16, say --dtype bfloat16\n"
+    )
+    assert run(*arguments, "--dtype", "bfloat16", cwd=tmp_path).status == 0
+    results = results_of(tmp_path / "r.npz")
+    values = (raw.astype(np.uint32) << 16).view(np.float32)
+    for row in range(len(raw)):
+        wanted = exact(values[row].astype(float).tolist(), int(targets[row]))
+        np.testing.assert_array_equal(
+            results["probs"][row], bfloat16_of([float(p) for p in wanted.probs])
+        )
+    np.savez(tmp_path / "c.npz", logits=raw, target=targets, grad_logits=results["grad_logits"])
+    ended = run("--verify", "c.npz", "--dtype", "bfloat16", "--ulp", "1", cwd=tmp_path)
+    assert ended.status == 0
+    assert "50 of 50 passed, worst 0.4" in ended.err
+
+
+def test_only_the_fields_that_are_asked_for_are_written(folder):
+    run("logits.npy", "-t", "labels.npy", "-o", "r.npz", "--fields", "grad_logits,loss", cwd=folder)
+    assert list(results_of(folder / "r.npz")) == ["loss", "grad_logits"]
+
+
+def test_fields_of_records_too():
+    ended = run("--fields", "loss", stdin='{"id": 1, "logits": [0, 0], "target": 1}')
+    assert list(ended.records[0]) == ["id", "logits", "target", "loss"]
+    ended = run("--fields", "loss,prob", stdin="")
+    assert (ended.status, ended.err.splitlines()[0]) == (
+        2,
+        "softgrad: --fields: expected fields out of probs, loss, grad_probs, grad_logits, "
+        'got the text "prob"',
+    )
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_npz_has_the_targets_beside_the_logits(tmp_path, save):
+    logits, targets = make()
+    save(tmp_path / "a.npz", logits=np.asfortranarray(logits), target=targets)
+    assert run("a.npz", "-o", "r.npz", cwd=tmp_path).status == 0
+    wanted = softmax_cross_entropy(logits, targets)
+    np.testing.assert_array_equal(results_of(tmp_path / "r.npz")["probs"], wanted.probs)
+
+
+def test_one_class_may_be_the_target_of_all_rows(folder):
+    assert run("logits.npy", "-t", "3", "-o", "r.npz", cwd=folder).status == 0
+    wanted = softmax_cross_entropy(np.load(folder / "logits.npy"), np.full(500, 3))
+    np.testing.assert_array_equal(results_of(folder / "r.npz")["loss"], wanted.loss)
+
+
+def test_no_rows_give_no_results(tmp_path):
+    np.savez(tmp_path / "a.npz", logits=np.zeros((0, 3)), target=np.zeros(0, int))
+    assert run("a.npz", "-o", "r.npz", cwd=tmp_path).status == 0
+    assert results_of(tmp_path / "r.npz")["probs"].shape == (0, 3)
+    assert run("a.npz", "-o", "r.npz", "--reduction", "mean", cwd=tmp_path).status == 0
+    assert np.isnan(results_of(tmp_path / "r.npz")["loss"])
+
+
+def test_the_loss_of_float32_rows_is_added_up_before_it_is_rounded(tmp_path):
+    logits, targets = make(40_000, 12, "float32")
+    targets[::7] = -100
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets)
+    options = ["--reduction", "mean", "--ignore-index", "-100"]
+    assert run("a.npz", "-o", "r.npz", *options, cwd=tmp_path).status == 0
+    wanted = softmax_cross_entropy(logits, targets, reduction="mean", ignore_index=-100)
+    results = results_of(tmp_path / "r.npz")
+    for name in FIELDS:
+        assert results[name].dtype == np.float32
+        np.testing.assert_array_equal(results[name], getattr(wanted, name))
+
+
+def test_a_loss_that_a_row_without_a_softmax_is_part_of_is_nan(tmp_path):
+    logits, targets = make(50)
+    logits[7, 3] = np.nan
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets)
+    ended = run("a.npz", "-o", "r.npz", "--reduction", "sum", cwd=tmp_path)
+    assert ended.status == 3
+    assert np.isnan(results_of(tmp_path / "r.npz")["loss"])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_options_are_those_of_the_library(tmp_path, reduction, is_soft):
+    logits, targets = make(40_000, 12)
+    if is_soft:
+        targets = np.random.default_rng(1).dirichlet(np.ones(12), size=len(logits))
+    np.save(tmp_path / "a.npy", logits)
+    np.save(tmp_path / "y.npy", targets)
+    weights = (np.arange(12) / 4).tolist()
+    ended = run(
+        *("a.npy", "-t", "y.npy", "-o", "r.npz", "--reduction", reduction, "--temperature", "2"),
+        *("--label-smoothing", "0.1", "--class-weights", ",".join(map(str, weights))),
+        cwd=tmp_path,
+    )
+    assert (ended.status, ended.err) == (0, "")
+    wanted = softmax_cross_entropy(
+        logits,
+        targets,
+        reduction=reduction,
+        temperature=2.0,
+        label_smoothing=0.1,
+        class_weights=weights,
+    )
+    results = results_of(tmp_path / "r.npz")
+    assert results["loss"].shape == ()
+    np.testing.assert_allclose(results["loss"], wanted.loss, rtol=1e-15)
+    np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
+
+
+@pytest.mark.parametrize("loss", [np.zeros(3), np.zeros(())])
+def test_claims_of_rows_that_cannot_be_used_are_rejected(tmp_path, loss):
+    logits, targets = np.full((3, 6), np.nan), np.arange(3)
+    dump = {"logits": logits, "target": targets, "probs": logits, "loss": loss}
+    np.savez(tmp_path / "a.npz", **dump, **({} if loss.ndim else {"reduction": "mean"}))
+    ended = run("--verify", "a.npz", cwd=tmp_path)
+    assert ended.status == 3
+    assert "a.npz: row 2: logits[0]: expected a finite number or -Infinity, got NaN" in ended.err
+
+
+def test_a_mean_of_bfloat16_is_rounded_as_the_others_are(tmp_path):
+    raw = bfloat16_of(np.float32([[1.0, 2.0], [0.5, 0.25]])).reshape(2, 2)
+    np.savez(tmp_path / "a.npz", logits=raw, target=[0, 1])
+    options = ["--dtype", "bfloat16", "--reduction", "mean"]
+    assert run("a.npz", "-o", "r.npz", *options, cwd=tmp_path).status == 0
+    wanted = softmax_cross_entropy([[1.0, 2.0], [0.5, 0.25]], [0, 1], reduction="mean").loss
+    [bits] = bfloat16_of([float(wanted)])
+    assert results_of(tmp_path / "r.npz")["loss"] == bits
+
+
+def test_a_mean_is_over_the_rows_whose_label_is_a_class(tmp_path):
+    logits, targets = make()
+    targets[7] = 99
+    weights = np.linspace(1.0, 2.0, 12)
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets, class_weights=weights)
+    assert run("a.npz", "-o", "r.npz", "--reduction", "mean", cwd=tmp_path).status == 3
+    others = np.arange(500) != 7
+    wanted = softmax_cross_entropy(
+        logits[others], targets[others], class_weights=weights, reduction="mean"
+    )
+    results = results_of(tmp_path / "r.npz")
+    np.testing.assert_array_equal(results["grad_logits"][others], wanted.grad_logits)
+    assert np.isnan(results["loss"])
+
+
+def test_what_overflows_in_the_type_of_the_logits_is_infinite_without_a_word(tmp_path):
+    logits = np.full((3, 2), [0.0, 60000.0], np.float16)
+    np.savez(tmp_path / "a.npz", logits=logits, target=np.zeros(3, int))
+    ended = run("a.npz", "-o", "r.npz", "--reduction", "sum", cwd=tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    assert np.isinf(results_of(tmp_path / "r.npz")["loss"])
+
+
+def test_verified_arrays_may_each_have_a_report_of_their_own(tmp_path):
+    logits, targets = make()
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=np.zeros(500))
+    assert run("--verify", "a.npz", "--output-dir", "out", cwd=tmp_path).status == 1
+    assert run("--verify", "a.npz", "--output-dir", "out", "--json", cwd=tmp_path).status == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jsonl", "a.txt"]
+
+
+def test_options_stand_in_the_file_beside_the_logits_too(tmp_path):
+    logits, targets = make()
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, size=12)
+    options = {"label_smoothing": 0.1, "temperature": 2.0, "reduction": "mean"}
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets, class_weights=weights, **options)
+    # The file knows better than the command, as a record does.
+    ended = run("a.npz", "-o", "r.npz", "--temperature", "3", "--ignore-index", "4", cwd=tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    wanted = softmax_cross_entropy(
+        logits, targets, class_weights=weights, ignore_index=4, **options
+    )
+    results = results_of(tmp_path / "r.npz")
+    assert results["loss"] == pytest.approx(float(wanted.loss), rel=1e-15)
+    np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_loss_of_a_batch_is_verified_with_its_gradient(tmp_path, reduction):
+    logits, targets = make()
+    right = softmax_cross_entropy(logits, targets, reduction=reduction)
+    dump = {"logits": logits, "target": targets, "grad_logits": right.grad_logits}
+    for name, loss in (("right", right.loss), ("one", right.loss.reshape(1)), ("wrong", -1.0)):
+        np.savez(tmp_path / f"{name}.npz", **dump, loss=loss)
+    for name in ("right", "one"):
+        ended = run("--verify", f"{name}.npz", "--reduction", reduction, cwd=tmp_path)
+        assert ended.status == 0
+        assert "loss: 1 of 1 passed" in ended.err
+        assert "grad_logits: 500 of 500 passed" in ended.err
+    wrong = run("--verify", "wrong.npz", "--reduction", reduction, cwd=tmp_path)
+    assert wrong.status == 1
+    assert "loss: 1 of 1 failed" in wrong.err
+    assert "at wrong.npz: expected" in wrong.err
+    other = "mean" if reduction == "sum" else "sum"
+    ended = run("--verify", "right.npz", "--reduction", other, cwd=tmp_path)
+    assert ended.status == 1
+    assert f"  {'sum-for-mean' if other == 'mean' else 'mean-over-batch'}: " in ended.err
+
+
+def test_the_loss_of_a_batch_with_a_row_that_cannot_be_used_is_not_judged(tmp_path):
+    logits, targets = make()
+    logits[3, 2] = np.nan
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=1.0, reduction="mean")
+    ended = run("--verify", "a.npz", cwd=tmp_path)
+    assert ended.status == 3
+    assert "a.npz: row 3: logits[2]: expected a finite number" in ended.err
+    assert "a.npz: loss: not judged, since a row that it is of was rejected" in ended.err
+
+
+def test_results_of_a_batch_pass_their_own_verification(tmp_path):
+    logits, targets = make()
+    np.savez(tmp_path / "a.npz", logits=logits, target=targets)
+    assert run("a.npz", "--reduction", "mean", "-o", "r.npz", cwd=tmp_path).status == 0
+    both = results_of(tmp_path / "a.npz") | results_of(tmp_path / "r.npz")
+    np.savez(tmp_path / "both.npz", **both)
+    assert run("--verify", "both.npz", "--reduction", "mean", cwd=tmp_path).status == 0
+
+
+def test_a_row_that_cannot_be_used_is_nan_and_is_told_of(folder):
+    logits, targets = make()
+    logits[7, 3] = np.nan
+    logits[8] = -np.inf
+    targets[300] = 12
+    np.save(folder / "logits.npy", logits)
+    np.save(folder / "labels.npy", targets)
+    ended = run("logits.npy", "-t", "labels.npy", "-o", "r.npz", cwd=folder)
+    assert ended.status == 3
+    assert ended.err == (
+        "logits.npy: row 7: logits[3]: expected a finite number or -Infinity, got NaN\n"
+        "logits.npy: row 8: all logits are -Infinity: with every class masked there is no "
+        "softmax\n"
+        "logits.npy: row 300: target 12 is outside 0..11; classes are numbered from 0\n"
+        "softgrad: 500 records: 3 rejected\n"
+    )
+    results = results_of(folder / "r.npz")
+    good = np.setdiff1d(range(500), [7, 8, 300])
+    wanted = softmax_cross_entropy(logits[good], targets[good])
+    for name in FIELDS:
+        np.testing.assert_array_equal(results[name][good], getattr(wanted, name))
+        assert np.isnan(results[name][[7, 8, 300]]).all()
+
+
+def test_claims_are_verified_and_the_worst_rows_shown(tmp_path):
+    logits, targets = make(3_000, 10, "float32")
+    right = softmax_cross_entropy(logits, targets)
+    wrong = right.grad_logits.copy()
+    wrong[1234] *= -1
+    np.savez(tmp_path / "c.npz", logits=logits, target=targets, loss=right.loss, grad_logits=wrong)
+    ended = run("--verify", "c.npz", cwd=tmp_path)
+    assert ended.status == 1
+    assert "loss: 3,000 of 3,000 passed, worst 0.4" in ended.err
+    assert "grad_logits: 1 of 3,000 failed" in ended.err
+    assert "at c.npz: row 1234, class" in ended.err
+    assert "wrong-sign: it equals -1 × (p - e)" in ended.err
+    lines = ended.text.splitlines()
+    assert lines[0] == "c.npz: the worst rows"
+    [failed] = [line.split() for line in lines if " fail " in line]
+    assert failed[:2] == ["grad_logits", "1234"]
+    assert failed[-1] == "wrong-sign"
+    ended = run("--verify", "c.npz", "--json", "-j", "2", cwd=tmp_path)
+    [record] = [record for record in ended.records if record["verdict"] == "fail"]
+    assert (record["row"], record["mistake"]) == (1234, "wrong-sign")
+    assert sum(record["quantity"] == "loss" for record in ended.records) == 10
+
+
+def test_each_of_many_files_has_its_own_results(folder):
+    logits, targets = make(seed=4)
+    np.savez(folder / "a.npz", logits=logits, target=targets)
+    np.savez(folder / "b.npz", logits=logits[:9], target=targets[:9])
+    ended = run("a.npz", "b.npz", "--output-dir", "out/results", cwd=folder)
+    assert (ended.status, ended.err) == (0, "")
+    wanted = softmax_cross_entropy(logits, targets)
+    for name, count in (("a", 500), ("b", 9)):
+        results = results_of(folder / "out" / "results" / f"{name}.npz")
+        np.testing.assert_array_equal(results["loss"], wanted.loss[:count])
+
+
+def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
+    (tmp_path / "x").mkdir()
+    good, bad = '{"logits": [0, 0], "target": 1}\n', '{"logits": [0, 0], "target": 2}\n'
+    (tmp_path / "a.jsonl").write_text(good)
+    (tmp_path / "x" / "b.jsonl").write_text(good + bad)
+    ended = run("a.jsonl", "x/b.jsonl", "--output-dir", "out", cwd=tmp_path)
+    assert ended.status == 3
+    assert ended.err.splitlines()[-1] == "softgrad: 3 records: 1 rejected"
+    for name, count in (("a.jsonl", 1), ("b.jsonl", 2)):
+        lines = (tmp_path / "out" / name).read_text().splitlines()
+        assert len(list(map(json.loads, lines))) == count
+    ended = run("a.jsonl", "none.jsonl", "x/b.jsonl", "--output-dir", "two", cwd=tmp_path)
+    assert ended.status == 74
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["a.jsonl", "b.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("logits.npy -o r.npz", 2, "expected the targets as --target labels.npy"),
+        ("logits.npy -t labels.npy", 2, "arrays need a file for the results: -o results.npz"),
+        ("logits.npy rows.jsonl -o r", 2, "expected arrays or JSON, got 'logits.npy' and"),
+        ("logits.npy labels.npy -o r.npz", 2, "several files of arrays need --output-dir"),
+        ("logits.npy -t labels.npy -o r.npz --check", 2, "--check is for records and numbers"),
+        ("logits.npy -t labels.npy -o r.npz -f html", 2, "--format html is for records and"),
+        ("labels.npy -t labels.npy -o r.npz", 3, "expected logits of shape (N, C), got (500,)"),
+        ("logits.npy -t short.npy -o r.npz", 3, "expected targets of shape (500,), or (500, 12)"),
+        ("text.npy -t labels.npy -o r.npz", 3, "expected logits as numbers, at most float64"),
+        ("broken.npy -t labels.npy -o r.npz", 74, "broken.npy: expected NumPy arrays: it breaks"),
+        ("junk.npz -o r.npz", 74, "junk.npz: expected NumPy arrays: it is no .npz file"),
+        ("junk.npy -t 0 -o r.npz", 74, "junk.npy: expected NumPy arrays: the magic string is"),
+        ("empty.npy -t 0 -o r.npz", 74, "empty.npy: expected NumPy arrays: it is empty"),
+        ("none.npy -t 0 -o r.npz", 74, "none.npy: No such file or directory"),
+        ("pickled.npy -t 0 -o r.npz", 74, "got Python objects"),
+        ("other.npz -o r.npz", 3, 'expected an array "logits", got x, y'),
+        ("--verify logits.npy -t labels.npy", 3, "expected claims to verify, any of probs"),
+        ("logits.npy -t labels.npy -o r.npz --class-weights 1,2", 3, "one of class_weights for"),
+        (
+            f"logits.npy -t 0 -o r.npz --reduction mean --class-weights 1e308{',1' * 11}",
+            3,
+            "logits.npy: the class_weights of all labels have a sum that float64 cannot hold",
+        ),
+        ("logits.npy -t float.npy -o r.npz", 3, "expected targets as whole numbers, got float64"),
+        ("logits.npy -t 12 -o r.npz", 3, "logits.npy: target 12 is outside 0..11"),
+        ("narrow.npy -t labels.npy -o r.npz", 3, "expected at least 2 logits, got 1"),
+        ("labelled.npz -o r.npz", 2, 'expected "target" in labelled.npz, got logits, labels'),
+        ("logits.npy -t labels.npy -o r.npz --fail-fast", 2, "--fail-fast is for records and"),
+        ("logits.npy -t labels.npy -o none/r.npz", 74, "none/r.npz: No such file or directory"),
+        ("logits.npy -t labels.npy -o /dev/null", 74, "/dev/null: arrays are written to a"),
+        ("logits.npy -t cat -o r.npz", 2, "expected --target to be a class or a .npy file"),
+        ("logits.npy -t labels.npy -o ./logits.npy", 2, "results would replace 'logits.npy'"),
+        ("logits.npy -t labels.npy -o labels.npy", 2, "results would replace 'labels.npy'"),
+        ("labelled.npz -t 0 --output-dir .", 2, "results would replace 'labelled.npz'"),
+        ("logits.npy -t 0 -o r.npz --dtype float32", 2, "--dtype float32 needs --verify: results"),
+        ("logits.npy -t 0 -o r.npz --json", 2, "results of arrays are a .npz file, not jsonl"),
+        ("logits.npy -t 0 -o r.npz -f table", 2, "results of arrays are a .npz file, not table"),
+        ("--verify mixed.npz", 3, "mixed.npz: expected claims of one dtype, or --dtype, got float"),
+        ("half.npy -t 0 -o r.npz --dtype bfloat16", 3, "half.npy: expected logits as the bits of"),
+        ("logits.npy -t mask.npy -o r.npz", 3, "expected targets as probabilities, got bool"),
+        ("odd.npz -o r.npz", 3, "odd.npz: expected a temperature above 0, got -1.0"),
+        ("--verify mean.npz", 3, "got (); say --reduction mean or sum if it is that of all rows"),
+    ],
+)
+def test_what_is_wrong_is_said(folder, arguments, status, message):
+    np.save(folder / "short.npy", np.zeros(3, int))
+    np.save(folder / "float.npy", np.zeros(500))
+    np.save(folder / "narrow.npy", np.zeros((500, 1)))
+    np.savez(folder / "labelled.npz", logits=np.zeros((5, 3)), labels=np.zeros(5, int))
+    np.save(folder / "text.npy", np.full((500, 3), "a"))
+    np.save(folder / "pickled.npy", np.full((5, 3), None), allow_pickle=True)
+    np.savez(folder / "other.npz", x=np.zeros(3), y=np.zeros(3))
+    (folder / "rows.jsonl").write_text('{"logits": [0, 0], "target": 1}\n')
+    np.save(folder / "mask.npy", np.ones((500, 12), bool))
+    np.save(folder / "half.npy", np.zeros((5, 3), np.float16))
+    rows = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int)}
+    np.savez(folder / "mixed.npz", **rows, loss=np.zeros(5), probs=np.zeros((5, 3), np.float16))
+    np.savez(folder / "odd.npz", **rows, temperature=-1.0)
+    np.savez(folder / "mean.npz", **rows, loss=1.0)
+    (folder / "broken.npy").write_bytes((folder / "logits.npy").read_bytes()[:-1])
+    (folder / "junk.npz").write_bytes(b"junk" * 99)
+    (folder / "junk.npy").write_bytes(b"junk" * 99)
+    (folder / "empty.npy").write_bytes(b"")
+    ended = run(*arguments.split(), cwd=folder)
+    assert (ended.status, message in ended.err, ended.err) == (status, True, ended.err)
+    assert not (folder / "r.npz").exists()
+
+
+def peak_of(folder, *arguments):
+    """Return the peak memory of a run, in MiB."""
+    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+    script += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command(*arguments)],
+        capture_output=True,
+        env=environment(),
+        check=True,
+        cwd=folder,
+    )
+    return float(done.stdout)
+
+
+def test_what_looks_like_a_claim_and_is_none_is_told(tmp_path):
+    dump = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int), "loss": np.full(5, np.log(3))}
+    np.savez(tmp_path / "a.npz", **dump, gradient=np.zeros((5, 3)))
+    ended = run("--verify", "a.npz", cwd=tmp_path)
+    assert ended.status == 0
+    assert '"gradient" is not verified; claims are called probs, log_probs, loss' in ended.err
+
+
+def test_json_that_gzip_packed_is_told_how_to_unpack():
+    ended = run(stdin=gzip.compress(b'{"logits": [1, 2], "target": 0}\n'))
+    assert ended.status == 3
+    assert ended.err.startswith("<stdin>:1: expected JSON, got what gzip packed; unpack it: gunzip")
+    assert len(ended.records) == 1
+
+
+@pytest.mark.parametrize("save", [np.save, np.savez])
+def test_arrays_that_come_as_json_are_known_and_told_where_they_belong(tmp_path, save):
+    logits, _ = make()
+    with (tmp_path / "logits.dat").open("wb") as file:
+        save(file, logits)
+    what = "NumPy arrays" if save is np.save else "a ZIP archive, as .npz and .pt are"
+    expected = (
+        f"expected JSON, got {what}; arrays are read from files whose names end in .npy or .npz"
+    )
+    named = run("logits.dat", cwd=tmp_path)
+    piped = run(stdin=(tmp_path / "logits.dat").read_bytes())
+    for ended, source in ((named, "logits.dat"), (piped, "<stdin>")):
+        [record] = ended.records
+        assert record["error"]["code"] == "arrays-as-json"
+        assert ended.err.startswith(f"{source}:1: {expected}\n")
+        assert ended.status == 3
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    peaks = []
+    for count in (30_000, 300_000):
+        np.save(tmp_path / "a.npy", np.zeros((count, 100), dtype=np.float32))
+        np.save(tmp_path / "y.npy", np.zeros(count, dtype=np.int32))
+        peaks.append(peak_of(tmp_path, "a.npy", "-t", "y.npy", "-o", "r.npz", "-j", "2"))
+    assert peaks[1] < peaks[0] + 30
+
+
+def test_a_large_file_of_results_is_one_that_others_can_read(folder):
+    run("logits.npy", "-t", "labels.npy", "-o", "r.npz", cwd=folder)
+    script = "import zipfile; print(zipfile.ZipFile('r.npz').testzip())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "None\n"
+
+
+def test_a_sum_of_losses_that_overflows_is_infinite(tmp_path):
+    logits = np.full((3, 2), 1.5e308) * [1, -1]
+    np.savez(tmp_path / "a.npz", logits=logits / 2, target=np.ones(3, int))
+    ended = run("a.npz", "-o", "r.npz", "--reduction", "sum", cwd=tmp_path)
+    assert (ended.status, ended.err) == (0, "")
+    assert results_of(tmp_path / "r.npz")["loss"] == np.inf

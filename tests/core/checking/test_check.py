@@ -1,0 +1,169 @@
+"""The check decides: it catches 1e-12 in any single component, and raises no false alarm."""
+
+import math
+from decimal import Decimal, localcontext
+
+import mpmath
+import numpy as np
+import pytest
+from support.oracle import exact
+from support.rows import adversarial_rows, faint_rows, random_rows, wide_rows
+
+from softgrad_core import Verdict, check_gradients, softmax_cross_entropy
+from softgrad_core.checking.numerical import difference_loss
+from softgrad_core.loss.objective import objective_of
+
+PLANTED = 1e-12
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(random_rows(12_000, seed=1), id="random"),
+        pytest.param(adversarial_rows(8_800, seed=2), id="adversarial"),
+        pytest.param(wide_rows(seed=3), id="wide"),
+        pytest.param(faint_rows(), id="faint"),
+    ],
+)
+def test_correct_gradients_raise_no_alarm(rows):
+    for logits, target in rows:
+        result = softmax_cross_entropy(logits, target)
+        [check] = check_gradients(logits, target, result.grad_probs, result.grad_logits)
+        assert check.passed is not False, f"false alarm for {logits}, {target}: {check}"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(list(random_rows(300, seed=4, max_classes=8)), id="random"),
+        pytest.param(list(adversarial_rows(330, seed=5)), id="adversarial"),
+        pytest.param([([0.0, -math.log(10) * size, 1.0], 0) for size in range(300)], id="tiny"),
+    ],
+)
+def test_an_error_of_1e_12_in_any_one_component_is_caught(rows, sign):
+    for logits, target in rows:
+        result = softmax_cross_entropy(logits, target)
+        for name in ("grad_probs", "grad_logits"):
+            right = getattr(result, name)
+            for place in np.flatnonzero((abs(right) >= 1e-300) & np.isfinite(right)):
+                wrong = right.copy()
+                wrong[place] *= 1 + sign * PLANTED
+                given = {"grad_probs": result.grad_probs, "grad_logits": result.grad_logits}
+                [check] = check_gradients(logits, target, **{**given, name: wrong})
+                comparison = getattr(check, name)
+                assert check.passed is False
+                assert comparison.verdict is Verdict.FAIL
+                assert comparison.worst_class == place
+
+
+@pytest.mark.parametrize("name", ["grad_probs", "grad_logits"])
+@pytest.mark.parametrize("value", [5e-324, -1e-300, 1.0, math.inf, math.nan])
+def test_a_component_that_should_be_exactly_zero_must_be(name, value):
+    logits, target = [0.0, -math.inf, 1.0], 0
+    result = softmax_cross_entropy(logits, target)
+    given = {"grad_probs": result.grad_probs, "grad_logits": result.grad_logits}
+    wrong = given[name].copy()
+    wrong[1] = value
+    [check] = check_gradients(logits, target, **{**given, name: wrong})
+    assert getattr(check, name).verdict is Verdict.FAIL
+
+
+def test_underflowed_and_infinite_components_are_uninformative_and_not_passed():
+    logits, target = [2000.0, 0.0], 1
+    result = softmax_cross_entropy(logits, target)
+    [check] = check_gradients(logits, target, result.grad_probs, result.grad_logits)
+    assert [part.verdict for part in check.grad_probs.components] == ["pass", "uninformative"]
+    assert check.grad_logits.verdict is Verdict.PASS
+
+    result = softmax_cross_entropy(logits, 0)
+    [check] = check_gradients(logits, 0, result.grad_probs, result.grad_logits)
+    assert check.grad_logits.verdict is Verdict.UNINFORMATIVE
+    assert check.grad_logits.max_relative_error is None
+    assert check.grad_logits.uninformative == 2
+
+
+def test_a_wrong_value_where_the_right_one_underflows_fails_all_the_same():
+    [check] = check_gradients([2000.0, 0.0], 0, [-1.0, 0.0], [0.0, 1e-300])
+    assert check.grad_logits.verdict is Verdict.FAIL
+
+
+def test_a_masked_target_leaves_nothing_to_difference():
+    logits = [0.0, -math.inf]
+    result = softmax_cross_entropy(logits, 1)
+    [check] = check_gradients(logits, 1, result.grad_probs, result.grad_logits)
+    assert check.passed is None
+    assert check.grad_probs.verdict is Verdict.UNINFORMATIVE
+    assert check.grad_logits.verdict is Verdict.UNINFORMATIVE
+
+
+@pytest.mark.parametrize("logits", [[1e300, 0.0], [2000.0, 0.0], [1.7e308, -1.7e308]])
+def test_what_underflows_has_one_verdict_however_far(logits):
+    result = softmax_cross_entropy(logits, 0)
+    [check] = check_gradients(logits, 0, result.grad_probs, result.grad_logits)
+    assert check.grad_logits.verdict is Verdict.UNINFORMATIVE
+
+
+def test_a_probability_at_the_end_of_the_decimals_is_no_error():
+    logits = [2.3025850929940457e18, 11.982008545]
+    for target in (0, 1):
+        result = softmax_cross_entropy(logits, target)
+        [check] = check_gradients(logits, target, result.grad_probs, result.grad_logits)
+        assert check.passed
+
+
+@pytest.mark.parametrize("tolerance", [math.nan, 0.0, -1.0, math.inf])
+def test_a_tolerance_that_decides_nothing_is_refused(tolerance):
+    with pytest.raises(ValueError, match="expected a tolerance above 0, got"):
+        check_gradients([0.0, 0.0], 0, [-2.0, 0.0], [-0.5, 0.5], tolerance=tolerance)
+
+
+def test_the_tolerance_can_be_changed():
+    gradients = ([-2.0, 0.0], [-0.5, 0.5001])
+    assert not check_gradients([0.0, 0.0], 0, *gradients)[0].passed
+    assert check_gradients([0.0, 0.0], 0, *gradients, tolerance=1e-3)[0].passed
+
+
+def test_differences_agree_with_the_exact_derivatives_to_twenty_digits():
+    for logits, target in random_rows(300, seed=6):
+        objective = objective_of(target, (len(logits),))
+        by_probs, by_logits = difference_loss(np.array(logits), objective)
+        expected = exact(logits, target)
+        for got, should in zip(
+            (*by_probs.values, *by_logits.values),
+            (*expected.grad_probs, *expected.grad_logits),
+            strict=True,
+        ):
+            # Beyond these neither float64 nor a check of it has anything to say.
+            if should and not mpmath.mpf("1e-400") < abs(should) < mpmath.mpf("1e400"):
+                continue
+            with mpmath.workprec(200):
+                error = abs(mpmath.mpf(str(got)) - should)
+                assert error <= abs(should) * mpmath.mpf("1e-20")
+
+
+def test_the_check_of_a_block_is_that_of_its_rows():
+    logits = np.random.default_rng(7).normal(size=(3, 4))
+    result = softmax_cross_entropy(logits, [0, 1, 2])
+    wrong = result.grad_logits.copy()
+    wrong[1, 3] *= 1.01
+    checks = check_gradients(logits, [0, 1, 2], result.grad_probs, wrong)
+    assert [check.passed for check in checks] == [True, False, True]
+    assert checks[1].grad_logits.worst_class == 3
+
+
+def test_gradients_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"expected grad_logits of the shape .* got \(1, 3\)"):
+        check_gradients([0.0, 0.0], 0, [-2.0, 0.0], [-0.5, 0.25, 0.25])
+
+
+def test_the_caller_s_decimal_context_does_not_matter():
+    with localcontext(prec=3):
+        [check] = check_gradients([0.0, 1.0], 0, *_gradients([0.0, 1.0], 0))
+        assert check.passed
+        assert Decimal(1) / 3 == Decimal("0.333")
+
+
+def _gradients(logits, target):
+    result = softmax_cross_entropy(logits, target)
+    return result.grad_probs, result.grad_logits

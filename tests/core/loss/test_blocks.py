@@ -1,0 +1,149 @@
+"""A row's numbers do not depend on what is computed beside it, nor on how many threads do it."""
+
+import numpy as np
+import pytest
+from support.oracle import exact, ulps
+
+from softgrad_core import InputError, softmax_cross_entropy
+from softgrad_core.loss.kernels import direct
+from softgrad_core.loss.results import FIELDS
+
+WIDTHS = (2, 3, 10, 31, 32, 33, 129, 1000, 4097, 140_000)
+
+
+@pytest.fixture(autouse=True, params=["compiled", "without"])
+def kernel(request, monkeypatch):
+    """Let each test run with the compiled kernel and without it."""
+    if request.param == "without":
+        monkeypatch.setattr(direct, "KERNELS", {})
+
+
+def mixed_rows(classes, dtype, seed=0):
+    """Return rows of usual size, and rows that need the kernel that begins at the maximum."""
+    rng = np.random.default_rng(seed)
+    scales = np.array([1.0, 30.0, 300.0, 3.0, 0.01])[:, np.newaxis]
+    shifts = np.array([0.0, 0.0, 0.0, -40.0, -300.0])[:, np.newaxis]
+    logits = (rng.normal(size=(5, classes)) * scales + shifts).astype(dtype)
+    logits[0, 1] = -np.inf
+    targets = rng.integers(classes, size=5)
+    targets[0] = 0
+    return logits, targets
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("classes", WIDTHS)
+def test_a_row_has_the_same_bits_alone_in_a_block_and_on_threads(classes, dtype):
+    logits, targets = mixed_rows(classes, dtype)
+    block = softmax_cross_entropy(logits, targets)
+    many = softmax_cross_entropy(np.tile(logits, (3, 1)), np.tile(targets, 3), threads=3)
+    for row in range(len(logits)):
+        alone = softmax_cross_entropy(logits[row], int(targets[row]))
+        for name in FIELDS:
+            wanted = getattr(block, name)[row].tobytes()
+            assert getattr(alone, name).tobytes() == wanted
+            assert getattr(many, name)[row + 10].tobytes() == wanted
+
+
+@pytest.mark.parametrize("classes", [2, 10, 32])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_thousands_of_rows_have_the_bits_of_a_few(classes, dtype):
+    rng = np.random.default_rng(classes)
+    logits = (rng.normal(size=(3_001, classes)) * 5).astype(dtype)
+    targets = rng.integers(classes, size=len(logits))
+    all_of_them = softmax_cross_entropy(logits, targets)
+    for start in range(0, len(logits), 7):
+        few = softmax_cross_entropy(logits[start : start + 7], targets[start : start + 7])
+        for name in FIELDS:
+            wanted = getattr(all_of_them, name)[start : start + 7].tobytes()
+            assert getattr(few, name).tobytes() == wanted
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_leave_no_row_out(threads):
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(90_001, 10))
+    targets = rng.integers(10, size=len(logits))
+    one = softmax_cross_entropy(logits, targets, threads=1)
+    several = softmax_cross_entropy(logits, targets, threads=threads)
+    for name in FIELDS:
+        assert getattr(several, name).tobytes() == getattr(one, name).tobytes()
+
+
+def test_the_first_bad_row_is_the_one_reported_however_many_threads():
+    logits = np.zeros((90_000, 10))
+    logits[[81_000, 50_000], 3] = np.nan
+    with pytest.raises(InputError, match=r"^row 50000: logits\[3\]: expected a finite number"):
+        softmax_cross_entropy(logits, np.zeros(90_000, dtype=int), threads=3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_results_of_narrow_types_are_the_exact_ones_rounded_once(dtype):
+    for classes in (3, 40):
+        logits, targets = mixed_rows(classes, dtype, seed=7)
+        result = softmax_cross_entropy(logits, targets)
+        for row, target in enumerate(targets.tolist()):
+            wanted = exact(logits[row].astype(float).tolist(), target)
+            with np.errstate(over="ignore"):
+                rounded = np.array([float(p) for p in wanted.probs]).astype(dtype)
+                loss = np.dtype(dtype).type(float(wanted.loss))
+            np.testing.assert_array_equal(result.probs[row], rounded)
+            assert result.loss[row] == loss
+
+
+@pytest.mark.parametrize(
+    "shift", [-339.0, -300.0, -100.0, -10.0, 100.0, 300.0, 339.9, 341.0, 700.0]
+)
+@pytest.mark.parametrize("classes", [3, 50])
+def test_rows_far_from_zero_keep_their_digits(shift, classes):
+    rng = np.random.default_rng(int(shift) % 97)
+    for spread in (0.1, 1.0, 20.0):
+        logits = (rng.normal(size=classes) * spread + shift).tolist()
+        result, wanted = softmax_cross_entropy(logits, 0), exact(logits, 0)
+        assert max(map(ulps, result.probs.tolist(), wanted.probs)) < 4
+        assert ulps(float(result.loss), wanted.loss) < 4
+        assert max(map(ulps, result.grad_probs.tolist(), wanted.grad_probs)) < 4
+        assert max(map(ulps, result.grad_logits.tolist(), wanted.grad_logits)) < 4
+
+
+def test_only_the_fields_that_are_asked_for_are_computed():
+    result = softmax_cross_entropy([[2.0, 1.0], [0.0, 3.0]], [0, 1], fields=["loss", "grad_logits"])
+    assert result.probs is None
+    assert result.grad_probs is None
+    whole = softmax_cross_entropy([[2.0, 1.0], [0.0, 3.0]], [0, 1])
+    np.testing.assert_array_equal(result.loss, whole.loss)
+    np.testing.assert_array_equal(result.grad_logits, whole.grad_logits)
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}])
+@pytest.mark.parametrize("fields", [["probs"], ["loss"], ["grad_probs"], ["grad_logits"]])
+def test_a_field_alone_is_the_field_among_all(fields, options):
+    logits, targets = mixed_rows(12, "float64")
+    logits[0, 1] = 0.0
+    alone = softmax_cross_entropy(logits, targets, fields=fields, **options)
+    whole = softmax_cross_entropy(logits, targets, **options)
+    np.testing.assert_array_equal(getattr(alone, fields[0]), getattr(whole, fields[0]))
+
+
+def test_a_field_that_does_not_exist_is_named():
+    with pytest.raises(InputError, match=r'expected fields out of probs, .*, got the text "prob"'):
+        softmax_cross_entropy([1.0, 2.0], 0, fields=["prob"])
+
+
+def test_results_of_an_earlier_call_are_written_to():
+    logits, targets = mixed_rows(40, "float32")
+    earlier = softmax_cross_entropy(logits, targets)
+    other = np.roll(logits, 1, axis=0), np.roll(targets, 1)
+    wanted = softmax_cross_entropy(*other)
+    again = softmax_cross_entropy(*other, out=earlier)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(again, name), getattr(wanted, name))
+    assert again.probs.base is earlier.probs or again.probs.base is earlier.probs.base
+
+
+def test_results_of_another_shape_or_type_are_refused():
+    earlier = softmax_cross_entropy([[1.0, 2.0]], [0])
+    with pytest.raises(InputError, match=r"expected out.probs of float64 and shape \(1, 3\), got"):
+        softmax_cross_entropy([[1.0, 2.0, 3.0]], [0], out=earlier)
+    narrow = softmax_cross_entropy([[1.0, 2.0]], [0], fields=["loss"])
+    with pytest.raises(InputError, match="got none"):
+        softmax_cross_entropy([[1.0, 2.0]], [0], out=narrow)

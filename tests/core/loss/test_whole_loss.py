@@ -1,0 +1,348 @@
+"""Soft targets, smoothing, weights, temperature and batches: the same quality as for a label."""
+
+import itertools
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from mpmath import mpf
+from support.objectives import problems
+from support.oracle import exact, ulps
+from support.rows import adversarial_rows, faint_rows, random_rows, wide_rows
+
+from softgrad_core import (
+    InputError,
+    check_gradients,
+    explain,
+    softmax_cross_entropy,
+    verify,
+)
+from softgrad_core.loss.kernels import direct
+
+LIMIT = 8.0
+QUANTITIES = ("probs", "loss", "grad_probs", "grad_logits")
+SMALL, MEAN = [1.3e-318, 1e-318, 1.7e-318], {"reduction": "mean"}
+
+
+def ulps_of_size(got, expected, size):
+    """Return the distance in units of the last place of a number of this size."""
+    if not math.isfinite(got):
+        return ulps(got, expected)
+    with mpmath.workprec(300):
+        unit = math.ulp(min(float(abs(size)), 1.7976931348623157e308))
+        return float(abs(mpf(got) - expected) / mpf(unit))
+
+
+def distances(got, expected):
+    """Return the largest distance of each quantity, that of grad_logits by its larger term."""
+    by_terms = map(ulps_of_size, got.grad_logits.tolist(), expected.grad_logits, expected.terms)
+    return {
+        "probs": max(map(ulps, got.probs.tolist(), expected.probs)),
+        "loss": ulps(float(got.loss), expected.loss),
+        "grad_probs": max(map(ulps, got.grad_probs.tolist(), expected.grad_probs)),
+        "grad_logits": max(by_terms),
+    }
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(random_rows(2_500, seed=21), id="random"),
+        pytest.param(adversarial_rows(5_500, seed=22), id="adversarial"),
+        pytest.param(itertools.islice(wide_rows(seed=23), 8), id="wide"),
+        pytest.param(faint_rows(), id="faint"),
+    ],
+)
+def test_every_number_is_within_eight_ulp_whatever_the_options(rows, monkeypatch):
+    compiled = direct.KERNELS
+    for problem in problems((row for row in rows if len(row[0]) <= 1_000), seed=24):
+        logits, target, options = problem
+        expected = problem.exact()
+        for kernels in (compiled, {}):
+            monkeypatch.setattr(direct, "KERNELS", kernels)
+            got = softmax_cross_entropy(logits, target, **options)
+            for name, distance in distances(got, expected).items():
+                what = f"{name} is {distance} ulp off: {problem}"
+                assert distance <= LIMIT, f"{what}, {'with' if kernels else 'without'} the kernel"
+
+
+@pytest.mark.parametrize(
+    ("logits", "target", "options"),
+    [
+        # What underflows before it is multiplied by what is large, and the other way round.
+        ([0.0, -740.0], 0, {"temperature": 0.01}),
+        ([0.0, -7.4, -7.3], 1, {"temperature": 0.01, "class_weights": [1e3, 1e5, 1.0]}),
+        ([0.0, -1450.0], [0.5, 0.5], {}),
+        ([0.0, -1450.0], [1.0, 5e-324], {}),
+        ([1.7e308, -1.7e308], [0.9, 0.1], {}),
+        ([1.7e308, -1.7e308, 0.0], [0.0, 0.1, 0.9], {"temperature": 1e306}),
+        ([1.0, 2.0], [5e-324, 1.0], {"class_weights": [3.0, 1.0]}),
+        ([1.0, 2.0, 0.0], 1, {"class_weights": [0.0, 1e-310, 1.0], "reduction": "mean"}),
+        ([3.0, 1.0, 0.0], [1e200, 1e250, 0.0], {"unnormalized_target": True}),
+        ([40.0, 0.0], 0, {"label_smoothing": 1e-300}),
+        ([0.0, -1.0, -7.3], [0.5, 0.5, 0.0], {"temperature": 0.01}),
+        ([0.0, -1.0, -7.2], 0, {"temperature": 0.01}),
+        ([0.0, 1.0, -1.0], 1, {"class_weights": SMALL, "label_smoothing": 0.1, **MEAN}),
+        ([0.0, 1.0, -1.0], 0, {"class_weights": [1e-305] * 3, "label_smoothing": 1e-10}),
+        ([0.0, -300.0, -1.0], [0.5, 1e-320, 0.5], {"class_weights": [1.0, 1e-10, 1.0]}),
+        ([0.0, -300.0, -1.0], 0, {"label_smoothing": 5e-324}),
+        # What the kernel takes for the exponential of -985 and all below.
+        ([-180.0, -180.5, -2000.0], 0, {"class_weights": [1e30, 1.0, 1.0]}),
+        ([-220.0, -220.5, -1000.0], 0, {"class_weights": [1e20, 1.0, 1.0]}),
+        ([-180.0, -180.5, -2000.0], [0.5, 0.5, 0.0], {"class_weights": [1e30, 1.0, 1.0]}),
+    ],
+)
+def test_no_digit_is_lost_on_the_way_to_a_result(logits, target, options):
+    got = softmax_cross_entropy(logits, target, **options)
+    names = {"label_smoothing", "class_weights", "temperature"}
+    divisor = options["class_weights"][target] if "reduction" in options else 1.0
+    expected = exact(
+        logits,
+        target,
+        divisor=divisor,
+        **{name: value for name, value in options.items() if name in names},
+    )
+    assert max(distances(got, expected).values()) <= LIMIT
+
+
+@pytest.mark.parametrize("rows", [random_rows(1_500, seed=25), adversarial_rows(1_100, seed=26)])
+def test_labels_may_have_weights_of_any_size(rows):
+    rng = np.random.default_rng(27)
+    for logits, label in rows:
+        size = rng.choice([rng.uniform(-3, 3), rng.uniform(-320, 300), rng.uniform(-32, 32)])
+        weights = np.ones(len(logits))
+        weights[label] = rng.choice(
+            [10.0**size, 2.0 ** int(size), 1 / 3, 0.0], p=[0.5, 0.2, 0.2, 0.1]
+        )
+        got = softmax_cross_entropy(logits, label, class_weights=weights)
+        expected = exact(logits, label, class_weights=weights.tolist())
+        for name, distance in distances(got, expected).items():
+            assert distance <= LIMIT, f"{name} is {distance} ulp off: {logits}, {label}, {weights}"
+        for name in QUANTITIES:
+            assert not np.signbit(getattr(got, name)[getattr(got, name) == 0.0]).any()
+
+
+def test_a_weight_that_is_far_below_the_denominator_still_counts():
+    logits, weights = [[0.0, -300.0, -1.0], [0.0, 1.0, 2.0]], [1e30, 1e-300, 1.0]
+    got = softmax_cross_entropy(logits, [1, 0], class_weights=weights, reduction="mean")
+    with mpmath.workprec(300):
+        probability = exact(logits[0], 1).probs[1]
+        expected = -mpf(1e-300) / (mpf(1e30) + mpf(1e-300)) / probability
+    assert ulps(float(got.grad_probs[0, 1]), expected) <= LIMIT
+
+
+def test_one_hot_targets_as_probabilities_are_labels():
+    logits = np.random.default_rng(1).normal(size=(50, 7)) * 10
+    labels = np.arange(50) % 7
+    by_label = softmax_cross_entropy(logits, labels)
+    by_share = softmax_cross_entropy(logits, np.eye(7)[labels])
+    for name in QUANTITIES:
+        np.testing.assert_allclose(
+            getattr(by_share, name), getattr(by_label, name), rtol=2e-15, atol=0
+        )
+
+
+def test_options_that_change_nothing_change_no_bit():
+    logits = np.random.default_rng(2).normal(size=(20, 5)) * 30
+    plain = softmax_cross_entropy(logits, np.arange(20) % 5)
+    neutral = softmax_cross_entropy(
+        logits, np.arange(20) % 5, label_smoothing=0.0, temperature=1.0, ignore_index=-100
+    )
+    for name in QUANTITIES:
+        assert getattr(neutral, name).tobytes() == getattr(plain, name).tobytes()
+
+
+@pytest.mark.parametrize("have_labels", [True, False])
+@pytest.mark.parametrize("classes", [2, 3, 31, 33, 1000])
+def test_a_row_has_the_same_bits_alone_and_in_any_block_with_options(classes, have_labels):
+    rng = np.random.default_rng(classes)
+    logits = rng.normal(size=(41, classes)) * 10.0 ** rng.integers(-2, 4, size=(41, 1))
+    options = {"class_weights": rng.uniform(0, 3, classes)}
+    if have_labels:
+        targets = rng.integers(classes, size=41)
+    else:
+        targets = rng.dirichlet(np.ones(classes), size=41)
+        options |= {"temperature": 0.3, "label_smoothing": 0.1}
+    whole = softmax_cross_entropy(logits, targets, **options)
+    for start, stop in itertools.pairwise([0, 1, 2, 7, 40, 41]):
+        part = softmax_cross_entropy(logits[start:stop], targets[start:stop], **options)
+        for name in QUANTITIES:
+            assert getattr(part, name).tobytes() == getattr(whole, name)[start:stop].tobytes()
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+
+def test_the_denominator_of_labels_is_the_sum_of_their_weights_rounded_once():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(50, size=20_000)
+    for weights in (rng.uniform(0, 2, 50), 10.0 ** rng.uniform(-320, 300, 50), np.full(50, 0.1)):
+        result = softmax_cross_entropy(
+            np.zeros((20_000, 50)), labels, class_weights=weights, reduction="mean"
+        )
+        assert result.denominator == math.fsum(weights[labels])
+
+
+LOGITS = [[2.0, 1.0, 0.1], [0.0, 0.0, 3.0], [-1.0, 5.0, 2.0]]
+WEIGHTS = [2.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "denominator"),
+    [
+        ([0, 2, 1], {}, 3.0),
+        ([0, 2, 1], {"class_weights": WEIGHTS}, 3.5),
+        ([0, -100, 1], {"ignore_index": -100}, 2.0),
+        ([0, 2, 2], {"ignore_index": 2, "class_weights": WEIGHTS}, 2.0),
+        ([0, 2, 1], {"class_weights": WEIGHTS, "label_smoothing": 0.2}, 3.5),
+        ([[0.2, 0.3, 0.5]] * 3, {"class_weights": WEIGHTS}, 3.0),
+        ([[0.2, 0.3, 0.5]] * 3, {"temperature": 3.0, "label_smoothing": 0.2}, 3.0),
+    ],
+)
+def test_a_mean_divides_by_the_weights_of_the_labels_that_count(targets, options, denominator):
+    rows = softmax_cross_entropy(LOGITS, targets, **options)
+    total = softmax_cross_entropy(LOGITS, targets, reduction="sum", **options)
+    mean = softmax_cross_entropy(LOGITS, targets, reduction="mean", **options)
+    assert mean.denominator == denominator
+    assert total.denominator is None
+    assert float(total.loss) == pytest.approx(math.fsum(rows.loss), rel=1e-15)
+    assert float(mean.loss) == pytest.approx(math.fsum(rows.loss) / denominator, rel=1e-15)
+    for name in ("grad_probs", "grad_logits"):
+        np.testing.assert_allclose(
+            getattr(mean, name), getattr(rows, name) / denominator, rtol=1e-14, atol=1e-16
+        )
+
+
+def test_ignored_rows_have_no_loss_and_no_gradient():
+    result = softmax_cross_entropy(LOGITS, [0, -1, 1], ignore_index=-1)
+    assert result.loss[1] == 0.0
+    assert not result.grad_probs[1].any()
+    assert not result.grad_logits[1].any()
+    assert result.probs[1].sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("targets", "options"),
+    [
+        ([7, 7, 7], {"ignore_index": 7}),
+        ([0, 0, 0], {"class_weights": [0.0, 1.0, 1.0]}),
+    ],
+)
+def test_the_mean_of_no_rows_is_nan_and_has_gradients_of_0(targets, options):
+    mean = softmax_cross_entropy(LOGITS, targets, reduction="mean", **options)
+    assert math.isnan(float(mean.loss))
+    assert mean.denominator == 0.0
+    assert not mean.grad_logits.any()
+    total = softmax_cross_entropy(LOGITS, targets, reduction="sum", **options)
+    assert float(total.loss) == 0.0
+
+
+def test_a_batch_without_rows_has_a_sum_of_0_and_no_mean():
+    empty = np.zeros((0, 3))
+    mean = softmax_cross_entropy(empty, np.zeros(0, int), reduction="mean")
+    assert math.isnan(float(mean.loss))
+    assert mean.grad_logits.shape == (0, 3)
+    assert float(softmax_cross_entropy(empty, empty, reduction="sum").loss) == 0.0
+    with pytest.raises(InputError, match="expected rows of logits for the reduction, got none"):
+        verify(empty, np.zeros(0, int), loss=0.0, reduction="sum")
+
+
+def test_a_masked_class_without_weight_counts_for_nothing_and_with_weight_is_infinite():
+    logits = [0.0, -math.inf, 0.0]
+    without = softmax_cross_entropy(logits, [0.5, 0.0, 0.5])
+    assert float(without.loss) == pytest.approx(math.log(2))
+    assert without.grad_probs.tolist() == [-1.0, 0.0, -1.0]
+    with_weight = softmax_cross_entropy(logits, [0.5, 0.5, 0.0])
+    assert float(with_weight.loss) == math.inf
+    assert with_weight.grad_probs.tolist() == [-1.0, -math.inf, 0.0]
+    assert with_weight.grad_logits.tolist() == [0.0, -0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "message"),
+    [
+        ([[0.5, 0.4]], {}, "row 0: expected target probabilities with the sum 1, got 0.9"),
+        ([[0.5, math.nan]], {}, r"row 0: target\[1\]: expected a probability"),
+        ([[0.5, 0.25, 0.25]], {}, r"expected target probabilities of shape \(1, 2\)"),
+        ([0], {"temperature": -1.0}, "expected a temperature above 0, got -1.0"),
+        ([0], {"label_smoothing": 2}, "expected a label_smoothing from 0 to 1, got 2"),
+        ([0], {"label_smoothing": True}, "expected a label_smoothing from 0 to 1, got true"),
+        ([0], {"class_weights": [1.0, math.nan]}, r"class_weights\[1\]: .* got NaN"),
+        ([0], {"reduction": "average"}, "expected a reduction that is mean, sum or none"),
+        ([0], {"ignore_index": 1.0}, "expected an ignore_index that is a whole number"),
+    ],
+)
+def test_bad_options_and_targets_are_named(targets, options, message):
+    with pytest.raises(InputError, match=message):
+        softmax_cross_entropy([[1.0, 2.0]], targets, **options)
+
+
+def test_an_unknown_option_is_a_type_error():
+    with pytest.raises(TypeError, match="smoothing"):
+        softmax_cross_entropy([1.0, 2.0], 0, smoothing=0.1)
+
+
+# --- check, verification, derivation ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rows", [random_rows(1_500, seed=31), adversarial_rows(1_650, seed=32)], ids=["random", "hard"]
+)
+def test_the_check_raises_no_false_alarm_and_catches_a_planted_error(rows):
+    rng = np.random.default_rng(33)
+    for problem in problems((row for row in rows if len(row[0]) <= 50), seed=34):
+        logits, target, options = problem
+        result = softmax_cross_entropy(logits, target, **options)
+        [check] = check_gradients(logits, target, result.grad_probs, result.grad_logits, **options)
+        assert check.passed is not False, problem
+        sizes = np.array([float(term) for term in problem.exact().terms])
+        c = int(rng.choice(len(logits)))
+        if not 1e-290 < sizes[c] < 1e300:
+            continue
+        planted = result.grad_logits.copy()
+        planted[c] += 1e-12 * sizes[c] * rng.choice([-1, 1])
+        [check] = check_gradients(logits, target, result.grad_probs, planted, **options)
+        assert check.grad_logits.components[c].verdict == "fail", problem
+
+
+def test_verification_raises_no_false_alarm_whatever_the_options():
+    rows = (row for row in (*random_rows(800, 41), *adversarial_rows(880, 42)) if len(row[0]) <= 50)
+    for problem in problems(rows, seed=43):
+        logits, target, options = problem
+        got = softmax_cross_entropy(logits, target, **options)
+        claims = {name: getattr(got, name) for name in QUANTITIES if name != "grad_logits"}
+        result = verify(logits, target, **claims, ulp=8, **options)
+        assert not result.failed, problem
+        size = max(float(term) for term in problem.exact().terms)
+        result = (
+            verify(
+                logits,
+                target,
+                grad_logits=got.grad_logits,
+                rtol=1e-14,
+                atol=4e-15 * size,
+                **options,
+            )
+            if math.isfinite(size)
+            else None
+        )
+        assert result is None or not result.failed, problem
+
+
+def test_both_sides_of_every_step_agree_whatever_the_options():
+    rows = [row for row in (*random_rows(60, 51), *adversarial_rows(66, 52)) if len(row[0]) <= 30]
+    seen = 0
+    for problem in problems(rows, seed=53):
+        logits, target, options = problem
+        if abs(math.log10(options.get("temperature", 1.0))) > 5:
+            continue
+        for step in explain(logits, target, **options).steps:
+            for evaluation in step.evaluations:
+                left, right = np.atleast_1d(evaluation.left), np.atleast_1d(evaluation.right)
+                known = np.isfinite(left) & (left != 0.0)
+                seen += np.count_nonzero(known)
+                np.testing.assert_allclose(
+                    left[known], right[known], rtol=5e-16, err_msg=f"{step.title}: {problem}"
+                )
+    assert seen > 5_000

@@ -1,0 +1,100 @@
+"""The exact values that claims are compared with, against mpmath."""
+
+import math
+from itertools import islice
+
+import mpmath
+import numpy as np
+import pytest
+from mpmath import mpf
+from support.objectives import problems
+from support.oracle import exact
+from support.rows import adversarial_rows, faint_rows, random_rows, wide_rows
+
+from softgrad_core.dtypes import Dtype
+from softgrad_core.loss.objective import Objective, objective_of
+from softgrad_core.verification.reference import QUANTITIES, reference
+
+LARGEST = 1.7976931348623157e308
+NUMBERS_OF_LONG_DOUBLE = np.finfo(np.longdouble).nmant
+
+
+def as_mpf(number):
+    """Return a NumPy number of any width without rounding it."""
+    mantissa, exponent = np.frexp(number)
+    high = np.float64(mantissa)
+    low = np.float64(mantissa - high)
+    return (mpf(float(high)) + mpf(float(low))) * mpf(2) ** int(exponent)
+
+
+def distance(number, expected, dtype, size):
+    """Return how far a number is off, in ulp of the type, or 0 where both are out of its range."""
+    if np.isinf(number) or abs(expected) > LARGEST:
+        return 0.0 if abs(expected) > LARGEST * (1 - 1e-15) else math.inf
+    with mpmath.workprec(300):
+        unit = Dtype(dtype).spacing(np.array([float(abs(size))]))[0]
+        return float(abs(as_mpf(number) - expected) / mpf(unit))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(lambda: random_rows(100, seed=5), id="random"),
+        pytest.param(lambda: adversarial_rows(165, seed=6), id="adversarial"),
+        pytest.param(lambda: islice(faint_rows(), 28), id="faint"),
+        pytest.param(lambda: islice(wide_rows(seed=7), 8), id="wide"),
+    ],
+)
+def test_every_quantity_is_exact_but_for_a_small_part_of_an_ulp(rows, dtype):
+    if dtype == "float64" and NUMBERS_OF_LONG_DOUBLE < 63:
+        pytest.skip("long double has no more digits than float64 here")
+    worst = 0.0
+    for logits, target in rows():
+        if dtype == "float32" and max(map(abs, logits)) > 1e300:
+            continue
+        objective = Objective(np.array([target]))
+        got = reference(np.array(logits)[:, np.newaxis], objective, Dtype(dtype))
+        worst = max(worst, largest_distance(got, exact(logits, target), dtype))
+    assert worst < Dtype(dtype).reference_ulp / 2
+
+
+def largest_distance(got, expected, dtype):
+    """Return the largest distance in ulp, that of a gradient of the logits by its terms."""
+    worst = 0.0
+    for name in QUANTITIES:
+        wanted = getattr(expected, name)
+        wanted = [wanted] if name == "loss" else wanted
+        sizes = expected.terms if name == "grad_logits" else wanted
+        for number, value, size in zip(got[name][:, 0], wanted, sizes, strict=True):
+            if dtype == "float64" or 1e-40 < abs(size) < 3e38:
+                worst = max(worst, distance(number, value, dtype, size))
+    return worst
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_quantity_of_the_whole_loss_is_exact_but_for_a_small_part_of_an_ulp(dtype):
+    if dtype == "float64" and NUMBERS_OF_LONG_DOUBLE < 63:
+        pytest.skip("long double has no more digits than float64 here")
+    worst = 0.0
+    rows = [row for row in (*random_rows(600, 8), *adversarial_rows(600, 9)) if len(row[0]) < 100]
+    for problem in problems(rows, seed=10):
+        logits = np.array(problem.logits)
+        temperature = problem.options.get("temperature", 1.0)
+        if dtype == "float32" and abs(logits[np.isfinite(logits)]).max() / 1e30 > temperature:
+            continue
+        objective = objective_of(problem.target, logits.shape, **problem.options)
+        got = reference(logits[:, np.newaxis], objective, Dtype(dtype))
+        worst = max(worst, largest_distance(got, problem.exact(), dtype))
+    assert worst < Dtype(dtype).reference_ulp / 2
+
+
+def test_a_masked_class_and_a_masked_target_are_exact():
+    got = reference(np.array([[0.0], [-math.inf], [0.0]]), Objective(np.array([1])), Dtype.FLOAT64)
+    assert {name: values[:, 0].astype(float).tolist() for name, values in got.items()} == {
+        "probs": [0.5, 0.0, 0.5],
+        "log_probs": [math.log(0.5), -math.inf, math.log(0.5)],
+        "loss": [math.inf],
+        "grad_probs": [0.0, -math.inf, 0.0],
+        "grad_logits": [0.5, -1.0, 0.5],
+    }

@@ -1,0 +1,326 @@
+"""verify: which claims are right, which are wrong, and which could not be judged."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from support.oracle import exact, ulps
+from support.planted import DTYPES, rounder
+from support.rows import adversarial_rows, random_rows
+
+from softgrad_core import InputError, Verdict, VerificationError, softmax_cross_entropy, verify
+from softgrad_core.verdicts import RANKED
+from softgrad_core.verification.reference import QUANTITIES
+
+ROW = [2.0, 1.0, 0.1]
+RIGHT = exact(ROW, 0)
+GRADIENT = [float(value) for value in RIGHT.grad_logits]
+
+
+def verdicts(result, name="grad_logits", row=0):
+    ranks = result.quantities[name].comparison.component_ranks[row]
+    return [RANKED[rank].value for rank in ranks]
+
+
+def verdict(result, name="grad_logits", row=0):
+    return RANKED[result.quantities[name].comparison.ranks[row]]
+
+
+def neighbour(value, steps):
+    """Return the float64 so many units in the last place further from 0."""
+    return value + steps * math.ulp(value) * math.copysign(1, value)
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_correctly_rounded_claims_are_half_an_ulp_off_at_most(name):
+    for logits, target in random_rows(60, seed=1):
+        wanted = getattr(exact(logits, target), name)
+        claim = float(wanted) if name == "loss" else [float(value) for value in wanted]
+        result = verify(logits, target, ulp=0.5, **{name: claim})
+        assert result.passed, str(result)
+        assert result.quantities[name].comparison.max_error_ulp[0] <= 0.51
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_errors_are_told_to_a_part_of_an_ulp(place, steps):
+    claim = [*GRADIENT]
+    claim[place] = neighbour(claim[place], steps)
+    result = verify(ROW, 0, grad_logits=claim, ulp=steps - 0.6)
+    expected = ulps(claim[place], RIGHT.grad_logits[place])
+    comparison = result.quantities["grad_logits"].comparison
+    assert comparison.max_error_ulp[0] == pytest.approx(expected, abs=0.01)
+    assert comparison.worst_class[0] == place
+    assert verdict(result) is (Verdict.FAIL if expected > steps - 0.59 else Verdict.PASS)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softgrad_s_own_numbers_are_right_in_every_type(dtype):
+    for rows in (random_rows(40, seed=2), adversarial_rows(44, seed=3)):
+        for logits, target in rows:
+            got = softmax_cross_entropy(logits, target)
+            claims = {
+                name: rounder(dtype)(getattr(got, name))
+                for name in ("probs", "loss", "grad_probs", "grad_logits")
+            }
+            result = verify(logits, target, dtype=dtype, **claims)
+            assert not result.failed, f"{logits} {target}\n{result}"
+            exacting = verify(logits, target, dtype=dtype, ulp=4, **claims)
+            assert not exacting.failed, f"{logits} {target}\n{exacting}"
+
+
+def test_an_error_just_above_the_tolerance_fails_and_one_below_passes():
+    for place in range(3):
+        for factor, expected in ((1.3e-6, Verdict.PASS), (1.4e-6, Verdict.FAIL)):
+            claim = [*GRADIENT]
+            claim[place] *= 1 + factor
+            result = verify(ROW, 0, grad_logits=claim, dtype="float32", atol=0)
+            assert verdict(result) is expected
+
+
+def test_what_passes_by_the_absolute_tolerance_alone_is_uninformative():
+    # The exact values are -4.2e-18 and 4.2e-18.
+    for claim in ([0.0, 0.0], [1e-6, -1e-6]):
+        result = verify([40.0, 0.0], 0, grad_logits=claim, dtype="float32")
+        assert verdicts(result) == ["uninformative", "uninformative"]
+        assert not result.failed
+        assert result.undecided == [0]
+        assert not result.passed
+    result = verify([40.0, 0.0], 0, grad_logits=[0.0, 4.2483543e-18], dtype="float32")
+    assert verdicts(result) == ["uninformative", "pass"]
+    assert result.passed
+
+
+@pytest.mark.parametrize("options", [{"rtol": 1.0, "atol": 0.0}, {"ulp": 1e20}, {"atol": 1.0}])
+def test_no_tolerance_is_so_wide_that_0_shows_anything(options):
+    assert not verify(ROW, 0, grad_logits=[0.0, 0.0, 0.0], **options).passed
+    assert not verify(ROW, 0, loss=0.0, **options).passed
+
+
+def test_no_rows_are_verified_to_nothing():
+    result = verify(np.zeros((0, 3)), [], loss=[])
+    assert not result.passed
+    assert str(result).endswith("nothing was verified")
+
+
+def test_the_verdict_and_the_mistakes_of_a_row_are_easy_to_ask_for():
+    claims = [GRADIENT, [-value for value in GRADIENT]]
+    quantity = verify([ROW, ROW], [0, 0], grad_logits=claims).quantities["grad_logits"]
+    assert [quantity.verdict(row) for row in (0, 1)] == [Verdict.PASS, Verdict.FAIL]
+    assert [quantity.mistakes(row) for row in (0, 1)] == [[], ["wrong-sign"]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_worst_class_is_the_one_that_the_error_is_of(dtype):
+    rng = np.random.default_rng(11)
+    logits, targets = rng.normal(size=(50, 7)), rng.integers(7, size=50)
+    wrong = rng.normal(size=(50, 7))
+    comparison = (
+        verify(logits, targets, grad_logits=wrong, dtype=dtype).quantities["grad_logits"].comparison
+    )
+    rows = np.arange(50)
+    picked = comparison.error_ulp[rows, comparison.worst_class]
+    assert picked.tolist() == comparison.max_error_ulp.tolist()
+
+
+def test_numbers_of_another_byte_order_are_of_their_type():
+    claims = np.array(GRADIENT, dtype=">f4")
+    assert verify(ROW, 0, grad_logits=claims).tolerance.dtype == "float32"
+    with pytest.raises(ValueError, match="expected grad_logits as an array of numbers, got"):
+        verify(ROW, 0, grad_logits=np.array(GRADIENT, dtype=np.longdouble))
+
+
+def test_what_numpy_cannot_read_is_named():
+    class Tensor:
+        def __array__(self, *_args, **_options):
+            raise RuntimeError("call detach() first")
+
+    with pytest.raises(ValueError, match=r"expected loss as an array of numbers: call detach"):
+        verify(ROW, 0, loss=Tensor())
+    with pytest.raises(InputError, match=r"got another: call detach\(\) first"):
+        verify(Tensor(), 0, loss=0.4)
+
+
+def test_a_mean_is_not_the_loss_of_each_row():
+    with pytest.raises(ValueError, match='have the loss of each row, reduction="none"'):
+        verify([ROW, ROW], [0, 0], loss=0.4)
+
+
+def test_without_absolute_slack_every_digit_is_demanded():
+    for options in ({"ulp": 4}, {"atol": 0}):
+        result = verify(
+            [40.0, 0.0], 0, grad_logits=[0.0, 4.2483543e-18], dtype="float32", **options
+        )
+        assert verdicts(result) == ["fail", "pass"]
+
+
+def test_a_number_large_enough_passes_with_the_absolute_tolerance():
+    result = verify(ROW, 0, grad_logits=[g + 9e-6 for g in GRADIENT], dtype="float32")
+    assert verdicts(result) == ["pass", "pass", "pass"]
+
+
+def test_a_number_that_the_type_rounds_to_0_may_be_0():
+    result = verify([200.0, 0.0], 0, probs=[1.0, 0.0], dtype="float32", ulp=1)
+    assert verdicts(result, "probs") == ["pass", "pass"]
+
+
+def test_so_few_of_the_smallest_numbers_that_0_would_pass_say_nothing():
+    # exp(-103) is 0.9 of the smallest float32.
+    result = verify([103.0, 0.0], 0, probs=[1.0, 3e-45], dtype="float32", ulp=2)
+    assert verdicts(result, "probs") == ["pass", "uninformative"]
+
+
+def test_an_overflow_is_right_where_one_is_due():
+    for logits, dtype in (([0.0, 100.0], "float32"), ([0.0, 20.0], "float16"), ([0, 800], None)):
+        result = verify(logits, 0, grad_probs=[-math.inf, 0.0], dtype=dtype)
+        assert result.passed
+        assert result.quantities["grad_probs"].comparison.max_error_ulp[0] == 0.0
+    assert not verify([0.0, 10.0], 0, grad_probs=[-math.inf, 0.0], dtype="float32").passed
+
+
+@pytest.mark.parametrize("claim", [0.0, 5.0, 1e300, math.inf, math.nan])
+@pytest.mark.parametrize("options", [{}, {"dtype": "float32"}, {"ulp": 4}])
+@pytest.mark.parametrize("other", [100.0, 720.0, 1000.0, 20000.0, 1e17, 1e300])
+def test_nothing_but_minus_infinity_passes_for_it(other, options, claim):
+    if other == 100.0 and "dtype" not in options:
+        return
+    result = verify([3.0, other], 0, grad_probs=[claim, 0.0], **options)
+    assert verdicts(result, "grad_probs")[0] == "fail"
+    assert verify([3.0, other], 0, grad_probs=[-math.inf, 0.0], **options).passed
+
+
+def test_a_masked_target_has_an_infinite_loss():
+    result = verify(
+        [0.0, -math.inf], 1, loss=math.inf, grad_probs=[0, -math.inf], grad_logits=[1, -1]
+    )
+    assert result.passed
+    for wrong in (0.5, 1e308, -math.inf, math.nan):
+        assert not verify([0.0, -math.inf], 1, loss=wrong).passed
+    assert not verify([0.0, -math.inf], 0, log_probs=[0.0, 123.0]).passed
+
+
+def test_a_mask_that_leaves_nothing_but_the_target_has_gradients_of_0():
+    assert verify([0.0, -math.inf], 0, loss=0.0, grad_logits=[0, 0], probs=[1, 0]).passed
+
+
+@pytest.mark.parametrize("claim", [math.nan, math.inf, -math.inf])
+def test_a_claim_that_is_no_finite_number_fails(claim):
+    result = verify(ROW, 0, grad_logits=[GRADIENT[0], claim, GRADIENT[2]])
+    assert verdicts(result) == ["pass", "fail", "pass"]
+    assert result.quantities["grad_logits"].comparison.max_error_ulp[0] == math.inf
+
+
+def test_the_worst_class_is_one_that_failed():
+    # The small number is off by more ulps, but within the absolute tolerance.
+    result = verify([0.0, -11.0], 0, grad_logits=[-0.001, 2.2e-5], dtype="float32")
+    comparison = result.quantities["grad_logits"].comparison
+    assert verdicts(result) == ["fail", "pass"]
+    assert comparison.worst_class[0] == 0
+
+
+def test_rows_are_judged_alone_and_all_together():
+    logits = np.tile(ROW, (5, 1))
+    claims = np.tile(GRADIENT, (5, 1))
+    claims[3, 1] *= 1.5
+    result = verify(logits, [0] * 5, grad_logits=claims)
+    assert result.failed == [3]
+    assert not result.passed
+    assert "grad_logits: 1 of 5 failed" in str(result)
+    assert "at row 3, class 1: expected 0.2424, got 0.3636" in str(result)
+
+
+def test_the_worst_place_is_one_that_failed():
+    logits = [[0.0, 0.0, 0.0], [0.0, 0.0, 12.0]]
+    small = [6.14417e-06, 6.144e-06, 0.99998771]
+    result = verify(logits, [0, 2], probs=[[1 / 3, 1 / 3, 0.3333336], small])
+    assert "row 0, class 2" in str(result)
+    summary = verify(logits[:1], [0], probs=[[1 / 3, 1 / 3, 0.3333336]]).summary()
+    later = verify(logits[1:], [2], probs=[small])
+    summary.add(later.quantities, lambda row: f"later {row}")
+    assert "row 0, class 2" in "\n".join(summary.lines())
+
+
+def test_many_rows_are_verified_as_few_are():
+    rng = np.random.default_rng(4)
+    logits, targets = rng.normal(size=(20_000, 10)), rng.integers(10, size=20_000)
+    claims = softmax_cross_entropy(logits, targets).grad_logits
+    claims[[5, 7_000, 19_999]] *= 1.5
+    together = verify(logits, targets, grad_logits=claims)
+    assert together.failed == [5, 7_000, 19_999]
+    comparison = together.quantities["grad_logits"].comparison
+    for row in (0, 5, 6_999, 19_999):
+        alone = verify(logits[row], targets[row], grad_logits=claims[row])
+        same = alone.quantities["grad_logits"].comparison
+        assert comparison.max_error_ulp[row] == same.max_error_ulp[0]
+        assert comparison.worst_class[row] == same.worst_class[0]
+    fits = together.quantities["grad_logits"].fits_by_row
+    assert {row: fits[row][0].mistake.name for row in fits} == dict.fromkeys(
+        [5, 7_000, 19_999], "constant-factor"
+    )
+
+
+def test_the_type_is_that_of_the_claims():
+    claims = np.array(GRADIENT, dtype=np.float32)
+    assert verify(ROW, 0, grad_logits=claims).passed
+    assert verify(ROW, 0, grad_logits=claims).tolerance.dtype == "float32"
+    assert verify(ROW, 0, grad_logits=GRADIENT).tolerance.dtype == "float64"
+    assert not verify(ROW, 0, grad_logits=claims, dtype="float64", ulp=4).passed
+
+
+@pytest.mark.parametrize("bits", ["logits", "loss"])
+def test_the_bits_of_bfloat16_are_not_taken_for_whole_numbers(bits):
+    arrays = {"logits": np.array([[1.0, 2.0]]), "loss": np.array([0.3125])}
+    arrays[bits] = (arrays[bits].astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    what = f"expected {bits} as numbers, got uint16, which may be the bits of bfloat16"
+    with pytest.raises(ValueError, match=what):
+        verify(arrays["logits"], [1], loss=arrays["loss"], dtype="bfloat16")
+
+
+def test_a_failure_is_raised_with_the_summary():
+    verify(ROW, 0, grad_logits=GRADIENT).raise_if_failed()
+    wrong = [-value for value in GRADIENT]
+    with pytest.raises(VerificationError) as caught:
+        verify(ROW, 0, grad_logits=wrong).raise_if_failed()
+    text = str(caught.value)
+    assert isinstance(caught.value, AssertionError)
+    assert "grad_logits: 1 of 1 failed" in text
+    assert "wrong-sign: it equals -1 × (p - e)" in text
+    assert "negate it" in text
+    assert "|claim - exact| <= 1e-07 + 1e-07 |exact|: 1 failed" in text
+
+
+def test_a_verification_does_not_pass_by_looking_away():
+    result = verify([40.0, 0.0], 0, grad_logits=[0.0, 0.0], dtype="float32")
+    with pytest.raises(VerificationError, match="grad_logits: 0 of 1 could be judged"):
+        result.raise_if_failed()
+
+
+@pytest.mark.parametrize(
+    ("claims", "message"),
+    [
+        ({}, "expected a claim to verify: probs, log_probs, loss, grad_probs, grad_logits"),
+        ({"probs": [0.5, 0.5]}, r"expected probs of shape \(3,\), got \(2,\)"),
+        ({"loss": [0.5]}, r"expected loss of shape \(\), got \(1,\)"),
+        ({"probs": ["a", "b", "c"]}, "expected probs as an array of numbers, got <U1"),
+        ({"probs": [True, False, True]}, "expected probs as an array of numbers, got bool"),
+        (
+            {"probs": np.zeros(3, np.float32), "loss": np.float64(1)},
+            "expected claims of one dtype, or dtype=, got float32, float64",
+        ),
+    ],
+)
+def test_claims_that_cannot_be_compared_are_refused(claims, message):
+    with pytest.raises(ValueError, match=message):
+        verify(ROW, 0, **claims)
+
+
+def test_bad_logits_are_refused_as_elsewhere():
+    with pytest.raises(InputError, match=r"target 3 is outside 0\.\.2"):
+        verify(ROW, 3, loss=1.0)
+
+
+def test_the_reference_agrees_with_an_independent_one_on_log_probs():
+    with mpmath.workprec(200):
+        wanted = [float(mpmath.mpf(a) - mpmath.log(sum(map(mpmath.exp, ROW)))) for a in ROW]
+    assert verify(ROW, 0, log_probs=wanted, ulp=0.5).passed
