@@ -1,1 +1,20 @@
-"""The command `softgrad`: reads records, computes with softgrad_core, renders the results."""
+"""The command `softgrad`; in Python, the objects of softgrad_core."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from softgrad_core import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """Return what softgrad_core has of this name; it is imported only when it is asked for."""
+    import softgrad_core
+
+    return getattr(softgrad_core, name)
+
+
+def __dir__() -> list[str]:
+    """Return the names of softgrad_core."""
+    import softgrad_core
+
+    return [*softgrad_core.__all__]

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from softgrad.records.records import Examples
 from softgrad_core.loss.cross_entropy import compute_rows
 from softgrad_core.loss.logits import Rows
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Computed:
-    """Examples of one shape, their results, and what else was asked for.
+    """Examples of one shape and their results.
 
-    That is the check of each, or the derivation of each of its rows.
+    If asked for, also the check of each record, or the derivation of each of its rows.
     """
 
     examples: Examples
@@ -40,7 +42,7 @@ class Computed:
         return [row for row, check in enumerate(self.checks or ()) if check.undecided]
 
     def part(self, records: Sequence[int]) -> "Computed":
-        """Return the batch of some of the records, in this order."""
+        """Return some of the records, in the order given."""
         result, count = self.result, len(self.examples)
         of_logits = rows_of(records, self.examples.size)
         of_losses = of_logits
@@ -56,7 +58,7 @@ class Computed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verified:
-    """Examples of one shape that make the same claims, and what became of these."""
+    """Examples of one shape with claims about the same quantities, and the verdict on these."""
 
     examples: Examples
     verification: "Verification"
@@ -72,7 +74,7 @@ class Verified:
         return self.verification.undecided
 
     def part(self, records: Sequence[int]) -> "Verified":
-        """Return the batch of some of the records, in this order."""
+        """Return some of the records, in the order given."""
         return Verified(self.examples.part(records), self.verification.part(records))
 
 
@@ -85,13 +87,25 @@ def compute(
     *,
     check_tolerance: float | None = None,
     explained: bool = False,
+    in_float64: bool = False,
 ) -> Computed:
-    """Compute these results of the examples; check and explain the gradients if asked to.
+    """Compute results of the examples; check the gradients, or derive them, if asked to.
 
-    They are checked where a tolerance is given, which needs both of them.
+    Parameters
+    ----------
+    fields, examples
+        The results to compute, and of what.
+    check_tolerance
+        The relative error at which a component fails the check; None for no check. A check needs
+        both gradients, in float64.
+    explained
+        Whether each row is explained.
+    in_float64
+        Whether results are not yet rounded to the type of the logits.
     """
     logits, objective = examples.logits, examples.objective
-    result = compute_rows(Rows(logits, logits.dtype, single=False), objective, fields)
+    dtype = np.dtype(np.float64) if in_float64 else logits.dtype
+    result = compute_rows(Rows(logits, dtype, single=False), objective, fields)
     checks = derivations = None
     records = range(len(examples))
     if check_tolerance is not None:

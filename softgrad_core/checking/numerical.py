@@ -21,7 +21,8 @@ from softgrad_core.checking import CHECK_TOLERANCE
 from softgrad_core.checking.comparison import Comparison, compare
 from softgrad_core.decimals import DIGITS, EXTENDED
 from softgrad_core.loss.logits import FloatArray, as_rows
-from softgrad_core.loss.objective import LossOptions, Objective, objective_of
+from softgrad_core.loss.objective import Objective, objective_of
+from softgrad_core.loss.options import LossOptions
 from softgrad_core.verdicts import Verdict
 
 STEP_EXPONENT = -12

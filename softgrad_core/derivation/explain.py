@@ -14,7 +14,8 @@ from softgrad_core.derivation.evaluation import context_of
 from softgrad_core.derivation.steps import Step, Steps
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, as_rows
-from softgrad_core.loss.objective import LossOptions, Objective, objective_of
+from softgrad_core.loss.objective import Objective, objective_of
+from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.targets import class_index
 
 MOST_CLASSES = 10

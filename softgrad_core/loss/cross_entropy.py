@@ -24,7 +24,8 @@ from softgrad_core.loss.kernels.shifted import (
     compute_weighted_block,
 )
 from softgrad_core.loss.logits import FloatArray, Rows, check_rows, given_rows
-from softgrad_core.loss.objective import LossOptions, Objective, objective_of
+from softgrad_core.loss.objective import Objective, objective_of
+from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.results import (
     BLOCK_FIELDS,
     SoftmaxCrossEntropy,

@@ -10,57 +10,20 @@ formulas of torch.nn.functional.cross_entropy, which has no temperature.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.errors import InputError
 from softgrad_core.loss.error_free import upper_half
-from softgrad_core.loss.logits import FloatArray, described, is_number
+from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.options import OPTIONS, LossOptions, Reduction, check_options
 from softgrad_core.loss.targets import IndexArray, are_distributions, as_distributions, as_labels
 
 BoolArray = npt.NDArray[np.bool]
-
-
-class Reduction(StrEnum):
-    """What becomes of the losses of a batch of rows."""
-
-    MEAN = "mean"
-    SUM = "sum"
-    NONE = "none"
-
-
-class LossOptions(TypedDict, total=False):
-    """The options of a loss, the same keywords wherever logits and targets are given.
-
-    Attributes
-    ----------
-    label_smoothing
-        ε in 0..1: the target becomes (1 - ε) t + ε / K. Default 0.
-    class_weights
-        w, of shape (C,), each from 0 on: q_c is multiplied by w_c. Default 1 for all.
-    ignore_index
-        The label of rows that do not count: their loss and gradients are 0. Default: none.
-    temperature
-        T above 0: f(x) is softmax(a / T), and dL/da has the factor 1 / T. Default 1.
-    reduction
-        "none" (the default): each row has its own loss. "sum", or "mean": the loss is one number
-        for all rows, and the gradients are those of that. The mean of labels divides by the
-        weights w_y of the rows that count, that of distributions by the number of rows.
-    unnormalized_target
-        Whether a distribution may have another sum than 1. Default: it may not.
-    """
-
-    label_smoothing: float
-    class_weights: npt.ArrayLike | None
-    ignore_index: int | None
-    temperature: float
-    reduction: str
-    unnormalized_target: bool
 
 
 class Batches(NamedTuple):
@@ -256,32 +219,24 @@ def joined(objectives: Sequence[Objective], classes: int) -> Objective:
     return Objective(np.concatenate([one.labels for one in objectives]), **values)
 
 
-def objective_of(  # noqa: PLR0913 - one parameter for each option
-    targets: npt.ArrayLike,
-    shape: tuple[int, ...],
-    *,
-    label_smoothing: float = 0.0,
-    class_weights: npt.ArrayLike | None = None,
-    ignore_index: int | None = None,
-    temperature: float = 1.0,
-    reduction: str = Reduction.NONE,
-    unnormalized_target: bool = False,
+def objective_of(
+    targets: npt.ArrayLike, shape: tuple[int, ...], **options: Unpack[LossOptions]
 ) -> Objective:
     """Return what targets and options say of logits of a shape, (C,) or (N, C).
 
     Parameters
     ----------
     targets
-        Labels, one integer or N of them; or distributions, of the shape of the logits.
+        Labels, one integer or N of them; or target probabilities, of the shape of the logits.
     shape
-        That of the logits.
-    label_smoothing, class_weights, ignore_index, temperature, reduction, unnormalized_target
+        The shape of the logits.
+    **options
         See `LossOptions`.
 
     Raises
     ------
     InputError
-        Where a target is no class and no distribution, or an option cannot be.
+        Where a target or an option cannot be used.
 
     Examples
     --------
@@ -290,42 +245,53 @@ def objective_of(  # noqa: PLR0913 - one parameter for each option
     [[0.425, 0.025, 0.025, 0.025], [0.025, 0.425, 0.025, 0.025]]
     """
     count, classes = (1, *shape)[-2:]
-    smoothing = check_smoothing(label_smoothing)
-    kept = check_temperature(temperature)
-    weights = None if class_weights is None else check_weights(class_weights, classes)
-    how = check_reduction(reduction)
-    ignored = None if ignore_index is None else check_ignore_index(ignore_index)
-
+    said = check_options(options)
+    weights = said["class_weights"]
+    if weights is not None and len(weights) != classes:
+        raise InputError(
+            "class-weights-count",
+            f"expected one of class_weights for each of {classes} logits, got {len(weights)}",
+        )
     distribution = counted = None
     if are_distributions(targets, len(shape)):
-        distribution = as_distributions(targets, shape, unnormalized=unnormalized_target)
+        distribution = as_distributions(targets, shape, unnormalized=said["unnormalized_target"])
         labels = distribution.argmax(axis=1)
-        if ignored is not None and ignored >= 0:
-            raise InputError(
-                "ignore-index-without-labels",
-                f"ignore_index {ignored} needs targets that are labels, got distributions",
-            )
+        _refuse_ignored_label(said["ignore_index"])
     else:
-        labels, counted = as_counted_labels(targets, count, classes, ignored)
+        labels, counted = as_counted_labels(targets, count, classes, said["ignore_index"])
+
     batches = divisor = None
-    if how is not Reduction.NONE:
+    if said["reduction"] is not Reduction.NONE:
         denominator = 1.0
-        if how is Reduction.MEAN:
+        if said["reduction"] is Reduction.MEAN:
             denominator = float(count)
             if distribution is None:
                 denominator = weight_of(labels if counted is None else labels[counted], weights)
             divisor = np.full(count, denominator)
         batches = Batches(count, np.array([denominator]), reduced=True)
+
+    def for_each_row(name: str) -> FloatArray | None:
+        return None if said[name] == OPTIONS[name].default else np.full(count, said[name])
+
     return Objective(
         labels,
         distribution,
-        None if smoothing == 0.0 else np.full(count, smoothing),
-        None if kept == 1.0 else np.full(count, kept),
-        divisor,
-        None if weights is None else np.broadcast_to(weights, (count, classes)),
-        counted,
-        batches,
+        smoothing=for_each_row("label_smoothing"),
+        temperature=for_each_row("temperature"),
+        divisor=divisor,
+        class_weights=None if weights is None else np.broadcast_to(weights, (count, classes)),
+        counted=counted,
+        batches=batches,
     )
+
+
+def _refuse_ignored_label(ignored: int | None) -> None:
+    """Raise InputError where the targets are probabilities and a label is to be ignored."""
+    if ignored is not None and ignored >= 0:
+        raise InputError(
+            "ignore-index-without-labels",
+            f"ignore_index {ignored} needs targets that are labels, got distributions",
+        )
 
 
 def as_counted_labels(
@@ -340,86 +306,6 @@ def as_counted_labels(
     counted = np.atleast_1d(given != ignored)
     labels = as_labels(np.where(given == ignored, 0, given), count, classes)
     return labels, None if counted.all() else counted
-
-
-def check_smoothing(value: object) -> float:
-    """Return ε, or raise InputError where it is not from 0 to 1."""
-    if not (is_number(value) and 0 <= value <= 1):
-        raise InputError(
-            "label-smoothing-out-of-range",
-            f"expected a label_smoothing from 0 to 1, got {described(value)}",
-        )
-    return float(value)
-
-
-def check_temperature(value: object) -> float:
-    """Return T, or raise InputError where it is not above 0."""
-    if not (is_number(value) and 0 < value < math.inf):
-        raise InputError(
-            "temperature-out-of-range",
-            f"expected a temperature above 0, got {described(value)}",
-        )
-    return float(value)
-
-
-def check_reduction(value: object) -> Reduction:
-    """Return the reduction of this name, or raise InputError."""
-    if not isinstance(value, str) or value not in list(Reduction):
-        raise InputError(
-            "reduction-unknown",
-            f"expected a reduction that is mean, sum or none, got {described(value)}",
-        )
-    return Reduction(value)
-
-
-def check_ignore_index(value: object) -> int:
-    """Return the label of rows that do not count, or raise InputError."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InputError(
-            "ignore-index-not-an-index",
-            f"expected an ignore_index that is a whole number, got {described(value)}",
-        )
-    return int(value)
-
-
-def check_weights(values: Any, classes: int | None = None) -> FloatArray:
-    """Return the weights of classes, one finite number from 0 on for each, or raise InputError."""
-    try:
-        given = list(np.asarray(values).tolist() if hasattr(values, "__array__") else values)
-    except TypeError:
-        raise InputError(
-            "class-weights-not-a-list",
-            f"expected class_weights as a list of numbers, got {described(values)}",
-        ) from None
-    if classes is not None and len(given) != classes:
-        raise InputError(
-            "class-weights-count",
-            f"expected one of class_weights for each of {classes} logits, got {len(given)}",
-        )
-    for place, value in enumerate(given):
-        if not (is_number(value) and 0 <= value < math.inf):
-            raise InputError(
-                "class-weight-out-of-range",
-                f"class_weights[{place}]: expected a finite number from 0 on, "
-                f"got {described(value)}",
-            )
-    return np.array(given, dtype=np.float64)
-
-
-def weights_by_name(weights: Mapping[str, Any], names: Sequence[str] | None) -> list[Any]:
-    """Return the weights of the classes in their order, one for each, or raise InputError."""
-    if names is None:
-        raise InputError(
-            "class-weights-unnamed", "class_weights are given by name, but no class names are"
-        )
-    missing = [name for name in names if name not in weights]
-    unknown = [name for name in weights if name not in names]
-    if missing or unknown:
-        problem = f'no weight for "{missing[0]}"' if missing else f'"{unknown[0]}" is no class'
-        raise InputError(
-            "class-weights-names", f"expected class_weights for all class names: {problem}"
-        )
-    return [weights[name] for name in names]
 
 
 def _in_type(values: npt.NDArray[Any], number: Any) -> npt.NDArray[Any]:

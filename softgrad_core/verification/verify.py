@@ -10,7 +10,8 @@ import numpy.typing as npt
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, as_rows
-from softgrad_core.loss.objective import LossOptions, Objective, objective_of, rows_of
+from softgrad_core.loss.objective import Objective, objective_of, rows_of
+from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.comparison import ClaimComparison, compare_claims

@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from softgrad.inputs.interpretation import interpret
+from softgrad.inputs.records.interpretation import interpret
 from softgrad.inputs.sources import read_stream
+from softgrad.outputs.formats import InOrder
 from softgrad.outputs.json_lines import JsonLines
 from softgrad.records.fields import CLASSES, ERROR, LOGITS, OPTIONS, RESULTS, TARGET
 from softgrad.records.records import Defaults
@@ -17,7 +18,11 @@ from softgrad.work import compute
 
 from softgrad_core.loss.results import FIELDS
 
-PIPELINE = Pipeline(JsonLines(Defaults()), Defaults(), partial(compute, FIELDS))
+PIPELINE = Pipeline(
+    partial(interpret, defaults=Defaults(), with_claims=False),
+    partial(compute, FIELDS),
+    InOrder(JsonLines(Defaults()), only_failures=False),
+)
 
 
 class SlowFile(io.BufferedReader):
@@ -35,7 +40,7 @@ def outputs(data: bytes, sizes: list[int] | None = None) -> list[bytes]:
     """Return the lines that come out for these bytes."""
     text = b""
     for records in read_stream(SlowFile(data, sizes or []), "-"):
-        text += PIPELINE.process(records).text
+        text += PIPELINE.process(records).results
     lines = text.split(b"\n")
     assert lines.pop() == b""
     for line in lines:
@@ -154,7 +159,7 @@ def test_records_looked_at_together_say_the_same_as_one_by_one(records):
     data = b"".join(dumped(record) + b"\n" for record in records)
     [block] = read_stream(SlowFile(data, []), "-")
     together = block.records()
-    groups, errors = interpret(together, Defaults(), with_claims=False)
+    groups, errors, _ = interpret(together, Defaults(), with_claims=False)
     assert errors == {}
     by_index = {
         index: (group.logits[place].tolist(), int(group.objective.labels[place]))

@@ -28,7 +28,7 @@ def main() -> None:
     from support.command import run
     from support.documents import chromium
 
-    page = run(*LOGITS, "--explain", "-f", "html").text
+    page = run("explain", *LOGITS, "-f", "html").text
     panel = PANEL.format(width=WIDTH, height=HEIGHT, page=html.escape(page))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -14,9 +14,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
-from softgrad.inputs.json_lines import read_lines
-from softgrad.inputs.json_values import begins_in_lines, read_values
-from softgrad.inputs.stream import BLOCK_BYTES, BlockStream
+from softgrad.inputs.json.layouts import begins_in_lines, read_values
+from softgrad.inputs.json.lines import read_lines
+from softgrad.inputs.json.stream import BLOCK_BYTES, BlockStream
 from softgrad.records.records import Block, Records
 from softgrad_core.errors import InputError
 

@@ -1,8 +1,11 @@
-"""Results -> text. A format is an entry of `Format` and a renderer; renderers write nothing."""
+"""The formats of the output. A format is an entry of `Format` and a renderer: results -> text."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol, TextIO
 
 from softgrad.records.records import Defaults, Records
@@ -20,6 +23,7 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
     LATEX = "latex"
     HTML = "html"
+    NPZ = "npz"
 
 
 class Renderer(Protocol):
@@ -29,10 +33,47 @@ class Renderer(Protocol):
     closing: bytes
 
     def accepted(self, records: Records, batch: Batch) -> bytes:
-        """Return the text of the examples of a batch, one after another."""
+        """Return the text of the records of a batch, one after another."""
 
     def rejected(self, records: Records, index: int, error: InputError) -> bytes:
         """Return the text that stands in the place of a record that was rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class InOrder:
+    """Renders a block of records in their order.
+
+    With `only_failures`, only the records that failed or were rejected.
+    """
+
+    renderer: Renderer
+    only_failures: bool
+
+    def __call__(
+        self, records: Records, batches: Sequence[Batch], errors: Mapping[int, InputError]
+    ) -> bytes:
+        """Return the text of a block."""
+        return b"".join(self._texts(records, batches, errors))
+
+    def _texts(
+        self, records: Records, batches: Sequence[Batch], errors: Mapping[int, InputError]
+    ) -> Iterator[bytes]:
+        """Yield the texts, as much of one batch at once as there can be."""
+        if len(batches) == 1 and not errors and not self.only_failures:
+            yield self.renderer.accepted(records, batches[0])
+            return
+        # The index of a record, the number of its batch, or -1, and its row there.
+        placed = [(index, -1, 0) for index in errors]
+        for number, batch in enumerate(batches):
+            rows = batch.failed if self.only_failures else range(len(batch.examples))
+            placed += [(batch.examples.indices[row], number, row) for row in rows]
+        for number, run in groupby(sorted(placed), key=itemgetter(1)):
+            if number < 0:
+                for index, _, _ in run:
+                    yield self.renderer.rejected(records, index, errors[index])
+            else:
+                rows = [row for _, _, row in run]
+                yield self.renderer.accepted(records, batches[number].part(rows))
 
 
 def renderer_for(
@@ -43,10 +84,16 @@ def renderer_for(
     *,
     standalone: bool,
 ) -> Renderer:
-    """Return the renderer of a format; `screen` is what its text is shown on, if it is one.
+    """Return the renderer of a format.
 
-    JSON Lines have these fields of the results, all others have all. LaTeX is a whole
-    document where it is to stand alone.
+    Parameters
+    ----------
+    chosen, defaults, fields
+        The format; what the command line says; the results that JSON Lines have.
+    screen
+        What the text is shown on, where that is known.
+    standalone
+        Whether LaTeX is a whole document.
     """
     match chosen:
         case Format.JSONL:
@@ -65,7 +112,7 @@ def renderer_for(
             from softgrad.outputs.documents.html import Html
 
             return Html()
-        case Format.TABLE:
+        case _:
             return _terminal(screen)
 
 

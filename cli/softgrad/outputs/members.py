@@ -11,10 +11,8 @@ import orjson
 from softgrad.messages import printable
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray
-from softgrad_core.loss.objective import (
-    Objective,
-    Reduction,
-)
+from softgrad_core.loss.objective import Objective
+from softgrad_core.loss.options import Reduction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

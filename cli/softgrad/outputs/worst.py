@@ -1,26 +1,31 @@
 """The worst rows of verified arrays -> text: a table, or a line of JSON for each."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from heapq import nlargest
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
+from softgrad.outputs.file import Output
+from softgrad.outputs.formats import Format
 from softgrad.outputs.members import writable
 from softgrad.records.fields import LOSS
-
-if TYPE_CHECKING:
-    from softgrad_core.verification.verify import Verification
+from softgrad.work import Batch, Verified
+from softgrad_core.errors import InputError
+from softgrad_core.verdicts import RANKED, Verdict
 
 WORST_ROWS = 10
-"""So many of the worst rows of each quantity are shown."""
+"""How many of the worst rows of each quantity are shown."""
+
+HEAD = ("quantity", "row", "class", "expected", "got", "error in ulp", "verdict", "mistake")
+LEFT = {"quantity", "verdict", "mistake"}
 
 
 class WorstRow(NamedTuple):
-    """The worst component of a row of claims; the order is that of how bad it is."""
+    """The worst component of a row of claims. The order of the tuples is that of how bad it is."""
 
     rank: int
     error_ulp: float
@@ -30,7 +35,6 @@ class WorstRow(NamedTuple):
     component: int
     expected: float
     got: float
-    verdict: str
     mistakes: tuple[str, ...]
 
     @property
@@ -38,10 +42,37 @@ class WorstRow(NamedTuple):
         """The number of the row, from 0."""
         return -self.earlier
 
+    @property
+    def verdict(self) -> str:
+        """The verdict on the row."""
+        return str(RANKED[self.rank])
 
-def worst_rows(verification: "Verification", rows: npt.NDArray[np.intp]) -> Iterator[WorstRow]:
-    """Yield the worst rows of each quantity."""
-    for name, quantity in verification.quantities.items():
+
+@dataclass(frozen=True, slots=True)
+class WorstRows:
+    """Renders a block of verified rows as the worst of them.
+
+    With `only_failures`, rows that did not fail are left out.
+    """
+
+    only_failures: bool
+
+    def __call__(
+        self, block: Any, batches: Sequence[Batch], errors: Mapping[int, InputError]
+    ) -> list[WorstRow]:
+        """Return the worst rows of each quantity."""
+        del errors  # they are on standard error
+        return [
+            row
+            for batch in batches
+            if isinstance(batch, Verified) and not batch.examples.are_batches
+            for row in _worst_rows(batch, block.start)
+            if not self.only_failures or row.verdict == Verdict.FAIL
+        ]
+
+
+def _worst_rows(batch: Verified, start: int) -> Iterator[WorstRow]:
+    for name, quantity in batch.verification.quantities.items():
         comparison = quantity.comparison
         order = np.lexsort((-comparison.max_error_ulp, -comparison.ranks.astype(int)))
         for row in order[:WORST_ROWS].tolist():
@@ -49,32 +80,37 @@ def worst_rows(verification: "Verification", rows: npt.NDArray[np.intp]) -> Iter
             yield WorstRow(
                 int(comparison.ranks[row]),
                 float(comparison.max_error_ulp[row]),
-                -int(rows[row]),
+                -(start + batch.examples.indices[row]),
                 name,
                 component,
                 float(comparison.expected[row, component]),
                 float(comparison.got[row, component]),
-                str(quantity.verdict(row)),
                 tuple(quantity.mistakes(row)),
             )
 
 
-def worst_of(rows: Sequence[WorstRow]) -> list[WorstRow]:
-    """Return the worst rows of each quantity, the worst first."""
-    names = dict.fromkeys(row.quantity for row in rows)
-    return [
-        row
-        for name in names
-        for row in nlargest(WORST_ROWS, (row for row in rows if row.quantity == name))
-    ]
+class WorstRowsWriter:
+    """Writes the worst rows of one source to a file, when all its blocks are known."""
+
+    def __init__(self, output: Output, source: str, shown: Format) -> None:
+        self._output = output
+        self._source = source
+        self._draw = _as_json_lines if shown is Format.JSONL else _as_table
+        self._worst: list[WorstRow] = []
+
+    def write(self, rows: Sequence[WorstRow]) -> None:
+        """Take the worst rows of the block that comes next."""
+        by_quantity: dict[str, list[WorstRow]] = {}
+        for row in [*self._worst, *rows]:
+            by_quantity.setdefault(row.quantity, []).append(row)
+        self._worst = [row for some in by_quantity.values() for row in nlargest(WORST_ROWS, some)]
+
+    def close(self) -> None:
+        """Write the rows, the worst first."""
+        self._output.write(self._draw(self._source, self._worst).encode())
 
 
-HEAD = ("quantity", "row", "class", "expected", "got", "error in ulp", "verdict", "mistake")
-
-LEFT = {"quantity", "verdict", "mistake"}
-
-
-def as_table(source: str, worst: Sequence[WorstRow]) -> str:
+def _as_table(source: str, worst: Sequence[WorstRow]) -> str:
     """Return a table of the worst rows of a source."""
     rows = [HEAD, *(_cells(row) for row in worst)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -88,7 +124,7 @@ def as_table(source: str, worst: Sequence[WorstRow]) -> str:
     return "\n".join([f"{source}: the worst rows", "", *lines, "", ""])
 
 
-def as_json_lines(source: str, worst: Sequence[WorstRow]) -> str:
+def _as_json_lines(source: str, worst: Sequence[WorstRow]) -> str:
     """Return the worst rows of a source, an object on each line."""
     return "".join(f"{orjson.dumps(dict(_members(source, row))).decode()}\n" for row in worst)
 

@@ -3,29 +3,60 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
+import numpy.typing as npt
 import orjson
 
 from softgrad.records.fields import LOGITS
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray
-from softgrad_core.loss.objective import (
-    Objective,
-    rows_of,
-)
+from softgrad_core.loss.objective import Objective, rows_of
+
+
+class Rows(Protocol):
+    """Consecutive records of one source that are read: records of JSON, or rows of arrays.
+
+    They are a `Block` as well.
+    """
+
+    @property
+    def size(self) -> int:
+        """How many bytes were read for them."""
+
+    def __len__(self) -> int: ...
+
+    def records(self) -> Self:
+        """Return the records themselves."""
+
+    def place(self, index: int) -> str:
+        """Return where a record is, for messages."""
+
+    def first(self, count: int) -> Self:
+        """Return the first `count` records."""
+
+
+class Block(Protocol):
+    """Consecutive records of one source, read or still to be read."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes were read for it."""
+
+    def records(self) -> Rows:
+        """Return the records, or raise OSError where the source could not be read."""
 
 
 @dataclass(slots=True)
 class Records:
-    """Consecutive records of one source, column by column.
+    """Consecutive records of one source of JSON, column by column.
 
     Attributes
     ----------
     source
         The name of the file they came from.
     lines
-        Where each starts, from 1; None for a record that came without lines.
+        The line that each starts on, from 1; None for numbers given as arguments.
     texts
         Each as it came, as valid JSON on one line; empty where it could not be read.
     values
@@ -50,11 +81,11 @@ class Records:
         self.values.append(value)
 
     def add_unreadable(self, line: int | None, error: InputError) -> None:
-        """Add a record that could not be read, and why."""
+        """Add a record that could not be read, with the reason."""
         self.add(line, b"", error.with_traceback(None))
 
     def records(self) -> "Records":
-        """Return these records: they are read already."""
+        """Return the records themselves: they are read already."""
         return self
 
     def first(self, count: int) -> "Records":
@@ -63,16 +94,16 @@ class Records:
         return Records(self.source, *columns, self.size)
 
     def place(self, index: int) -> str:
-        """Return where a record is, as compilers write it."""
+        """Return where a record is, in the form that compilers use."""
         line = self.lines[index]
         return self.source if line is None else f"{self.source}:{line}"
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the command line says for records that do not say it themselves.
+    """What the command line says, for records that do not say it themselves.
 
-    `other` is the class that is shown beside the target where the gradients are explained.
+    `other` is the class that a derivation shows beside the target.
     """
 
     target: int | str | list[float] | None = None
@@ -83,16 +114,25 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What records of one shape say; `indices` tells which of their block they are.
+    """Records of one shape, ready to be computed or verified.
 
-    Each has one row of logits, or is a batch of as many rows as the others. The names of the
-    classes are one list for each record, or None where there are none; so is the class to show
-    beside the target. `claims` are of shape (M, N * C) for M records of N rows, a claimed loss of
-    shape (M, 1), or (M, N) where it is not reduced; there are none where none are asked for.
+    Attributes
+    ----------
+    indices
+        The place of each record in its block.
+    logits, objective
+        The rows of all records, one after another: M records of N rows have M * N.
+    names, others
+        For each record the names of its classes, and the class to show beside the target.
+    claims
+        By quantity, of shape (M, N * C). A claimed loss is of shape (M, 1), or (M, N) where each
+        row has its own.
+    are_batches
+        Whether records are batches of rows rather than single rows.
     """
 
     indices: Sequence[int]
-    logits: FloatArray
+    logits: npt.NDArray[Any]
     objective: Objective
     names: Sequence[list[str] | None]
     others: Sequence[int | None]
@@ -112,7 +152,7 @@ class Examples:
         return range(record * self.size, (record + 1) * self.size)
 
     def part(self, records: Sequence[int]) -> "Examples":
-        """Return some of the examples, in this order."""
+        """Return some of the records, in the order given."""
         return Examples(
             [self.indices[record] for record in records],
             self.logits[rows_of(records, self.size)],
@@ -124,23 +164,30 @@ class Examples:
         )
 
 
+class Interpreted(NamedTuple):
+    """What the records of a block say.
+
+    Attributes
+    ----------
+    examples
+        The good records, in groups of one shape.
+    errors
+        What is wrong with the others, by their place in the block.
+    near_claims
+        Names in the records that look like claims but are none.
+    """
+
+    examples: list[Examples]
+    errors: Mapping[int, InputError]
+    near_claims: Sequence[str] = ()
+
+
 def record_of(logits: list[float], source: str) -> Records:
-    """Return the record of logits that were given without JSON."""
+    """Return the record of logits that were given as arguments."""
     text = orjson.dumps({LOGITS: [json_number(number) for number in logits]})
     return Records(source, [None], [text], [{LOGITS: logits}])
 
 
 def json_number(number: float) -> float | str:
-    """Return the number as JSON can hold it, infinities as strings."""
+    """Return a number in a form that JSON can hold: infinities as strings."""
     return number if math.isfinite(number) else str(number).replace("inf", "Infinity")
-
-
-class Block(Protocol):
-    """Consecutive records of one source, read or still to be read."""
-
-    @property
-    def size(self) -> int:
-        """How many bytes were read for it."""
-
-    def records(self) -> Records:
-        """Return the records, or raise OSError where the source could not be read."""

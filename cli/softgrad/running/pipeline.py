@@ -1,15 +1,11 @@
-"""Records -> examples of one shape -> softgrad_core -> results in the order of the records."""
+"""What happens to a block of records: read -> work -> render."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from softgrad.inputs.interpretation import interpret, near_claims
-from softgrad.outputs.formats import Renderer
-from softgrad.records.records import Block, Defaults, Examples, Records
+from softgrad.records.records import Block, Examples, Interpreted, Rows
 from softgrad.work import Batch, Verified
 from softgrad_core.errors import InputError
 
@@ -20,30 +16,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a block of records, in a form that may come from another process.
+    """What became of a block of records, in a form that another process can send.
 
     Attributes
     ----------
-    text
-        Their results, one after another, in their order.
+    results
+        The rendered results: text, arrays, or the worst rows.
     messages
-        What is wrong with those that were rejected or failed the check, each with its place.
+        What is wrong with records that were rejected or failed the check, each with its place.
     records, rejected, failed, undecided
-        How many there were, and how many of these were rejected, failed, or could not be judged in
+        How many records there were, and how many were rejected, failed, or could not be judged in
         full.
     summary
-        What became of claims, where these were verified.
+        The verdict on claims, where these were verified.
     near_claims
-        Names in the records that look like claims and are none.
+        Names in the records that look like claims but are none.
     size
-        How many bytes were read for them.
+        How many bytes were read for the block.
     is_last
-        Whether nothing is to follow, because a record was rejected or failed.
+        Whether the run stops here, because a record was rejected or failed.
     is_unread
-        Whether this stands for what could not be read of a source.
+        Whether the block stands for a part of a source that could not be read.
     """
 
-    text: bytes | memoryview = b""
+    results: Any = b""
     messages: Sequence[str] = ()
     records: int = 0
     rejected: int = 0
@@ -58,66 +54,64 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What is done with records: they are read, worked on, and rendered.
+    """The three things that are done with each block.
 
     Attributes
     ----------
+    read
+        Records -> examples of one shape, and what is wrong with the other records.
     work
-        What is done with examples.
+        Examples -> results, or what became of their claims.
+    render
+        Records, their batches and errors -> what is written.
     required
-        What is demanded of claims, where these are verified.
-    only_failures
-        Whether only records that failed, and those rejected, are rendered.
+        The standard that claims are held to; None where nothing is verified.
     fail_fast
-        Whether the first of these is the last that is rendered.
+        Whether to stop after the first record that is rejected or fails.
     """
 
-    renderer: Renderer
-    defaults: Defaults
+    read: Callable[[Any], Interpreted]
     work: Callable[[Examples], Batch]
+    render: Callable[[Any, Sequence[Batch], Mapping[int, InputError]], Any]
     required: "Tolerance | None" = None
-    only_failures: bool = False
     fail_fast: bool = False
 
     def process(self, block: Block) -> Outcome:
-        """Return the results of the records of a block, and what became of them."""
+        """Return what becomes of a block."""
         try:
-            records = block.records()
+            rows = block.records()
         except OSError as error:
-            message = f"{error.filename}: {error.strerror}"
-            return Outcome(messages=[message], is_unread=True)
-        groups, errors = interpret(records, self.defaults, with_claims=self.required is not None)
+            return Outcome(messages=[f"{error.filename}: {error.strerror}"], is_unread=True)
+        groups, errors, near_claims = self.read(rows)
         batches = [self.work(examples) for examples in groups]
         failed = [batch.examples.indices[row] for batch in batches for row in batch.failed]
         is_last = self.fail_fast and bool(errors or failed)
-        if is_last and (last := min([*errors, *failed])) + 1 < len(records):
-            return self.process(records.first(last + 1))
+        if is_last and (last := min([*errors, *failed])) + 1 < len(rows):
+            return self.process(rows.first(last + 1))
         return Outcome(
-            text=b"".join(self._render(records, batches, errors)),
-            messages=list(self._messages(records, errors, failed)),
-            records=len(records),
+            results=self.render(rows, batches, errors),
+            messages=list(self._messages(rows, errors, failed)),
+            records=len(rows),
             rejected=len(errors),
             failed=len(failed),
             undecided=sum(len(batch.undecided) for batch in batches),
-            summary=self._summary(records, batches, len(errors)),
-            near_claims=[] if self.required is None else near_claims(records.values),
+            summary=self._summary(rows, batches, len(errors)),
+            near_claims=near_claims,
             size=block.size,
             is_last=is_last,
         )
 
     def _messages(
-        self, records: Records, errors: Mapping[int, InputError], failed: Sequence[int]
+        self, rows: Rows, errors: Mapping[int, InputError], failed: Sequence[int]
     ) -> Iterator[str]:
         reasons = {index: error.reason for index, error in errors.items()}
         if self.required is None:
             reasons |= dict.fromkeys(failed, "the numerical check failed")
         for index, reason in sorted(reasons.items()):
-            yield f"{records.place(index)}: {reason}"
+            yield f"{rows.place(index)}: {reason}"
 
-    def _summary(
-        self, records: Records, batches: Sequence[Batch], rejected: int
-    ) -> "Summary | None":
-        """Return what became of the claims of these records."""
+    def _summary(self, rows: Rows, batches: Sequence[Batch], rejected: int) -> "Summary | None":
+        """Return the verdict on the claims of these records."""
         if self.required is None:
             return None
         from softgrad_core.verification.summary import Summary
@@ -126,30 +120,9 @@ class Pipeline:
         summary.rejected = rejected
         for batch in batches:
             if isinstance(batch, Verified):
-                place = partial(_place, records, batch)
-                summary.add(batch.verification.quantities, place)
+                summary.add(batch.verification.quantities, partial(_place, rows, batch))
         return summary
 
-    def _render(
-        self, records: Records, batches: Sequence[Batch], errors: Mapping[int, InputError]
-    ) -> Iterator[bytes]:
-        """Yield the texts in the order of the records, as much of one batch at once as can be."""
-        if len(batches) == 1 and not errors and not self.only_failures:
-            yield self.renderer.accepted(records, batches[0])
-            return
-        # The index of a record, the number of its batch, or -1, and its row there.
-        placed = [(index, -1, 0) for index in errors]
-        for number, batch in enumerate(batches):
-            rows = batch.failed if self.only_failures else range(len(batch.examples))
-            placed += [(batch.examples.indices[row], number, row) for row in rows]
-        for number, run in groupby(sorted(placed), key=itemgetter(1)):
-            if number < 0:
-                for index, _, _ in run:
-                    yield self.renderer.rejected(records, index, errors[index])
-            else:
-                rows = [row for _, _, row in run]
-                yield self.renderer.accepted(records, batches[number].part(rows))
 
-
-def _place(records: Records, batch: Verified, row: int) -> str:
-    return records.place(batch.examples.indices[row])
+def _place(rows: Rows, batch: Verified, record: int) -> str:
+    return rows.place(batch.examples.indices[record])

@@ -1,4 +1,4 @@
-"""All that is said on standard error: rejected records, failures, progress, the summary."""
+"""What is said on standard error: rejected records, failures, progress, the summary."""
 
 import time
 from collections.abc import Sequence
@@ -14,25 +14,40 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from softgrad_core.verification.summary import Summary
+    from softgrad_core.verification.tolerances import Tolerance
 
 PROGRESS_AFTER_SECONDS = 1.0
 
 
 class Report:
-    """Tells what happens as it happens, counts it, and knows the exit status in the end.
+    """Says what happens as it happens, counts it, and knows the exit status in the end.
 
-    A run that verifies has a summary, which answers for all claims in the end; what is wrong with
-    each is in its record.
+    Parameters
+    ----------
+    sources
+        The files that are read, whose sizes the progress bar needs.
+    may_draw
+        Whether there may be a progress bar.
+    required
+        The standard that claims are held to, in a run that verifies.
+
+    Attributes
+    ----------
+    status, unread
+        The worst status so far; how many sources could not be read.
+    is_over
+        Whether the run stops, because a record was rejected or failed.
     """
 
     def __init__(
-        self, sources: Sequence[str], *, may_draw: bool, summary: "Summary | None" = None
+        self, sources: Sequence[str], *, may_draw: bool, required: "Tolerance | None" = None
     ) -> None:
         self.status = Exit.OK
         self.unread = 0
+        self.is_over = False
         self._records = 0
         self._rejected = 0
-        self._summary = summary
+        self._summary = _summary_of(required)
         self._near_claims: dict[str, None] = {}
         self._failed = 0
         self._undecided = 0
@@ -48,7 +63,7 @@ class Report:
             self._progress.stop()
 
     def add(self, outcome: Outcome) -> None:
-        """Count what became of these records, and say what is wrong with those rejected."""
+        """Count what became of a block, and say what is wrong with the records in it."""
         self._records += outcome.records
         self._rejected += outcome.rejected
         self._near_claims |= dict.fromkeys(outcome.near_claims)
@@ -63,13 +78,14 @@ class Report:
             self._worsen(Exit.CHECK_FAILED)
         if self._rejected:
             self._worsen(Exit.REJECTED)
+        self.is_over |= outcome.is_last
         if outcome.is_unread:
             self.unread += 1
             self._worsen(Exit.IO_FAILED)
         self._advance(outcome.size)
 
     def _advance(self, size: int) -> None:
-        """Count bytes that are done with, and draw how far that is where it takes long."""
+        """Count bytes that are done, and show a progress bar once a run takes long."""
         self._bytes += size
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], completed=self._bytes)
@@ -77,7 +93,7 @@ class Report:
             self._start_progress()
 
     def summarize(self) -> None:
-        """Say what became of the claims, or how many records were rejected or failed, if any."""
+        """Say the verdict on the claims, or how many records were rejected or failed."""
         if self._summary is not None:
             for name in self._near_claims:
                 say(f'"{name}" is not verified; claims are called {", ".join(CLAIMS)}', "red")
@@ -118,3 +134,12 @@ class Report:
         self._progress = Progress(console=Console(stderr=True), transient=True)
         self._progress.add_task("softgrad", total=total, completed=self._bytes)
         self._progress.start()
+
+
+def _summary_of(required: "Tolerance | None") -> "Summary | None":
+    """Return what counts claims, in a run that verifies."""
+    if required is None:
+        return None
+    from softgrad_core.verification.summary import Summary
+
+    return Summary(required)

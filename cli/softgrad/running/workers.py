@@ -1,31 +1,26 @@
-"""Blocks -> what becomes of them, in order, on one process, several, or those of a cluster."""
+"""Blocks -> their outcomes, in order: on one process, several, threads, or a cluster."""
 
 import multiprocessing
-import pickle
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
 from functools import cached_property, partial
-from itertools import accumulate
-from mmap import mmap
 from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from softgrad import version
 from softgrad.exits import ENDINGS, Exit, StoppedError
-from softgrad.messages import say
 from softgrad.records.records import Block
 from softgrad.running.pipeline import Outcome
-from softgrad_core.loss.cross_entropy import cores
+from softgrad_core.loss.cross_entropy import THREAD_ELEMENTS, cores
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+    from softgrad.running.shared_texts import InSlot, SharedTexts, Task
+
     Submit = Callable[..., Future[Any]]
-    Cluster = tuple[Submit, int]  # and how many tasks are worked on at a time
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,29 +29,34 @@ LONG_ENOUGH_SECONDS = 0.25
 """After so much work on one core, starting the others costs little of what they save."""
 
 BLOCKS_AHEAD = 3
-"""So many blocks for each worker are read, or kept until their turn comes."""
-
-CONNECT_SECONDS = 10
-
-SLOT_BYTES = 1 << 23
-"""The room for the text of a block; memory is used only as far as it is written to."""
+"""How many blocks for each worker are read ahead, or kept until their turn comes."""
 
 
 class Workers:
-    """What works on blocks, for all files of a run; to be used as a context.
+    """Whatever works on blocks, for all files of a run; to be used as a context.
 
-    They are the processes of a scheduler, if one is given, else so many of this machine, 0: one for
-    each core. Where no number is given it is one at first, and one for each core once that has
-    worked for long enough. Results are the same and in the same order.
+    Results are the same, in the same order, whoever does the work.
+
+    Parameters
+    ----------
+    jobs
+        How many processes or threads, 0 for one on each core. None: one at first, and one on each
+        core once that has worked for long enough.
+    scheduler
+        The address of a Dask scheduler that does the work instead.
     """
 
     def __init__(self, jobs: int | None, scheduler: str | None) -> None:
+        self._jobs = jobs
         self._most = jobs or cores()
         self._worked = 0.0 if jobs is None else LONG_ENOUGH_SECONDS
         self._scheduler = scheduler
         self._started = ExitStack()
 
     def __enter__(self) -> Self:
+        # Without its cluster a run is not to begin, nor to open a file for results.
+        if self._scheduler is not None:
+            _ = self._cluster
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -65,10 +65,9 @@ class Workers:
     def outcomes(
         self, process: Callable[[Block], Outcome], blocks: Iterator[Block]
     ) -> Generator[Outcome]:
-        """Yield what becomes of the blocks, in their order."""
+        """Yield what becomes of blocks of text."""
         if self._scheduler is not None:
-            submit, workers = self._cluster
-            yield from in_order(submit, process, blocks, workers * BLOCKS_AHEAD)
+            yield from self._on_cluster(process, blocks)
             return
         while self._most == 1 or self._worked < LONG_ENOUGH_SECONDS:
             if (block := next(blocks, None)) is None:
@@ -78,91 +77,61 @@ class Workers:
             self._worked += time.perf_counter() - started
             yield outcome
         submit, shared = self._processes
+        ahead = self._most * BLOCKS_AHEAD
         if shared is None:
-            yield from in_order(submit, process, blocks, self._most * BLOCKS_AHEAD)
+            yield from in_order(submit, process, blocks, ahead)
             return
-        work, ahead = partial(_work_in_slot, process), self._most * BLOCKS_AHEAD
+        work = partial(_work_in_slot, process)
         for finished in in_order(submit, work, shared.tasks(blocks), ahead):
             yield from shared.take(*finished)
 
+    def outcomes_of_arrays(
+        self, process: Callable[[Block], Outcome], blocks: Iterator[Block], elements: int
+    ) -> Generator[Outcome]:
+        """Yield what becomes of blocks of arrays with so many logits in all, on threads."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._scheduler is not None:
+            yield from self._on_cluster(process, blocks)
+            return
+        is_small = self._jobs is None and elements < 2 * THREAD_ELEMENTS
+        jobs = 1 if is_small else self._most
+        threads = ThreadPoolExecutor(jobs)
+        try:
+            yield from in_order(threads.submit, process, blocks, jobs * BLOCKS_AHEAD)
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _on_cluster(
+        self, process: Callable[[Block], Outcome], blocks: Iterator[Block]
+    ) -> Generator[Outcome]:
+        submit, workers = self._cluster
+        yield from in_order(submit, process, blocks, workers * BLOCKS_AHEAD)
+
     @cached_property
-    def _cluster(self) -> "Cluster":
+    def _cluster(self) -> "tuple[Submit, int]":
+        from softgrad.running.cluster import cluster
+
         return self._started.enter_context(cluster(str(self._scheduler)))
 
     @cached_property
     def _processes(self) -> "tuple[Submit, SharedTexts | None]":
-        # Forked processes share memory and need not import anything; only on Linux that is safe.
-        shared = SharedTexts(self._most * BLOCKS_AHEAD) if sys.platform == "linux" else None
+        shared = None
+        # Forked processes share memory and need not import anything; that is safe on Linux only.
+        if sys.platform == "linux":
+            from softgrad.running.shared_texts import SharedTexts
+
+            shared = SharedTexts(self._most * BLOCKS_AHEAD)
         return self._started.enter_context(_processes(self._most, shared)).submit, shared
-
-
-@contextmanager
-def cluster(scheduler: str) -> "Iterator[Cluster]":
-    """Yield what gives work to a Dask cluster, and how many tasks that works on at a time."""
-    try:
-        from distributed import Client, KilledWorker
-        from distributed.core import CommClosedError
-    except ImportError:
-        raise StoppedError(
-            Exit.USAGE, "--scheduler needs Dask: pip install 'softgrad[dask]'"
-        ) from None
-    import logging
-
-    # What concerns the user is said here; of workers that come and go the scheduler's logs tell.
-    # Several of Dask's loggers have handlers and levels of their own.
-    logging.disable(logging.CRITICAL)
-    from concurrent.futures import CancelledError, ThreadPoolExecutor
-
-    # What listens there and is no scheduler may never answer, which Dask does not look out for.
-    thread = ThreadPoolExecutor(1)
-    connecting = thread.submit(Client, scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
-    try:
-        client = connecting.result(2 * CONNECT_SECONDS)
-    except (OSError, ValueError, TypeError) as error:
-        why = error if str(error) else "nothing that is one answers"
-        reason = f"{scheduler}: no Dask scheduler could be reached: {why}"
-        raise StoppedError(Exit.IO_FAILED, reason) from None
-    finally:
-        thread.shutdown(wait=False)
-    with client:
-        try:
-            workers = sum(client.nthreads().values())
-            if not workers:
-                say(f"softgrad: {scheduler}: there are no workers yet; waiting for some")
-            same = partial(client.submit, _work_alike, version.version_text(), pure=False)
-            yield same, max(1, workers)
-        except (CancelledError, CommClosedError):
-            reason = f"{scheduler}: the scheduler was lost; results end before the records it had"
-            raise StoppedError(Exit.IO_FAILED, reason) from None
-        except UnlikeError as error:
-            reason = f"{scheduler}: results might differ: {error}"
-            raise StoppedError(Exit.IO_FAILED, reason) from None
-        except ModuleNotFoundError as error:
-            reason = f"{scheduler}: its workers need softgrad as well: {error}"
-            raise StoppedError(Exit.IO_FAILED, reason) from None
-        except KilledWorker as error:
-            reason = f"{scheduler}: workers died over and over with the same records: {error}"
-            raise StoppedError(Exit.BUG, reason) from None
-
-
-class UnlikeError(Exception):
-    """A worker has another softgrad than the machine that its work comes from."""
-
-
-def _work_alike(here: str, work: Callable[[T], R], block: T) -> R:
-    """Return what comes of a block, if this softgrad is the one that it comes from."""
-    if (there := version.version_text()) != here:
-        raise UnlikeError(f"a worker has {there}, and here it is {here}")
-    return work(block)
 
 
 def in_order(
     submit: "Submit", work: Callable[[T], R], blocks: Iterator[T], ahead: int
 ) -> Generator[R]:
-    """Yield what comes of the blocks, in their order, at most `ahead` at a time.
+    """Yield what comes of the blocks, in their order, with at most `ahead` on their way.
 
     The `submit` of any executor will do, whose futures have a `result()`. Blocks are read on a
-    thread, so that a result need not wait for the next block to come.
+    thread, so that no result waits for the next block to arrive.
     """
     from concurrent.futures import Future
 
@@ -183,71 +152,16 @@ def in_order(
         yield future.result()
 
 
-class SharedTexts:
-    """Memory that processes share, by which texts go to workers and come from them.
-
-    It is cut into slots, one for each block that is ahead. A text that is too long for its slot
-    goes as all else does.
-    """
-
-    def __init__(self, slots: int) -> None:
-        self._memory = [mmap(-1, SLOT_BYTES) for _ in range(slots)]
-        self._free: Queue[int] = Queue()
-        for slot in range(slots):
-            self._free.put(slot)
-
-    def tasks(self, blocks: Iterable[Block]) -> Iterator["Task"]:
-        """Yield each block with a slot that has its text, as soon as one is free."""
-        for block in blocks:
-            slot = self._free.get()
-            buffers: list[pickle.PickleBuffer] = []
-            pickled = pickle.dumps(block, protocol=5, buffer_callback=buffers.append)
-            sizes = [buffer.raw().nbytes for buffer in buffers]
-            if sum(sizes) > SLOT_BYTES:
-                yield slot, pickle.dumps(block, protocol=5), []
-                continue
-            with memoryview(self._memory[slot]) as memory:
-                memory[: sum(sizes)] = b"".join(buffers)
-            yield slot, pickled, sizes
-
-    def block(self, slot: int, pickled: bytes, sizes: list[int]) -> Block:
-        """Return the block of a task."""
-        memory, ends = memoryview(self._memory[slot]), list(accumulate(sizes))
-        buffers = [memory[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-        block: Block = pickle.loads(pickled, buffers=buffers)  # noqa: S301 - it is our own
-        return block
-
-    def put(self, slot: int, outcome: Outcome) -> "InSlot":
-        """Return an outcome without its text, which is in the slot, and how long that is."""
-        size = len(outcome.text)
-        if size > SLOT_BYTES:
-            return slot, 0, outcome
-        self._memory[slot][:size] = outcome.text
-        return slot, size, replace(outcome, text=b"")
-
-    def take(self, slot: int, size: int, outcome: Outcome) -> Iterator[Outcome]:
-        """Yield an outcome with its text, and free the slot after that."""
-        with memoryview(self._memory[slot]) as memory, memory[:size] as text:
-            yield replace(outcome, text=text) if size else outcome
-        self._free.put(slot)
+_shared_texts: "SharedTexts | None" = None
 
 
-Task = tuple[int, bytes, list[int]]
-"""A slot, a block without its texts, and how long these are in the slot."""
-
-InSlot = tuple[int, int, Outcome]
-"""A slot, the length of the text in it, and the outcome that this is the text of."""
-
-_shared_texts: SharedTexts | None = None
-
-
-def _work_in_slot(process: Callable[[Block], Outcome], task: Task) -> InSlot:
+def _work_in_slot(process: Callable[[Block], Outcome], task: "Task") -> "InSlot":
     assert _shared_texts is not None  # noqa: S101 - `_begin` has set it
-    return _shared_texts.put(task[0], process(_shared_texts.block(*task)))
+    return _shared_texts.process(process, task)
 
 
 @contextmanager
-def _processes(count: int, shared: SharedTexts | None) -> "Iterator[Executor]":
+def _processes(count: int, shared: "SharedTexts | None") -> "Iterator[Executor]":
     """Yield an executor with so many processes, which end with it, whatever they are doing."""
     from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
@@ -272,7 +186,7 @@ def _processes(count: int, shared: SharedTexts | None) -> "Iterator[Executor]":
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Let Ctrl-C come once processes are forked: what it raises in a hook of that is lost."""
+    """Hold Ctrl-C back while processes fork: raised in a hook of the fork, it would be lost."""
     import signal
 
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDINGS})
@@ -282,7 +196,7 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-def _begin(shared: SharedTexts | None) -> None:
+def _begin(shared: "SharedTexts | None") -> None:
     """Prepare a worker: it leaves Ctrl-C to its parent, and does not outlive it."""
     import signal
 

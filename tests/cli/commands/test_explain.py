@@ -1,4 +1,4 @@
-"""--explain: the derivation after the tables, and as a member of JSON records."""
+"""`softgrad explain`: the derivation after the tables, and as a member of JSON records."""
 
 import json
 import math
@@ -11,8 +11,8 @@ LECTURE = ["2.0", "1.0", "0.1", "--target", "0"]
 
 
 def test_the_derivation_stands_after_the_tables():
-    table = run(*LECTURE, "--check").text
-    explained = run(*LECTURE, "--check", "--explain").text
+    table = run(*LECTURE).text
+    explained = run("explain", *LECTURE).text
     assert explained.startswith(table)
     lines = explained.removeprefix(table).splitlines()
     assert lines[0] == "The derivation"
@@ -20,7 +20,7 @@ def test_the_derivation_stands_after_the_tables():
 
 
 def test_a_step_has_its_rule_its_formula_and_both_cases_with_numbers():
-    lines = run(*LECTURE, "--explain").text.splitlines()
+    lines = run("explain", *LECTURE).text.splitlines()
     start = lines.index("16  The cancellation")
     block = lines[start : start + 15]
     assert block == [
@@ -43,7 +43,7 @@ def test_a_step_has_its_rule_its_formula_and_both_cases_with_numbers():
 
 
 def test_fractions_stand_level_on_the_screen():
-    text = run(*LECTURE, "--explain").text
+    text = run("explain", *LECTURE).text
     assert (
         "     ∂L        1    ∂f(x)_y\n"
         "    ──── = - ────── ───────\n"
@@ -70,28 +70,28 @@ def test_fractions_stand_level_on_the_screen():
     ids=lambda logits: " ".join(logits)[:20],
 )
 def test_nothing_is_cut_off_or_wider_than_the_screen(width, logits):
-    ended = run(*logits, "-t", "0", "--explain", env={"COLUMNS": str(width)})
+    ended = run("explain", *logits, "-t", "0", env={"COLUMNS": str(width)})
     assert (ended.status, ended.err) == (0, "")
     assert max(map(len, ended.text.splitlines())) <= width
     assert "…" not in ended.text
 
 
 def test_numbers_far_beyond_float64_are_shown():
-    ended = run("-745", "123456789.5", "1", "-t", "0", "--explain")
+    ended = run("explain", "-745", "123456789.5", "1", "-t", "0")
     assert (ended.status, ended.err) == (0, "")
     assert "1.04057e-53616926" in ended.text
 
 
 def test_a_wide_screen_shows_the_whole_jacobian_and_a_narrow_one_says_what_it_shows():
     logits = [str(n / 7) for n in range(10)]
-    wide = run(*logits, "-t", "3", "--explain", env={"COLUMNS": "200"}).text
-    narrow = run(*logits, "-t", "3", "--explain").text
+    wide = run("explain", *logits, "-t", "3", env={"COLUMNS": "200"}).text
+    narrow = run("explain", *logits, "-t", "3").text
     assert "⋯" not in wide.partition("The Jacobian")[2]
     assert "(of the classes 0, 1, 2, 3 and 9)" in narrow
 
 
 def test_a_screen_without_signs_gets_ascii():
-    ended = run(*LECTURE, "--explain", env={"PYTHONIOENCODING": "ascii"})
+    ended = run("explain", *LECTURE, env={"PYTHONIOENCODING": "ascii"})
     assert ended.status == 0
     assert ended.out.isascii()
     assert "?" not in ended.text
@@ -99,7 +99,7 @@ def test_a_screen_without_signs_gets_ascii():
 
 
 def test_names_and_the_class_to_show_are_used():
-    arguments = [*LECTURE, "--classes", "cat,dog,bird", "--explain"]
+    arguments = ["explain", *LECTURE, "--classes", "cat,dog,bird"]
     assert "c ≠ y, for c = 1 (dog):" in run(*arguments).text
     for chosen in ("bird", "2"):
         text = run(*arguments, "--class", chosen).text
@@ -108,20 +108,20 @@ def test_names_and_the_class_to_show_are_used():
 
 
 def test_the_target_as_the_class_to_show_is_the_case_that_is_shown_anyway():
-    assert run(*LECTURE, "--explain", "--class", "0").out == run(*LECTURE, "--explain").out
+    assert run("explain", *LECTURE, "--class", "0").out == run("explain", *LECTURE).out
 
 
 def test_at_a_thousand_classes_the_steps_are_all_there():
     row = {"logits": [n * 37 % 100 / 30 for n in range(1000)], "target": 417}
-    text = run("-f", "table", "--explain", stdin=lines_of(row)).text
+    text = run("explain", "-f", "table", stdin=lines_of(row)).text
     assert "19  The chain rule for vectors" in text
     assert "the entries of the classes 0, 1, 2, 27, 417 and 999." in " ".join(text.split())
     assert len(text.splitlines()) < 400
 
 
 def test_the_terminal_shows_the_same_in_colour():
-    shown = on_terminal(*LECTURE, "--explain")
-    plain = run(*LECTURE, "--explain").text
+    shown = on_terminal("explain", *LECTURE)
+    plain = run("explain", *LECTURE).text
     assert "\x1b[1m" in shown
     derivation = without_escapes(shown).replace("\r\n", "\n").partition("The derivation")[2]
     assert derivation.strip() == plain.partition("The derivation")[2].strip()
@@ -129,7 +129,7 @@ def test_the_terminal_shows_the_same_in_colour():
 
 def test_json_records_get_the_steps_as_a_list():
     row = {"id": 7, "logits": [2.0, 1.0, 0.1], "target": 0}
-    ended = run("--explain", stdin=lines_of(row))
+    ended = run("explain", stdin=lines_of(row))
     assert (ended.status, ended.err) == (0, "")
     [record] = ended.records
     assert list(record)[:3] == list(row)
@@ -149,7 +149,7 @@ def test_json_records_get_the_steps_as_a_list():
 def test_json_says_what_has_no_value_and_what_is_infinite():
     rows = [{"logits": [1000, 0], "target": 1}, {"logits": ["-Infinity", 0, 1], "target": 0}]
     overflow, masked = (
-        record["explain"] for record in run("--explain", stdin=lines_of(*rows)).records
+        record["explain"] for record in run("explain", stdin=lines_of(*rows)).records
     )
     partial = next(step for step in overflow if step["title"] == "One output")
     assert partial["cases"][0]["right"] == "-Infinity"
@@ -162,16 +162,16 @@ def test_json_says_what_has_no_value_and_what_is_infinite():
 
 def test_a_record_is_explained_alike_alone_and_among_others():
     rows = [{"logits": [n / 3, 1.0, -n], "target": n % 3} for n in range(5)]
-    together = run("--explain", stdin=lines_of(*rows)).out.splitlines()
-    assert together == [run("--explain", stdin=lines_of(row)).out.strip() for row in rows]
+    together = run("explain", stdin=lines_of(*rows)).out.splitlines()
+    assert together == [run("explain", stdin=lines_of(row)).out.strip() for row in rows]
 
 
 def test_an_older_explanation_goes_and_a_verification_leaves_it():
     row = {"logits": [2.0, 1.0, 0.1], "target": 0}
-    explained = run("--explain", stdin=lines_of(row)).out
+    explained = run("explain", stdin=lines_of(row)).out
     assert "explain" not in run(stdin=explained).records[0]
-    assert run("--explain", stdin=explained).records == [json.loads(explained)]
-    verified = run("--verify", stdin=explained)
+    assert run("explain", stdin=explained).records == [json.loads(explained)]
+    verified = run("verify", stdin=explained)
     assert verified.status == 0
     assert verified.records[0]["explain"] == json.loads(explained)["explain"]
     own = {**row, "explain": "why it matters"}
@@ -180,7 +180,7 @@ def test_an_older_explanation_goes_and_a_verification_leaves_it():
 
 def test_a_class_that_is_none_rejects_the_record():
     rows = [{"logits": [1, 2], "target": 0}, {"logits": [1, 2, 3], "target": 0}]
-    ended = run("--explain", "--class", "2", stdin=lines_of(*rows))
+    ended = run("explain", "--class", "2", stdin=lines_of(*rows))
     assert ended.status == 3
     assert ended.records[0]["error"]["code"] == "class-out-of-range"
     assert ended.records[0]["error"]["message"] == (
@@ -192,16 +192,18 @@ def test_a_class_that_is_none_rejects_the_record():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*LECTURE, "--class", "1"], "--class needs --explain"),
+        ([*LECTURE, "--class", "1"], "--class is an option of 'softgrad explain'"),
+        ([*LECTURE, "--explain"], "it is a command: softgrad explain"),
         (
-            [*LECTURE, "--explain", "--class", "3"],
+            ["explain", *LECTURE, "--class", "3"],
             "class 3 is outside 0..2; classes are numbered from 0",
         ),
         (
-            [*LECTURE, "--explain", "--class", "dog"],
+            ["explain", *LECTURE, "--class", "dog"],
             'class "dog" is a name, but no class names are given',
         ),
-        (["--explain", "--verify"], "--explain is of softgrad's own gradients, --verify of yours"),
+        (["explain", *LECTURE, "--check"], "--check is an option of 'softgrad'"),
+        (["explain", *LECTURE, "--row", "1"], "--row needs arrays"),
         ([*LECTURE, "--standalone"], "--standalone needs --format latex"),
     ],
 )

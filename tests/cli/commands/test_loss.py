@@ -113,7 +113,7 @@ def test_the_mean_of_no_rows_is_nan_with_a_warning_and_no_gradient():
     assert result["denominator"] == 0.0
     assert "no row counts" in result["warning"]
     assert result["grad_logits"] == [[0.0] * 3] * 2
-    assert run("--verify", stdin=ended.out).status == 0
+    assert run("verify", stdin=ended.out).status == 0
 
 
 def test_what_is_computed_passes_its_own_check_and_verification():
@@ -127,7 +127,7 @@ def test_what_is_computed_passes_its_own_check_and_verification():
     computed = run("--check", stdin=lines_of(*records))
     assert (computed.status, computed.err) == (0, "")
     assert all(record["check"]["passed"] for record in computed.records)
-    verified = run("--verify", "--ulp", "8", stdin=computed.out)
+    verified = run("verify", "--ulp", "8", stdin=computed.out)
     assert verified.status == 0, verified.err
     assert verified.err.endswith(f"{len(records)} passed\n")
 
@@ -205,13 +205,13 @@ def test_a_table_shows_the_weights_and_the_rows_of_a_batch():
 @pytest.mark.parametrize("form", ["table", "markdown", "latex", "html"])
 def test_every_format_explains_every_kind_of_record(form):
     records = [SOFT, {**BATCH, "temperature": 2.0, "label_smoothing": 0.1}]
-    ended = run("--format", form, "--explain", "--check", stdin=lines_of(*records))
+    ended = run("explain", "--format", form, stdin=lines_of(*records))
     assert (ended.status, ended.err) == (0, "")
     assert "The derivation for row 1" in ended.out.decode()
 
 
 def test_the_steps_of_a_batch_are_lists_row_by_row():
-    [record] = run("--explain", stdin=lines_of({**BATCH, "temperature": 2.0})).records
+    [record] = run("explain", stdin=lines_of({**BATCH, "temperature": 2.0})).records
     assert [type(steps) for steps in record["explain"]] == [list, list]
     last = record["explain"][0][-1]
     np.testing.assert_allclose(last["cases"][0]["right"], record["grad_logits"][0], rtol=1e-14)
@@ -222,12 +222,12 @@ def test_the_steps_of_a_batch_are_lists_row_by_row():
 def test_verification_says_which_row_of_a_batch_is_worst():
     [record] = run(stdin=lines_of(BATCH)).records
     record["grad_logits"][1][2] += 1e-3
-    ended = run("--verify", stdin=lines_of(record))
+    ended = run("verify", stdin=lines_of(record))
     assert ended.status == 1
     verdict = ended.records[0]["verify"]["grad_logits"]
     assert (verdict["verdict"], verdict["worst_row"], verdict["worst_class"]) == ("fail", 1, 2)
     assert "<stdin>:1, row 1, class 2" in ended.err
-    table = run("--verify", "--format", "table", stdin=lines_of(record)).out.decode()
+    table = run("verify", "--format", "table", stdin=lines_of(record)).out.decode()
     assert "→ 1, 2" in table
 
 
@@ -241,7 +241,7 @@ def test_verification_says_which_row_of_a_batch_is_worst():
     ],
 )
 def test_claims_of_another_shape_than_the_batch_are_rejected(claims, message):
-    ended = run("--verify", stdin=lines_of({**BATCH, **claims}))
+    ended = run("verify", stdin=lines_of({**BATCH, **claims}))
     assert ended.status == 3
     assert message in ended.records[0]["error"]["message"]
 
@@ -273,11 +273,11 @@ def test_a_sum_of_losses_that_overflows_is_infinite():
 
 
 def test_the_true_class_is_introduced_where_the_steps_speak_of_it():
-    options = ["--label-smoothing", "0.1", "--explain"]
-    shown = " ".join(run("2", "1", "0.1", "-t", "0", *options).text.split())
+    options = ["--label-smoothing", "0.1"]
+    shown = " ".join(run("explain", "2", "1", "0.1", "-t", "0", *options).text.split())
     assert "logarithms are natural ones. y is the true class." in shown
     assert "c = y = 0:" in shown
-    shown = run("2", "1", "0.1", "-t", "0.2,0.3,0.5", *options).text
+    shown = run("explain", "2", "1", "0.1", "-t", "0.2,0.3,0.5", *options).text
     assert "y is the true class" not in " ".join(shown.split())
 
 

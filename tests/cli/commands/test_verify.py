@@ -1,4 +1,4 @@
-"""--verify as a process: claims in, verdicts out, and the answer for the run on standard error."""
+"""`softgrad verify` as a process: claims in, verdicts out, a summary on standard error."""
 
 import json
 import math
@@ -17,7 +17,7 @@ UNKNOWN = {**ROW, "grad_logits": [0.7, 0.1, 0.9]}
 
 
 def verify(*records, options=(), **kwargs):
-    return run("--verify", *options, stdin=lines_of(*records), **kwargs)
+    return run("verify", *options, stdin=lines_of(*records), **kwargs)
 
 
 def kernel(count, classes=10, seed=0):
@@ -156,11 +156,11 @@ def test_every_quantity_can_be_claimed():
 def test_what_softgrad_computes_verifies():
     rows = [ROW, {"logits": [40, 0], "target": 0}, {"logits": [0, "-Infinity"], "target": 1}]
     computed = run(stdin=lines_of(*rows)).out
-    ended = run("--verify", stdin=computed)
+    ended = run("verify", stdin=computed)
     assert ended.status == 0, ended.err
     assert [record["verify"]["passed"] for record in ended.records] == [True, True, True]
     # And again, with the verdicts of the first round.
-    assert run("--verify", stdin=ended.out).records == ended.records
+    assert run("verify", stdin=ended.out).records == ended.records
 
 
 def test_a_mean_over_the_batch_is_diagnosed_over_all_records():
@@ -213,7 +213,7 @@ def test_ulps_are_demanded_of_small_numbers_too():
 @pytest.mark.parametrize("claim", ["NaN", '"NaN"', "null", "Infinity", '"-Infinity"'])
 def test_a_claim_that_is_no_number_fails_and_is_not_rejected(claim):
     text = f'{{"logits": [1, 2], "target": 0, "probs": [0.5, {claim}]}}'
-    ended = run("--verify", stdin=text)
+    ended = run("verify", stdin=text)
     assert ended.status == 1
     part = ended.records[0]["verify"]["probs"]
     assert part["verdict"] == "fail"
@@ -284,7 +284,7 @@ def test_a_claim_that_cannot_be_compared_is_rejected(claims, code, message):
 
 def test_a_claim_given_twice_is_rejected():
     text = '{"logits": [1, 2], "target": 0, "probs": [0.5, 0.5], "probs": [0.2, 0.8]}'
-    ended = run("--verify", stdin=text)
+    ended = run("verify", stdin=text)
     assert ended.status == 3
     assert ended.records[0]["error"]["code"] == "key-repeated"
 
@@ -334,7 +334,7 @@ def test_the_whole_range_of_logits_closes_the_loop():
     ]
     computed = run(stdin=lines_of(*rows)).out
     for options in ([], ["--ulp", "4"], ["--dtype", "float32"]):
-        ended = run("--verify", *options, stdin=computed)
+        ended = run("verify", *options, stdin=computed)
         assert ended.status == 0, ended.err
         assert "Warning" not in ended.err
 
@@ -372,13 +372,13 @@ def test_the_default_target_and_names_serve_here_too():
 
 def test_verdicts_of_an_earlier_run_are_replaced_or_dropped():
     verified = verify(RIGHT).out
-    assert run("--verify", "--dtype", "float32", stdin=verified).records[0]["verify"]["dtype"] == (
+    assert run("verify", "--dtype", "float32", stdin=verified).records[0]["verify"]["dtype"] == (
         "float32"
     )
     [computed] = run(stdin=verified).records
     assert "verify" not in computed
     checked = run("--check", stdin=lines_of(ROW)).out
-    assert "check" in run("--verify", stdin=checked).records[0]
+    assert "check" in run("verify", stdin=checked).records[0]
 
 
 def test_a_verdict_of_an_earlier_run_does_not_stand_beside_an_error():
@@ -388,7 +388,7 @@ def test_a_verdict_of_an_earlier_run_does_not_stand_beside_an_error():
 
 
 def test_nothing_verified_has_not_passed():
-    ended = run("--verify", stdin="")
+    ended = run("verify", stdin="")
     assert (ended.status, ended.out) == (1, b"")
     assert ended.err.endswith("|exact|: nothing was verified\n")
 
@@ -396,17 +396,18 @@ def test_nothing_verified_has_not_passed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--verify", "1", "2", "-t", "0"], "--verify reads claims from JSON records"),
-        (["--verify", "--check"], "--check is of softgrad's own gradients, --verify of yours"),
-        (["--dtype", "float32"], "--dtype needs --verify"),
-        (["--rtol", "1e-3"], "--rtol needs --verify"),
-        (["--ulp", "4"], "--ulp needs --verify"),
-        (["--verify", "--ulp", "4", "--atol", "0"], "--ulp leaves no other slack"),
-        (["--verify", "--rtol", "-1"], "expected --rtol to be a number from 0 on, got '-1'"),
-        (["--verify", "--atol", "nan"], "expected --atol to be a number from 0 on, got 'nan'"),
-        (["--verify", "--ulp", "few"], "expected --ulp to be a number from 0 on, got 'few'"),
-        (["--verify", "--dtype", "int8"], "'int8' is not one of 'float64', 'float32'"),
-        (["--quiet"], "--quiet needs --check or --verify"),
+        (["verify", "1", "2", "-t", "0"], "'softgrad verify' reads JSON or arrays, got numbers"),
+        (["verify", "--check"], "--check is an option of 'softgrad'"),
+        (["--verify"], "it is a command: softgrad verify"),
+        (["--dtype", "float32"], "--dtype needs arrays"),
+        (["--rtol", "1e-3"], "--rtol is an option of 'softgrad verify'"),
+        (["--ulp", "4"], "--ulp is an option of 'softgrad verify'"),
+        (["verify", "--ulp", "4", "--atol", "0"], "--ulp and --atol contradict each other"),
+        (["verify", "--rtol", "-1"], "expected --rtol to be a number from 0 on, got '-1'"),
+        (["verify", "--atol", "nan"], "expected --atol to be a number from 0 on, got 'nan'"),
+        (["verify", "--ulp", "few"], "expected --ulp to be a number from 0 on, got 'few'"),
+        (["verify", "--dtype", "int8"], "expected --dtype to be one of float64, float32"),
+        (["--quiet"], "--quiet needs --check"),
     ],
 )
 def test_options_that_contradict_each_other_are_wrong_usage(arguments, message):

@@ -129,7 +129,7 @@ def test_options_may_stand_before_between_and_after_numbers():
             ["1", "2", "-t", "0", "--json", "--format", "table"],
             "--json and --format table contradict each other",
         ),
-        (["1", "2", "-t", "0", "-f", "xml"], "'xml' is not one of 'table', 'jsonl'"),
+        (["1", "2", "-t", "0", "-f", "xml"], "expected --format to be one of table, jsonl"),
     ],
 )
 def test_wrong_usage_is_explained(arguments, message):

@@ -75,7 +75,7 @@ def test_bfloat16_comes_and_goes_as_uint16(tmp_path):
             results["probs"][row], bfloat16_of([float(p) for p in wanted.probs])
         )
     np.savez(tmp_path / "c.npz", logits=raw, target=targets, grad_logits=results["grad_logits"])
-    ended = run("--verify", "c.npz", "--dtype", "bfloat16", "--ulp", "1", cwd=tmp_path)
+    ended = run("verify", "c.npz", "--dtype", "bfloat16", "--ulp", "1", cwd=tmp_path)
     assert ended.status == 0
     assert "50 of 50 passed, worst 0.4" in ended.err
 
@@ -175,7 +175,7 @@ def test_claims_of_rows_that_cannot_be_used_are_rejected(tmp_path, loss):
     logits, targets = np.full((3, 6), np.nan), np.arange(3)
     dump = {"logits": logits, "target": targets, "probs": logits, "loss": loss}
     np.savez(tmp_path / "a.npz", **dump, **({} if loss.ndim else {"reduction": "mean"}))
-    ended = run("--verify", "a.npz", cwd=tmp_path)
+    ended = run("verify", "a.npz", cwd=tmp_path)
     assert ended.status == 3
     assert "a.npz: row 2: logits[0]: expected a finite number or -Infinity, got NaN" in ended.err
 
@@ -216,8 +216,8 @@ def test_what_overflows_in_the_type_of_the_logits_is_infinite_without_a_word(tmp
 def test_verified_arrays_may_each_have_a_report_of_their_own(tmp_path):
     logits, targets = make()
     np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=np.zeros(500))
-    assert run("--verify", "a.npz", "--output-dir", "out", cwd=tmp_path).status == 1
-    assert run("--verify", "a.npz", "--output-dir", "out", "--json", cwd=tmp_path).status == 1
+    assert run("verify", "a.npz", "--output-dir", "out", cwd=tmp_path).status == 1
+    assert run("verify", "a.npz", "--output-dir", "out", "--json", cwd=tmp_path).status == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jsonl", "a.txt"]
 
 
@@ -245,16 +245,16 @@ def test_the_loss_of_a_batch_is_verified_with_its_gradient(tmp_path, reduction):
     for name, loss in (("right", right.loss), ("one", right.loss.reshape(1)), ("wrong", -1.0)):
         np.savez(tmp_path / f"{name}.npz", **dump, loss=loss)
     for name in ("right", "one"):
-        ended = run("--verify", f"{name}.npz", "--reduction", reduction, cwd=tmp_path)
+        ended = run("verify", f"{name}.npz", "--reduction", reduction, cwd=tmp_path)
         assert ended.status == 0
         assert "loss: 1 of 1 passed" in ended.err
         assert "grad_logits: 500 of 500 passed" in ended.err
-    wrong = run("--verify", "wrong.npz", "--reduction", reduction, cwd=tmp_path)
+    wrong = run("verify", "wrong.npz", "--reduction", reduction, cwd=tmp_path)
     assert wrong.status == 1
     assert "loss: 1 of 1 failed" in wrong.err
     assert "at wrong.npz: expected" in wrong.err
     other = "mean" if reduction == "sum" else "sum"
-    ended = run("--verify", "right.npz", "--reduction", other, cwd=tmp_path)
+    ended = run("verify", "right.npz", "--reduction", other, cwd=tmp_path)
     assert ended.status == 1
     assert f"  {'sum-for-mean' if other == 'mean' else 'mean-over-batch'}: " in ended.err
 
@@ -263,7 +263,7 @@ def test_the_loss_of_a_batch_with_a_row_that_cannot_be_used_is_not_judged(tmp_pa
     logits, targets = make()
     logits[3, 2] = np.nan
     np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=1.0, reduction="mean")
-    ended = run("--verify", "a.npz", cwd=tmp_path)
+    ended = run("verify", "a.npz", cwd=tmp_path)
     assert ended.status == 3
     assert "a.npz: row 3: logits[2]: expected a finite number" in ended.err
     assert "a.npz: loss: not judged, since a row that it is of was rejected" in ended.err
@@ -275,7 +275,7 @@ def test_results_of_a_batch_pass_their_own_verification(tmp_path):
     assert run("a.npz", "--reduction", "mean", "-o", "r.npz", cwd=tmp_path).status == 0
     both = results_of(tmp_path / "a.npz") | results_of(tmp_path / "r.npz")
     np.savez(tmp_path / "both.npz", **both)
-    assert run("--verify", "both.npz", "--reduction", "mean", cwd=tmp_path).status == 0
+    assert run("verify", "both.npz", "--reduction", "mean", cwd=tmp_path).status == 0
 
 
 def test_a_row_that_cannot_be_used_is_nan_and_is_told_of(folder):
@@ -308,7 +308,7 @@ def test_claims_are_verified_and_the_worst_rows_shown(tmp_path):
     wrong = right.grad_logits.copy()
     wrong[1234] *= -1
     np.savez(tmp_path / "c.npz", logits=logits, target=targets, loss=right.loss, grad_logits=wrong)
-    ended = run("--verify", "c.npz", cwd=tmp_path)
+    ended = run("verify", "c.npz", cwd=tmp_path)
     assert ended.status == 1
     assert "loss: 3,000 of 3,000 passed, worst 0.4" in ended.err
     assert "grad_logits: 1 of 3,000 failed" in ended.err
@@ -319,7 +319,7 @@ def test_claims_are_verified_and_the_worst_rows_shown(tmp_path):
     [failed] = [line.split() for line in lines if " fail " in line]
     assert failed[:2] == ["grad_logits", "1234"]
     assert failed[-1] == "wrong-sign"
-    ended = run("--verify", "c.npz", "--json", "-j", "2", cwd=tmp_path)
+    ended = run("verify", "c.npz", "--json", "-j", "2", cwd=tmp_path)
     [record] = [record for record in ended.records if record["verdict"] == "fail"]
     assert (record["row"], record["mistake"]) == (1234, "wrong-sign")
     assert sum(record["quantity"] == "loss" for record in ended.records) == 10
@@ -360,8 +360,7 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("logits.npy -t labels.npy", 2, "arrays need a file for the results: -o results.npz"),
         ("logits.npy rows.jsonl -o r", 2, "expected arrays or JSON, got 'logits.npy' and"),
         ("logits.npy labels.npy -o r.npz", 2, "several files of arrays need --output-dir"),
-        ("logits.npy -t labels.npy -o r.npz --check", 2, "--check is for records and numbers"),
-        ("logits.npy -t labels.npy -o r.npz -f html", 2, "--format html is for records and"),
+        ("logits.npy -t labels.npy -o r.npz -f html", 2, "writes arrays as npz, not as html"),
         ("labels.npy -t labels.npy -o r.npz", 3, "expected logits of shape (N, C), got (500,)"),
         ("logits.npy -t short.npy -o r.npz", 3, "expected targets of shape (500,), or (500, 12)"),
         ("text.npy -t labels.npy -o r.npz", 3, "expected logits as numbers, at most float64"),
@@ -372,7 +371,7 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("none.npy -t 0 -o r.npz", 74, "none.npy: No such file or directory"),
         ("pickled.npy -t 0 -o r.npz", 74, "got Python objects"),
         ("other.npz -o r.npz", 3, 'expected an array "logits", got x, y'),
-        ("--verify logits.npy -t labels.npy", 3, "expected claims to verify, any of probs"),
+        ("verify logits.npy -t labels.npy", 3, "expected claims to verify, any of probs"),
         ("logits.npy -t labels.npy -o r.npz --class-weights 1,2", 3, "one of class_weights for"),
         (
             f"logits.npy -t 0 -o r.npz --reduction mean --class-weights 1e308{',1' * 11}",
@@ -383,21 +382,28 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("logits.npy -t 12 -o r.npz", 3, "logits.npy: target 12 is outside 0..11"),
         ("narrow.npy -t labels.npy -o r.npz", 3, "expected at least 2 logits, got 1"),
         ("labelled.npz -o r.npz", 2, 'expected "target" in labelled.npz, got logits, labels'),
-        ("logits.npy -t labels.npy -o r.npz --fail-fast", 2, "--fail-fast is for records and"),
         ("logits.npy -t labels.npy -o none/r.npz", 74, "none/r.npz: No such file or directory"),
         ("logits.npy -t labels.npy -o /dev/null", 74, "/dev/null: arrays are written to a"),
         ("logits.npy -t cat -o r.npz", 2, "expected --target to be a class or a .npy file"),
-        ("logits.npy -t labels.npy -o ./logits.npy", 2, "results would replace 'logits.npy'"),
-        ("logits.npy -t labels.npy -o labels.npy", 2, "results would replace 'labels.npy'"),
-        ("labelled.npz -t 0 --output-dir .", 2, "results would replace 'labelled.npz'"),
-        ("logits.npy -t 0 -o r.npz --dtype float32", 2, "--dtype float32 needs --verify: results"),
-        ("logits.npy -t 0 -o r.npz --json", 2, "results of arrays are a .npz file, not jsonl"),
-        ("logits.npy -t 0 -o r.npz -f table", 2, "results of arrays are a .npz file, not table"),
-        ("--verify mixed.npz", 3, "mixed.npz: expected claims of one dtype, or --dtype, got float"),
+        (
+            "logits.npy -t labels.npy -o ./logits.npy",
+            2,
+            "refusing to overwrite logits.npy: it is one of",
+        ),
+        (
+            "logits.npy -t labels.npy -o labels.npy",
+            2,
+            "refusing to overwrite labels.npy: it is one of",
+        ),
+        ("labelled.npz -t 0 --output-dir .", 2, "refusing to overwrite labelled.npz: it is"),
+        ("logits.npy -t 0 -o r.npz --dtype float32", 2, "--dtype float32 is for 'softgrad verify'"),
+        ("logits.npy -t 0 -o r.npz --json", 2, "writes arrays as npz, not as jsonl"),
+        ("logits.npy -t 0 -o r.npz -f table", 2, "writes arrays as npz, not as table"),
+        ("verify mixed.npz", 3, "mixed.npz: expected claims of one dtype, or --dtype, got float"),
         ("half.npy -t 0 -o r.npz --dtype bfloat16", 3, "half.npy: expected logits as the bits of"),
         ("logits.npy -t mask.npy -o r.npz", 3, "expected targets as probabilities, got bool"),
         ("odd.npz -o r.npz", 3, "odd.npz: expected a temperature above 0, got -1.0"),
-        ("--verify mean.npz", 3, "got (); say --reduction mean or sum if it is that of all rows"),
+        ("verify mean.npz", 3, "got (); say --reduction mean or sum if it is that of all rows"),
     ],
 )
 def test_what_is_wrong_is_said(folder, arguments, status, message):
@@ -441,7 +447,7 @@ def peak_of(folder, *arguments):
 def test_what_looks_like_a_claim_and_is_none_is_told(tmp_path):
     dump = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int), "loss": np.full(5, np.log(3))}
     np.savez(tmp_path / "a.npz", **dump, gradient=np.zeros((5, 3)))
-    ended = run("--verify", "a.npz", cwd=tmp_path)
+    ended = run("verify", "a.npz", cwd=tmp_path)
     assert ended.status == 0
     assert '"gradient" is not verified; claims are called probs, log_probs, loss' in ended.err
 

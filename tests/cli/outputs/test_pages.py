@@ -91,8 +91,8 @@ def test_without_explain_the_tables_stand_alone():
 
 @pytest.mark.parametrize("name", ["markdown", "latex", "html"])
 def test_every_step_stands_on_the_page(name):
-    text = page_of(*LECTURE, "--explain", "-f", name)
-    titles = [step["title"] for step in run(*LECTURE, "--explain", "--json").records[0]["explain"]]
+    text = page_of("explain", *LECTURE, "-f", name)
+    titles = [step["title"] for step in run("explain", *LECTURE, "--json").records[0]["explain"]]
     places = [text.index(title) for title in titles]
     assert places == sorted(places)
 
@@ -107,14 +107,14 @@ def test_records_that_are_rejected_or_checked_or_verified_have_their_place(name)
     places = [text.index(mark) for mark in marks]
     assert places == sorted(places)
     claims = {"logits": [1, 2], "target": 0, "grad_logits": [0.3, 0.7]}
-    verified = run("--verify", "-f", name, stdin=lines_of(claims))
+    verified = run("verify", "-f", name, stdin=lines_of(claims))
     assert verified.status == 1
     assert re.search(r"grad.{0,3}_logits", verified.text)
     assert re.search(r"fail(?!ed)[^;{]*worst", verified.text)
 
 
 def test_markdown_takes_nothing_of_a_name_for_a_mark():
-    text = page_of("-f", "markdown", "--explain", stdin=lines_of(ODD))
+    text = page_of("explain", "-f", "markdown", stdin=lines_of(ODD))
     assert r"0 a\|b\`c\*" in text
     assert "<script>" not in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
@@ -122,7 +122,7 @@ def test_markdown_takes_nothing_of_a_name_for_a_mark():
 
 
 def test_markdown_has_its_equations_in_blocks_of_mathematics():
-    text = page_of(*LECTURE, "--explain", "-f", "markdown")
+    text = page_of("explain", *LECTURE, "-f", "markdown")
     blocks = re.findall(r"^```math\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
     assert r"L = -\log f(x)_{y}" in blocks
     assert len(blocks) > 40
@@ -131,7 +131,7 @@ def test_markdown_has_its_equations_in_blocks_of_mathematics():
 
 @pytest.mark.parametrize("arguments", SETS, ids=" ".join)
 def test_html_is_one_page_that_needs_nothing_else(arguments):
-    page = page_of(*arguments, "--explain", "--check", "-f", "html")
+    page = page_of("explain", *arguments, "-f", "html")
     reader = Reader(page)
     assert reader.open == []
     assert {"math", "mfrac", "svg", "table", "main"} <= {*reader.seen}
@@ -141,7 +141,7 @@ def test_html_is_one_page_that_needs_nothing_else(arguments):
 
 
 def test_html_shows_names_as_they_are():
-    reader = Reader(page_of("-f", "html", "--explain", stdin=lines_of(ODD)))
+    reader = Reader(page_of("explain", "-f", "html", stdin=lines_of(ODD)))
     assert all(name in reader.text for name in ODD_NAMES)
     assert "script" not in reader.seen
 
@@ -157,7 +157,7 @@ def test_all_records_of_a_run_are_one_page():
 
 
 def test_html_is_for_people_who_do_not_see_it_too():
-    page = page_of(*LECTURE, "--explain", "-f", "html")
+    page = page_of("explain", *LECTURE, "-f", "html")
     assert '<html lang="en">' in page
     assert '<th scope="col"' in page
     assert '<th scope="row"' in page
@@ -171,7 +171,7 @@ def test_html_is_for_people_who_do_not_see_it_too():
 @needs_chromium
 @pytest.mark.parametrize("arguments", SETS, ids=" ".join)
 def test_a_browser_draws_the_page_and_cuts_nothing_off(arguments, tmp_path):
-    page = page_of(*arguments, "--explain", "-f", "html")
+    page = page_of("explain", *arguments, "-f", "html")
     desk = measured(page, 900, tmp_path)
     assert desk["width"] <= 900
     assert desk["overflowing"] == []
@@ -184,7 +184,7 @@ def test_a_browser_draws_the_page_and_cuts_nothing_off(arguments, tmp_path):
 
 @needs_chromium
 def test_a_browser_shows_the_page_light_and_dark_and_prints_it(tmp_path):
-    page = page_of(*LECTURE, "--explain", "-f", "html")
+    page = page_of("explain", *LECTURE, "-f", "html")
     light = measured(page, 900, tmp_path, "--blink-settings=preferredColorScheme=1")
     dark = measured(page, 900, tmp_path, "--blink-settings=preferredColorScheme=0")
     assert light["background"] != dark["background"]
@@ -197,7 +197,7 @@ def test_a_browser_shows_the_page_light_and_dark_and_prints_it(tmp_path):
 @needs_latex
 @pytest.mark.parametrize("arguments", SETS, ids=" ".join)
 def test_tex_sets_the_document_with_nothing_over_the_edge(arguments, tmp_path):
-    source = page_of(*arguments, "--explain", "--check", "-f", "latex", "--standalone")
+    source = page_of("explain", *arguments, "-f", "latex", "--standalone")
     log = typeset(source, tmp_path)
     assert "Overfull" not in log
     assert "Missing character" not in log
@@ -206,7 +206,7 @@ def test_tex_sets_the_document_with_nothing_over_the_edge(arguments, tmp_path):
 
 @needs_latex
 def test_tex_knows_the_letters_of_the_options_of_the_loss(tmp_path):
-    source = page_of(*OF_OPTIONS, "--explain", "-f", "latex", "--standalone")
+    source = page_of("explain", *OF_OPTIONS, "-f", "latex", "--standalone")
     assert "Missing character" not in typeset(source, tmp_path)
 
 
@@ -214,6 +214,6 @@ def test_tex_knows_the_letters_of_the_options_of_the_loss(tmp_path):
 def test_tex_sets_the_fragment_with_amsmath_alone_whatever_the_names_are(engine, tmp_path):
     if shutil.which(engine) is None:
         pytest.skip(f"{engine} is not installed")
-    fragment = page_of("-f", "latex", "--explain", stdin=lines_of(ODD))
+    fragment = page_of("explain", "-f", "latex", stdin=lines_of(ODD))
     (tmp_path / "fragment.tex").write_text(fragment, encoding="utf-8")
     typeset(MINIMAL, tmp_path, engine)

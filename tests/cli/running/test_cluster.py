@@ -187,7 +187,7 @@ def test_what_dask_logs_of_a_lost_worker_is_not_among_the_messages(scheduler, wo
     assert workers
     script = """if True:
         import logging, sys
-        from softgrad.running.workers import cluster
+        from softgrad.running.cluster import cluster
 
         with cluster(sys.argv[1]):
             logging.getLogger("distributed.client").warning("Couldn't gather 1 keys")

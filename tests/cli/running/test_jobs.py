@@ -100,7 +100,7 @@ def test_claims_are_summarised_alike(tmp_path):
         records.append(record | {"loss": 1.0} if place % 50 == 0 else record)
     path = tmp_path / "claims.jsonl"
     path.write_text(lines_of(*records))
-    one, two = (run("--verify", "-j", jobs, str(path)) for jobs in ("1", "2"))
+    one, two = (run("verify", "-j", jobs, str(path)) for jobs in ("1", "2"))
     assert two.out == one.out
     assert (two.status, two.err) == (one.status, one.err)
     assert "mean-over-batch" in one.err

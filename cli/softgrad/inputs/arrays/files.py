@@ -2,14 +2,13 @@
 
 import math
 import mmap
-import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,59 +100,3 @@ class ArrayFile:
             raise ValueError(f"it breaks off: {wanted:,} bytes, got {len(self._map) - place:,}")
         order: Any = "F" if is_fortran else "C"
         return np.ndarray(shape, dtype, self._map, place, order=order)
-
-
-class NpzFile:
-    """A .npz file whose arrays are written side by side, block by block.
-
-    The sizes of all arrays are known, so that each has its place from the start; checksums are
-    filled in at the end.
-    """
-
-    def __init__(self, file: BinaryIO, arrays: Mapping[str, tuple[tuple[int, ...], Any]]) -> None:
-        self._file = file
-        self._members: dict[str, zipfile.ZipInfo] = {}
-        self._places: dict[str, int] = {}
-        place = 0
-        for name, (shape, dtype) in arrays.items():
-            head = BytesIO()
-            description = np.lib.format.dtype_to_descr(np.dtype(dtype))
-            np.lib.format.write_array_header_1_0(
-                head, {"descr": description, "fortran_order": False, "shape": shape}
-            )
-            info = zipfile.ZipInfo(f"{name}.npy")
-            info.external_attr = 0o600 << 16
-            info.header_offset = place
-            info.CRC = 0
-            size = head.tell() + math.prod(shape) * np.dtype(dtype).itemsize
-            info.file_size = info.compress_size = size
-            self._members[name] = info
-            self._places[name] = place + len(info.FileHeader(zip64=True))
-            place = self._places[name] + size
-            self.write(name, head.getvalue())
-
-    def write(self, name: str, data: Array | bytes) -> None:
-        """Write what comes next in an array."""
-        buffer = memoryview(data).cast("B") if isinstance(data, bytes) else _bytes_of(data)
-        info = self._members[name]
-        self._file.seek(self._places[name])
-        self._file.write(buffer)
-        info.CRC = zlib.crc32(buffer, info.CRC)
-        self._places[name] += len(buffer)
-
-    def close(self) -> None:
-        """Write the headers, which tell the checksums, and the directory."""
-        for info in self._members.values():
-            self._file.seek(info.header_offset)
-            self._file.write(info.FileHeader(zip64=True))
-        self._file.seek(0, os.SEEK_END)
-        with zipfile.ZipFile(self._file, "a") as archive:
-            for info in self._members.values():
-                archive.filelist.append(info)
-                archive.NameToInfo[info.filename] = info
-            # What marks the directory as one to be written.
-            archive.comment = b""
-
-
-def _bytes_of(data: Array) -> memoryview:
-    return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data

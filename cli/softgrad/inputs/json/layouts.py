@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from softgrad.inputs.stream import LINES_AND_OBJECTS, BlockStream
+from softgrad.inputs.json.stream import LINES_AND_OBJECTS, BlockStream
 from softgrad.records import json_text
 from softgrad.records.records import Records
 from softgrad_core.errors import InputError

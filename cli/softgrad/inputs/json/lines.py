@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex
 
 import orjson
 
-from softgrad.inputs.stream import LINES, BlockStream
+from softgrad.inputs.json.stream import LINES, BlockStream
 from softgrad.records import json_text
 from softgrad.records.records import Records
 from softgrad_core.errors import InputError

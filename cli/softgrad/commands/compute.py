@@ -1,0 +1,152 @@
+"""softgrad LOGITS... | FILES...: the softmax, the loss and both gradients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from softgrad.commands import task, values
+from softgrad.commands.settings import option
+from softgrad.commands.together import Command, Kind
+from softgrad.exits import Exit, UsageError
+from softgrad.outputs.file import STANDARD_OUTPUT, Output
+from softgrad.running.pipeline import Pipeline
+from softgrad.work import compute
+from softgrad_core.checking import CHECK_TOLERANCE
+from softgrad_core.dtypes import Dtype
+from softgrad_core.errors import InputError
+from softgrad_core.loss.options import Reduction
+from softgrad_core.loss.results import FIELDS, check_fields
+
+if TYPE_CHECKING:
+    from softgrad.inputs.arrays.source import ArraySource
+    from softgrad.outputs.arrays import ArrayWriter
+
+EXAMPLES = """[bold]Examples[/bold]
+  softgrad 2.0 1.0 0.1 --target 0
+  softgrad 2.0 1.0 0.1 --classes cat,dog,bird -t dog --check
+  echo '{"logits": [2.0, 1.0, 0.1], "target": 0}' | softgrad
+  softgrad rows.jsonl -o results.jsonl
+  softgrad logits.npy --target labels.npy -o results.npz"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(task.Settings):
+    """The options of the command without a name."""
+
+    dtype: Annotated[
+        str | None,
+        option(
+            "--dtype", metavar="bfloat16", help="The uint16 arrays hold bfloat16.", panel="Input"
+        ),
+    ] = None
+    fields: Annotated[
+        str | None,
+        option("--fields", metavar="NAME,…", help="Write these results only.", panel="Output"),
+    ] = None
+    check: Annotated[
+        bool, option("--check", help="Check both gradients numerically.", panel="Run")
+    ] = False
+    tolerance: Annotated[
+        str | None,
+        option(
+            "--tolerance",
+            metavar="ERROR",
+            help=f"Relative error that fails: {CHECK_TOLERANCE:g}.",
+            panel="Run",
+        ),
+    ] = None
+    quiet: Annotated[
+        bool,
+        option(*("--quiet", "-q"), help="Write only what fails or is rejected.", panel="Run"),
+    ] = False
+
+
+def run(settings: Settings) -> Exit:
+    """Compute the softmax, the loss and both gradients of an output layer.
+
+    For logits a and the true class y: f(x) = softmax(a), L = -log f(x)_y,
+    dL/df(x) = -e(y)/f(x)_y and dL/da = -(e(y) - f(x)). Classes count from 0. Arguments that are
+    numbers are logits; others are files of JSON records, .npy or .npz; - is standard input.
+    """
+    given = task.Task.of(Command.COMPUTE, settings)
+    try:
+        names = None if settings.fields is None else settings.fields.split(",")
+        fields = check_fields(names and [name for name in names if name])
+    except InputError as error:
+        raise UsageError(f"--fields: {error.reason}") from None
+    tolerance = None
+    if settings.check:
+        tolerance = values.parse_number("--tolerance", settings.tolerance, above_zero=True)
+        tolerance = CHECK_TOLERANCE if tolerance is None else tolerance
+    if given.kind is Kind.ARRAYS:
+        return _run_on_arrays(given, fields, tolerance)
+    # The check looks at both gradients, whatever is written.
+    work = partial(compute, fields if tolerance is None else FIELDS, check_tolerance=tolerance)
+    return given.run_on_records(
+        work, fields=fields, only_failures=settings.quiet, slow=settings.check
+    )
+
+
+def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | None) -> Exit:
+    """Compute the results of files of arrays, each in a .npz file."""
+    from softgrad.inputs.arrays.source import (
+        CHECKED_ELEMENTS,
+        COMPUTED_ELEMENTS,
+        ArrayOptions,
+    )
+    from softgrad.outputs.arrays import ArrayResults, ArrayWriter
+    from softgrad.records.bfloat16 import result_dtype
+
+    settings: Settings = given.settings
+    dtype = values.parse_dtype(settings.dtype)
+    if dtype not in {None, Dtype.BFLOAT16}:
+        raise UsageError(f"--dtype {dtype} is for 'softgrad verify': results have the logits' type")
+    target = given.array_target()
+    places = given.places(".npz")
+    _refuse_to_replace([*given.files, str(target)], places)
+
+    def prepare(source: "ArraySource", output: Output) -> tuple[Pipeline, "ArrayWriter"]:
+        reader = source.reader()
+        is_reduced = reader.reduction is not Reduction.NONE
+        work = partial(
+            compute,
+            fields if tolerance is None else FIELDS,
+            check_tolerance=tolerance,
+            # What is checked or added up is rounded afterwards.
+            in_float64=is_reduced or dtype is not None or tolerance is not None,
+        )
+        results = ArrayResults(
+            fields, result_dtype(source.logits.dtype, dtype), is_reduced, settings.quiet
+        )
+        pipeline = Pipeline(reader, work, results, None, settings.fail_fast)
+        is_empty_mean = reader.divisor == 0.0
+        return pipeline, ArrayWriter(
+            output, results, source.logits.shape, is_empty_mean=is_empty_mean
+        )
+
+    options = ArrayOptions(target, given.loss, dtype, with_claims=False)
+    elements = COMPUTED_ELEMENTS if tolerance is None else CHECKED_ELEMENTS
+    return given.run_on_arrays(options, prepare, places, elements)
+
+
+def _refuse_to_replace(
+    files: Sequence[str], places: Sequence[tuple[Sequence[str], str | None]]
+) -> None:
+    """Raise UsageError where there is no file for the results, or it is one of the inputs."""
+    for sources, place in places:
+        if len(sources) > 1:
+            raise UsageError("several files of arrays need --output-dir")
+        if place in STANDARD_OUTPUT:
+            raise UsageError("arrays need a file for the results: -o results.npz")
+        for file in files:
+            if _is_same_file(file, str(place)):
+                raise UsageError(f"refusing to overwrite {file}: it is one of the inputs")
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return False

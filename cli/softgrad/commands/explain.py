@@ -1,0 +1,76 @@
+"""softgrad explain: the derivation of both gradients, step by step, with the user's numbers."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+import orjson
+
+from softgrad.commands import task, values
+from softgrad.commands.settings import option
+from softgrad.commands.together import Command, Kind
+from softgrad.exits import Exit, UsageError
+from softgrad.outputs.members import writable
+from softgrad.records.records import Records
+from softgrad.work import compute
+from softgrad_core.loss.results import FIELDS
+
+EXAMPLES = """[bold]Examples[/bold]
+  softgrad explain 2.0 1.0 0.1 --target 0
+  softgrad explain 2.0 1.0 0.1 --classes cat,dog,bird -t dog --class bird
+  softgrad explain 2.0 1.0 0.1 -t 0 --format html -o page.html
+  softgrad explain logits.npy --target labels.npy --row 17"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(task.Settings):
+    """The options of `softgrad explain`."""
+
+    other: Annotated[
+        str | None,
+        option(
+            "--class",
+            metavar="CLASS",
+            help="The class to show beside the target.",
+            panel="Input",
+        ),
+    ] = None
+    row: Annotated[
+        str | None,
+        option("--row", metavar="N", help="The row of the arrays, from 0.", panel="Input"),
+    ] = None
+    dtype: Annotated[
+        str | None,
+        option(
+            "--dtype", metavar="bfloat16", help="The uint16 arrays hold bfloat16.", panel="Input"
+        ),
+    ] = None
+
+
+def run(settings: Settings) -> Exit:
+    """Derive both gradients step by step, with your numbers in every formula.
+
+    Each equality of the derivation is evaluated on both sides. Derivatives are shown for two
+    classes: the target, and one other.
+    """
+    given = task.Task.of(Command.EXPLAIN, settings)
+    other = values.parse_class("--class", settings.other, given.names)
+    records = _row_of_arrays(given, settings) if given.kind is Kind.ARRAYS else None
+    work = partial(compute, FIELDS, explained=True)
+    return given.run_on_records(work, other=other, slow=True, records=records)
+
+
+def _row_of_arrays(given: task.Task, settings: Settings) -> Records:
+    """Return one row of the arrays in a file as a record."""
+    from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
+
+    number = values.parse_count("--row", settings.row) or 0
+    dtype = values.parse_dtype(settings.dtype)
+    options = ArrayOptions(given.array_target(), given.loss, dtype, with_claims=False)
+    if len(given.files) > 1:
+        raise UsageError("--row needs one file of arrays")
+    [name] = given.files
+    with open_arrays(name, options) as source:
+        row = source.row(number)
+    text = orjson.dumps({key: writable(value) for key, value in row.items()})
+    return Records(f"{name}: row {number}", [None], [text], [row])

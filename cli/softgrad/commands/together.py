@@ -1,0 +1,108 @@
+"""What goes together: which command takes which input, in which formats, with which options.
+
+These tables say it once; every refusal is written from them.
+"""
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from typing import Any
+
+from softgrad.exits import UsageError
+from softgrad.outputs.formats import Format
+
+
+class Command(StrEnum):
+    """The commands that read logits, as they are called."""
+
+    COMPUTE = "softgrad"
+    EXPLAIN = "softgrad explain"
+    VERIFY = "softgrad verify"
+
+
+class Kind(StrEnum):
+    """What is read."""
+
+    NUMBERS = "numbers"
+    RECORDS = "JSON"
+    ARRAYS = "arrays"
+
+
+_PAGES = (Format.MARKDOWN, Format.LATEX, Format.HTML)
+
+FORMATS: Mapping[Command, Mapping[Kind, Collection[Format]]] = {
+    Command.COMPUTE: {
+        Kind.NUMBERS: (Format.TABLE, Format.JSONL, *_PAGES),
+        Kind.RECORDS: (Format.JSONL, Format.TABLE, *_PAGES),
+        Kind.ARRAYS: (Format.NPZ,),
+    },
+    Command.EXPLAIN: {
+        Kind.NUMBERS: (Format.TABLE, Format.JSONL, *_PAGES),
+        Kind.RECORDS: (Format.JSONL, Format.TABLE, *_PAGES),
+        Kind.ARRAYS: (Format.TABLE, Format.JSONL, *_PAGES),
+    },
+    Command.VERIFY: {
+        Kind.RECORDS: (Format.JSONL, Format.TABLE, *_PAGES),
+        Kind.ARRAYS: (Format.TABLE, Format.JSONL),
+    },
+}
+"""The formats in which a command shows an input, the default first."""
+
+NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str]] = {
+    Command.COMPUTE: {
+        "standalone": (Format.LATEX,),
+        "fields": (Format.JSONL, Format.NPZ),
+        "dtype": (Kind.ARRAYS,),
+        "tolerance": "check",
+        "quiet": "check",
+    },
+    Command.EXPLAIN: {
+        "standalone": (Format.LATEX,),
+        "row": (Kind.ARRAYS,),
+        "dtype": (Kind.ARRAYS,),
+    },
+    Command.VERIFY: {"standalone": (Format.LATEX,)},
+}
+"""Options that need one of some formats, one of some inputs, or another option."""
+
+EXCLUSIVE = (("output", "output_dir"), ("ulp", "rtol"), ("ulp", "atol"))
+"""Options that contradict each other."""
+
+REQUIRED = {(Command.EXPLAIN, Kind.ARRAYS): ("row", "--row N, the number of the row to explain")}
+"""Options that a command needs for an input."""
+
+
+def format_of(command: Command, kind: Kind, asked: Format | None) -> Format:
+    """Return the format to write, or raise UsageError where the command does not have it."""
+    formats = FORMATS[command].get(kind)
+    if formats is None:
+        others = " or ".join(FORMATS[command])
+        raise UsageError(f"'{command}' reads {others}, got {kind}")
+    default, *_ = formats
+    if asked is not None and asked not in formats:
+        expected = ", ".join(formats)
+        raise UsageError(f"'{command}' writes {kind} as {expected}, not as {asked}")
+    return asked or default
+
+
+def refuse(command: Command, kind: Kind, shown: Format, settings: Any) -> None:
+    """Raise UsageError for an option that does not go with the command, the input or the format."""
+    given = {name for name, value in vars(settings).items() if value not in (None, False)}
+    for name in NEEDS[command].keys() & given:
+        needed = NEEDS[command][name]
+        if isinstance(needed, str):
+            if needed not in given:
+                raise UsageError(f"{_option(name)} needs {_option(needed)}")
+        elif not {kind, shown} & {*needed}:
+            what = "--format " if isinstance(next(iter(needed)), Format) else ""
+            raise UsageError(f"{_option(name)} needs {what}{' or '.join(needed)}")
+    for one, other in EXCLUSIVE:
+        if one in given and other in given:
+            raise UsageError(f"{_option(one)} and {_option(other)} contradict each other")
+    if (command, kind) in REQUIRED:
+        name, what = REQUIRED[command, kind]
+        if name not in given:
+            raise UsageError(f"'{command}' needs {what}, for {kind}")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

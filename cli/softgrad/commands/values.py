@@ -1,0 +1,168 @@
+"""The text of options -> their values, or a usage error that says what was expected."""
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import orjson
+
+from softgrad.exits import UsageError
+from softgrad.inputs.numbers import NUMBER, SEPARATORS, is_number_list, with_plain_minus
+from softgrad.outputs.formats import Format
+from softgrad_core.dtypes import Dtype
+from softgrad_core.errors import InputError, shortened
+from softgrad_core.loss.options import OPTIONS, LossOptions, weights_by_name
+
+Word = TypeVar("Word", Format, Dtype)
+
+LONGEST_INDEX = 18
+"""More digits than this cannot be the index of a class."""
+
+
+def parse_classes(text: str | None) -> list[str] | None:
+    """Return the names in a list with commas, or in a JSON list."""
+    if text is None:
+        return None
+    names: list[Any]
+    try:
+        names = orjson.loads(text) if text.lstrip().startswith("[") else _as_utf8(text).split(",")
+        names = [name.strip() for name in names]
+    except (AttributeError, ValueError):
+        raise UsageError(f"expected a list of class names, got {text!r}") from None
+    if not all(names):
+        raise UsageError(f"expected class names between commas, got none in {text!r}")
+    return names
+
+
+def parse_class(option: str, text: str | None, names: list[str] | None) -> int | str | None:
+    """Return a class: the name if there is one like this, else the index."""
+    if text is None:
+        return None
+    text = _as_utf8(text)
+    is_index = re.fullmatch(r"[+-]?\d+", text, re.ASCII) is not None
+    if is_index and len(text) > LONGEST_INDEX:
+        raise UsageError(f"expected {option} to be a class, got {shortened(text)}")
+    if names is None or text not in names:
+        if is_index:
+            return int(text)
+        if NUMBER.fullmatch(with_plain_minus(text)):
+            raise UsageError(
+                f"expected {option} to be a whole number or a class name, got {text!r}"
+            )
+        return text
+    if is_index and names.index(text) != int(text):
+        raise UsageError(
+            f"{text!r} is ambiguous: the name of class {names.index(text)}, and an index"
+        )
+    return text
+
+
+def parse_target(text: str | None, names: list[str] | None) -> int | str | list[float] | None:
+    """Return a target: a class, or the probabilities of all classes."""
+    if text is not None and "," in text and is_number_list(text):
+        words = SEPARATORS.split(text.strip("[] \t,"))
+        return [int(word) if _is_index(word) else float(word) for word in words]
+    return parse_class("--target", text, names)
+
+
+def parse_loss(given: Mapping[str, str | bool], names: list[str] | None) -> dict[str, Any]:
+    """Return the options of the loss that are given, each checked by its entry in the table."""
+    hints = get_type_hints(LossOptions)
+    options: dict[str, Any] = {}
+    for name, text in given.items():
+        try:
+            value = text if isinstance(text, bool) else _read(text, hints[name], names)
+            checked = OPTIONS[name].check(value)
+        except InputError as error:
+            raise UsageError(error.reason) from None
+        options[name] = checked.tolist() if hasattr(checked, "tolist") else checked
+    if names is not None and len(options.get("class_weights", names)) != len(names):
+        count = len(options["class_weights"])
+        raise UsageError(
+            f"expected one of class_weights for each of {len(names)} logits, got {count}"
+        )
+    return options
+
+
+def _read(text: str, hint: Any, names: Sequence[str] | None) -> Any:
+    """Return a text as a value of the type that the option is declared with."""
+    types = get_args(hint) or (hint,)
+    if int in types and float not in types:
+        return int(text) if _is_index(text) else text
+    if float in types and len(types) == 1:
+        return _number_or_text(text)
+    if str in types and len(types) == 1:
+        return text
+    return _weights(text, names)
+
+
+def _weights(text: str, names: Sequence[str] | None) -> list[Any]:
+    """Return the weights of the classes, given in their order or by name: cat=2,dog=1."""
+    if "=" not in text:
+        return [_number_or_text(word) for word in SEPARATORS.split(text) if word]
+    given: dict[str, float | str] = {}
+    for part in _as_utf8(text).split(","):
+        name, _, number = part.rpartition("=")
+        if name.strip() in given:
+            raise UsageError(f"--class-weights gives {name.strip()!r} twice")
+        given[name.strip()] = _number_or_text(number.strip())
+    return weights_by_name(given, names)
+
+
+def parse_number(option: str, text: str | None, *, above_zero: bool = False) -> float | None:
+    """Return a finite number from 0 on, or above 0."""
+    if text is None:
+        return None
+    value = float(text) if NUMBER.fullmatch(text) else math.nan
+    if not (0 < value < math.inf if above_zero else 0 <= value < math.inf):
+        wanted = "above 0" if above_zero else "from 0 on"
+        raise UsageError(f"expected {option} to be a number {wanted}, got {text!r}")
+    return value + 0.0
+
+
+def parse_count(option: str, text: str | None) -> int | None:
+    """Return a whole number from 0 on."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise UsageError(f"expected {option} to be a whole number from 0 on, got {text!r}")
+    return int(text)
+
+
+def parse_format(text: str | None, *, json: bool) -> Format | None:
+    """Return the format that is asked for, if any is."""
+    if json and text not in {None, Format.JSONL}:
+        raise UsageError(f"--json and --format {text} contradict each other")
+    return Format.JSONL if json else parse_word("--format", text, Format)
+
+
+def parse_dtype(text: str | None) -> Dtype | None:
+    """Return the type of this name, if one is given."""
+    return parse_word("--dtype", text, Dtype)
+
+
+def parse_word(option: str, text: str | None, words: type[Word]) -> Word | None:
+    """Return the word of a list, if one is given."""
+    if text is None:
+        return None
+    if text not in list(words):
+        raise UsageError(f"expected {option} to be one of {', '.join(words)}, got {text!r}")
+    return words(text)
+
+
+def _as_utf8(word: str) -> str:
+    """Return a word as text that JSON can hold, whatever the locale says it is."""
+    try:
+        return os.fsencode(word).decode().strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"expected text in UTF-8, got {word!r}") from None
+
+
+def _is_index(word: str) -> bool:
+    return re.fullmatch(r"[+-]?\d{1,18}", word, re.ASCII) is not None
+
+
+def _number_or_text(word: str) -> float | str:
+    return float(word) if NUMBER.fullmatch(word) else word

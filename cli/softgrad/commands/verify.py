@@ -1,0 +1,109 @@
+"""softgrad verify: whether somebody else's numbers are right, and which mistake they show."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+from softgrad.commands import task, values
+from softgrad.commands.settings import option
+from softgrad.commands.together import Command, Kind
+from softgrad.exits import Exit
+from softgrad.outputs.formats import Format
+from softgrad.running.pipeline import Pipeline
+from softgrad.work import verify
+from softgrad_core.dtypes import Dtype
+from softgrad_core.verification.tolerances import Tolerance
+
+if TYPE_CHECKING:
+    from softgrad.inputs.arrays.source import ArraySource
+    from softgrad.outputs.file import Output
+    from softgrad.outputs.worst import WorstRowsWriter
+
+EXAMPLES = """[bold]Examples[/bold]
+  softgrad verify claims.jsonl --dtype float32
+  softgrad verify step100.npz --reduction mean
+  softgrad verify claims.jsonl -q -o failed.jsonl
+  softgrad rows.jsonl | softgrad verify"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(task.Settings):
+    """The options of `softgrad verify`."""
+
+    dtype: Annotated[
+        str | None,
+        option(
+            "--dtype",
+            metavar="TYPE",
+            help=f"The type of the claims: {', '.join(Dtype)}.",
+            panel="Standard",
+        ),
+    ] = None
+    rtol: Annotated[
+        str | None,
+        option("--rtol", metavar="ERROR", help="The relative error allowed.", panel="Standard"),
+    ] = None
+    atol: Annotated[
+        str | None,
+        option("--atol", metavar="ERROR", help="The absolute error allowed.", panel="Standard"),
+    ] = None
+    ulp: Annotated[
+        str | None,
+        option(
+            "--ulp",
+            metavar="N",
+            help="Allow N units in the last place instead.",
+            panel="Standard",
+        ),
+    ] = None
+    quiet: Annotated[
+        bool,
+        option(*("--quiet", "-q"), help="Write only what fails or is rejected.", panel="Run"),
+    ] = False
+
+
+def run(settings: Settings) -> Exit:
+    """Compare somebody else's numbers with the exact ones, and name the mistake if they are wrong.
+
+    Records and .npz files claim any of probs, log_probs, loss, grad_probs and grad_logits. A
+    claim passes where |claim - exact| <= atol + rtol |exact|, by default with the tolerances of
+    torch.testing.assert_close for the type of the claims.
+    """
+    given = task.Task.of(Command.VERIFY, settings)
+    dtype = values.parse_dtype(settings.dtype)
+    if given.kind is Kind.ARRAYS:
+        from softgrad.inputs.arrays.source import dtype_of_claims
+
+        required = _required(dtype or dtype_of_claims(given.files), settings)
+        return _run_on_arrays(given, dtype, required)
+    required = _required(dtype or Dtype.FLOAT64, settings)
+    work = partial(verify, tolerance=required)
+    return given.run_on_records(work, required=required, only_failures=settings.quiet)
+
+
+def _required(dtype: Dtype, settings: Settings) -> Tolerance:
+    """Return the standard that claims are held to."""
+    return Tolerance(
+        dtype,
+        values.parse_number("--rtol", settings.rtol),
+        values.parse_number("--atol", settings.atol),
+        values.parse_number("--ulp", settings.ulp),
+    )
+
+
+def _run_on_arrays(given: task.Task, dtype: Dtype | None, required: Tolerance) -> Exit:
+    """Verify the claims in files of arrays, and show the worst rows of each file."""
+    from softgrad.inputs.arrays.source import VERIFIED_ELEMENTS, ArrayOptions
+    from softgrad.outputs.worst import WorstRows, WorstRowsWriter
+
+    settings: Settings = given.settings
+
+    def prepare(source: "ArraySource", output: "Output") -> tuple[Pipeline, "WorstRowsWriter"]:
+        work = partial(verify, tolerance=required)
+        render = WorstRows(settings.quiet)
+        pipeline = Pipeline(source.reader(), work, render, required, settings.fail_fast)
+        return pipeline, WorstRowsWriter(output, source.name, given.shown)
+
+    options = ArrayOptions(given.array_target(), given.loss, dtype, with_claims=True)
+    places = given.places(".jsonl" if given.shown is Format.JSONL else ".txt")
+    return given.run_on_arrays(options, prepare, places, VERIFIED_ELEMENTS, required)

@@ -1,0 +1,1 @@
+"""Arrays in files -> rows of logits with their targets and claims."""

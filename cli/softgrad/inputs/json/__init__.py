@@ -1,0 +1,1 @@
+"""JSON text -> records with their places."""

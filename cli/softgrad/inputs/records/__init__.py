@@ -1,0 +1,1 @@
+"""JSON records -> examples of one shape."""

@@ -1,0 +1,198 @@
+"""JSON records -> examples, in groups of one shape, or what is wrong with a record."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from softgrad.inputs.records.claims import claims_of, near_claims
+from softgrad.inputs.records.plain import QUOTED, READ, UNUSUAL, may_hide_a_key, plain_examples
+from softgrad.inputs.records.values import in_row, json_kind, logits_of, names_of, not_an_object
+from softgrad.records import json_text
+from softgrad.records.fields import (
+    CLAIMS,
+    CLASS_WEIGHTS,
+    CLASSES,
+    OPTIONS,
+    REDUCTION,
+    TARGET,
+)
+from softgrad.records.records import Defaults, Examples, Interpreted, Records
+from softgrad_core.errors import InputError
+from softgrad_core.loss.objective import Batches, Objective, joined, objective_of
+from softgrad_core.loss.options import Reduction, weights_by_name
+from softgrad_core.loss.targets import check_distribution, class_index
+
+
+def interpret(records: Records, defaults: Defaults, *, with_claims: bool) -> Interpreted:
+    """Return what the records say, in groups of one shape, and what is wrong with the others.
+
+    With claims, the records of a group also claim the same quantities.
+    """
+    near = near_claims(records.values) if with_claims else ()
+    plain = plain_examples(records, defaults, with_claims=with_claims)
+    if plain is not None:
+        return Interpreted([plain], {}, near)
+    errors: dict[int, InputError] = {}
+    groups: dict[tuple[object, ...], list[tuple[int, _Said]]] = {}
+    for index, (text, value) in enumerate(zip(records.texts, records.values, strict=True)):
+        try:
+            said = _interpret_one(text, value, defaults, with_claims=with_claims)
+        except InputError as error:
+            errors[index] = error.with_traceback(None)
+        else:
+            groups.setdefault(said.kind, []).append((index, said))
+    return Interpreted([_examples_of(group) for group in groups.values()], errors, near)
+
+
+class _Said(NamedTuple):
+    """What one record says. A plain label needs no objective."""
+
+    logits: list[Any]
+    target: Any
+    objective: Objective | None
+    names: list[str] | None
+    other: int | None
+    claims: dict[str, list[float]]
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What the records of a group have in common."""
+        is_batch = type(self.logits[0]) is list
+        shape = (len(self.logits), len(self.logits[0])) if is_batch else (len(self.logits),)
+        if self.objective is None:
+            return (shape, *self.claims)
+        batches = self.objective.batches
+        is_soft = self.objective.distribution is not None
+        # Records whose options take another path through the kernel stand apart, even where the
+        # options change nothing: a record has the same bits whatever stands beside it.
+        paths = self.objective.is_plain, self.objective.is_of_labels
+        is_mean = self.objective.divisor is not None
+        return (shape, is_soft, *paths, is_mean, batches and batches.reduced, *self.claims)
+
+
+def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
+    """Return the records of a group, with their numbers side by side."""
+    said = [one for _, one in group]
+    logits = np.array([one.logits for one in said], dtype=np.float64)
+    classes = logits.shape[-1]
+    if said[0].objective is None:
+        objective = Objective(np.array([one.target for one in said]))
+    else:
+        objective = joined([one.objective for one in said if one.objective is not None], classes)
+    return Examples(
+        [index for index, _ in group],
+        logits.reshape(-1, classes),
+        objective,
+        [one.names for one in said],
+        [one.other for one in said],
+        {
+            name: np.array([one.claims[name] for one in said], dtype=np.float64)
+            for name in said[0].claims
+        },
+        are_batches=logits.ndim > 2,
+    )
+
+
+def _interpret_one(text: bytes, value: Any, defaults: Defaults, *, with_claims: bool) -> _Said:
+    """Return what one record says, or raise InputError."""
+    if isinstance(value, InputError):
+        raise value
+    if not isinstance(value, dict):
+        raise InputError("not-an-object", not_an_object(value))
+    _refuse_repeated(text, READ + CLAIMS if with_claims else READ)
+    logits = logits_of(value)
+    is_batch = type(logits[0]) is list
+    classes = len(logits[0]) if is_batch else len(logits)
+    names = value.get(CLASSES, defaults.classes)
+    if names is not None:
+        names = names_of(names, classes)
+    if TARGET not in value and defaults.target is None:
+        raise InputError(
+            "target-missing",
+            f'expected the true class as "{TARGET}": an index from 0, or give --target',
+        )
+    target = value.get(TARGET, defaults.target)
+    options = _options_of(value, defaults, names)
+    if is_batch:
+        options.setdefault(REDUCTION, Reduction.MEAN)
+    objective = None
+    if options or type(target) is list:
+        target = _target_of(target, logits, names, options)
+        shape = (len(logits), classes) if is_batch else (classes,)
+        objective = objective_of(target, shape, **options)
+        if is_batch and objective.batches is None:
+            objective = replace(objective, batches=Batches(len(logits), np.ones(1), reduced=False))
+    else:
+        target = class_index(target, classes, names)
+    other = defaults.other
+    if other is not None:
+        other = class_index(other, classes, names, what="class")
+    claims = claims_of(value, logits, objective) if with_claims else {}
+    return _Said(logits, target, objective, names, other, claims)
+
+
+def _options_of(
+    value: dict[str, Any], defaults: Defaults, names: list[str] | None
+) -> dict[str, Any]:
+    """Return the options of the loss of a record; null takes the command's option away."""
+    if not defaults.options and UNUSUAL.isdisjoint(value):
+        return {}
+    said = {**defaults.options, **{name: value[name] for name in OPTIONS if name in value}}
+    options = {name: said[name] for name in OPTIONS if said.get(name) is not None}
+    weights = options.get(CLASS_WEIGHTS)
+    if isinstance(weights, dict):
+        options[CLASS_WEIGHTS] = weights_by_name(weights, names)
+    return options
+
+
+def _target_of(
+    target: Any, logits: list[Any], names: list[str] | None, options: Mapping[str, Any]
+) -> Any:
+    """Return a target, or one for each row, as class indices or as probabilities."""
+    if type(logits[0]) is not list:
+        return _target_of_row(target, len(logits), names, options)
+    if type(target) is not list or len(target) != len(logits):
+        got = len(target) if type(target) is list else json_kind(target)
+        raise InputError(
+            "targets-count",
+            f"expected one target for each of {len(logits)} rows of logits, got {got}",
+        )
+    targets = []
+    for row, one in enumerate(target):
+        try:
+            targets.append(_target_of_row(one, len(logits[0]), names, options))
+        except InputError as error:
+            raise in_row(error, TARGET, row) from None
+    if len({type(one) for one in targets}) > 1:
+        raise InputError(
+            "targets-mixed", "expected labels or lists of probabilities as targets, got both"
+        )
+    return targets
+
+
+def _target_of_row(
+    target: Any, classes: int, names: list[str] | None, options: Mapping[str, Any]
+) -> int | list[float]:
+    """Return the target of one row, or raise InputError."""
+    if type(target) is list:
+        is_unnormalized = bool(options.get("unnormalized_target"))
+        check_distribution(target, classes, unnormalized=is_unnormalized)
+        return [float(share) for share in target]
+    if type(target) is int and target == options.get("ignore_index"):
+        return target
+    return class_index(target, classes, names)
+
+
+def _refuse_repeated(text: bytes, names: Sequence[str]) -> None:
+    """Raise InputError where a field that is read is given twice."""
+    if not may_hide_a_key(text) and all(text.count(QUOTED[name]) < 2 for name in names):
+        return
+    counts = Counter(member.key for member in json_text.members(text.decode()))
+    for name in names:
+        if counts[name] > 1:
+            raise InputError(
+                "key-repeated", f'"{name}" is given {counts[name]} times in one record'
+            )

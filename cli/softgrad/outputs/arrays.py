@@ -1,0 +1,142 @@
+"""Results -> arrays for a .npz file: block by block, in the type of the logits."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad.outputs.file import Output
+from softgrad.outputs.npz import NpzFile
+from softgrad.records.bfloat16 import encoded
+from softgrad.records.fields import LOSS
+from softgrad.work import Batch, Computed
+from softgrad_core.errors import InputError
+from softgrad_core.loss.objective import sum_of
+from softgrad_core.loss.results import BLOCK_FIELDS
+
+Array = npt.NDArray[Any]
+Shapes = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
+
+ROW = "row"
+"""The array of the numbers of the rows, where not all rows are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayResults:
+    """Renders blocks of rows as arrays; rows that were rejected are NaN in them.
+
+    Attributes
+    ----------
+    fields, dtype
+        The results to write, and their type; uint16 stands for bfloat16.
+    is_reduced
+        Whether the losses are added up in the end, before they are rounded.
+    only_failures
+        Whether only rows that failed or were rejected are written, with their numbers.
+    """
+
+    fields: Sequence[str]
+    dtype: np.dtype[Any]
+    is_reduced: bool
+    only_failures: bool
+
+    def __call__(
+        self, block: Any, batches: Sequence[Batch], errors: Mapping[int, InputError]
+    ) -> Mapping[str, Array]:
+        """Return the results of a block."""
+        [batch] = batches
+        assert isinstance(batch, Computed)  # noqa: S101 - claims are rendered as worst rows
+        results = {name: getattr(batch.result, name) for name in self.fields}
+        good = batch.examples.indices
+        if errors:
+            results = {name: _among(part, good, len(block)) for name, part in results.items()}
+        chosen: Any = slice(None)
+        if self.only_failures:
+            chosen = sorted([*errors, *(good[row] for row in batch.failed)])
+        rounded = {
+            name: part if self.is_reduced and name == LOSS else encoded(part[chosen], self.dtype)
+            for name, part in results.items()
+        }
+        if self.only_failures:
+            rounded[ROW] = block.start + np.array(chosen, int)
+        return rounded
+
+
+def _among(values: Array, good: Sequence[int], count: int) -> Array:
+    """Return the values of the good rows among as many rows as there are; the others are NaN."""
+    whole = np.full((count, *values.shape[1:]), np.nan, values.dtype)
+    whole[good] = values
+    return whole
+
+
+class ArrayWriter:
+    """Writes the arrays of one source to a .npz file, block by block.
+
+    Parameters
+    ----------
+    output
+        The file to write to.
+    results
+        What renders the blocks.
+    shape
+        The shape of the logits.
+    is_empty_mean
+        Whether the loss is the mean of no rows, which is NaN.
+    """
+
+    def __init__(
+        self, output: Output, results: ArrayResults, shape: tuple[int, int], *, is_empty_mean: bool
+    ) -> None:
+        self._output = output
+        self._results = results
+        self._shape = shape
+        self._losses: list[float] = []
+        self._is_empty_mean = is_empty_mean
+        # Nobody knows beforehand how many rows will fail: these few are kept until the end.
+        self._kept: list[Mapping[str, Array]] = []
+        self._file = None if results.only_failures else self._open(shape[0])
+
+    def write(self, results: Mapping[str, Array]) -> None:
+        """Write the results of the block that comes next."""
+        if self._results.is_reduced and LOSS in results:
+            # What rounding takes from the sum of a block is added up as well, so that the sum of
+            # all does not depend on how many rows a block has.
+            total = sum_of(results[LOSS])
+            self._losses.append(total)
+            if np.isfinite(total):
+                self._losses.append(math.fsum([*results[LOSS].tolist(), -total]))
+            results = {name: values for name, values in results.items() if name != LOSS}
+        if self._file is None:
+            self._kept.append(results)
+        else:
+            self._write(self._file, results)
+
+    def close(self) -> None:
+        """Write what is known in the end only."""
+        file = self._file or self._open(sum(len(part[ROW]) for part in self._kept))
+        for part in self._kept:
+            self._write(file, part)
+        if self._results.is_reduced and LOSS in self._results.fields:
+            loss = np.nan if self._is_empty_mean else sum_of(self._losses)
+            self._write(file, {LOSS: encoded(np.array([loss]), self._results.dtype)})
+        with self._output.named_errors():
+            file.close()
+
+    def _write(self, file: NpzFile, results: Mapping[str, Array]) -> None:
+        with self._output.named_errors():
+            for name, values in results.items():
+                file.write(name, values)
+
+    def _open(self, rows: int) -> NpzFile:
+        dtype = self._results.dtype
+        shapes: Shapes = {ROW: ((rows,), np.dtype(int))} if self._results.only_failures else {}
+        for name in self._results.fields:
+            if name in BLOCK_FIELDS:
+                shapes[name] = (rows, self._shape[1]), dtype
+            else:
+                shapes[name] = () if self._results.is_reduced else (rows,), dtype
+        with self._output.named_errors():
+            return NpzFile(self._output.seekable(), shapes)

@@ -1,0 +1,142 @@
+"""Arrays can do what records can: be checked, filtered, stopped at a failure, and explained."""
+
+import numpy as np
+import pytest
+from support.command import run
+
+from softgrad_core import softmax_cross_entropy
+from softgrad_core.loss.results import FIELDS
+
+RNG = np.random.default_rng(3)
+LOGITS, LABELS = RNG.normal(size=(300, 6)) * 3, RNG.integers(6, size=300)
+IMPOSSIBLE = ["--check", "--tolerance", "1e-30"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    np.save(tmp_path / "logits.npy", LOGITS)
+    np.save(tmp_path / "labels.npy", LABELS)
+    return tmp_path
+
+
+def results_of(path):
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+COMPUTE = ["logits.npy", "-t", "labels.npy", "-o", "r.npz"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("options", [[], ["--reduction", "mean"]])
+def test_a_check_passes_and_changes_no_result(folder, dtype, options):
+    np.save(folder / "logits.npy", LOGITS.astype(dtype))
+    ended = run(*COMPUTE, *options, "--check", cwd=folder)
+    assert (ended.status, ended.err) == (0, "")
+    reduction = {"reduction": "mean"} if options else {}
+    wanted = softmax_cross_entropy(LOGITS.astype(dtype), LABELS, **reduction)
+    results = results_of(folder / "r.npz")
+    for name in FIELDS:
+        np.testing.assert_array_equal(results[name], getattr(wanted, name))
+
+
+def test_a_check_that_fails_names_the_rows_and_the_results_are_there(folder):
+    ended = run(*COMPUTE, *IMPOSSIBLE, cwd=folder)
+    assert ended.status == 1
+    lines = ended.err.splitlines()
+    assert lines[0] == "logits.npy: row 0: the numerical check failed"
+    assert lines[-1] == "softgrad: 300 records: 300 failed the check"
+    assert len(results_of(folder / "r.npz")["loss"]) == 300
+
+
+def test_quiet_keeps_only_the_rows_that_fail_or_are_rejected_and_says_which(folder):
+    logits = LOGITS.copy()
+    logits[7, 2] = np.nan
+    np.save(folder / "logits.npy", logits)
+    assert run(*COMPUTE, "--check", "--quiet", cwd=folder).status == 3
+    results = results_of(folder / "r.npz")
+    assert results["row"].tolist() == [7]
+    assert np.isnan(results["grad_logits"]).all()
+    assert run(*COMPUTE, *IMPOSSIBLE, "-q", "--fields", "loss", cwd=folder).status == 3
+    results = results_of(folder / "r.npz")
+    assert sorted(results) == ["loss", "row"]
+    assert results["row"].tolist() == [*range(300)]
+
+
+def test_quiet_leaves_the_loss_of_a_batch_as_it_is(folder):
+    options = ["--reduction", "sum", "--check"]
+    assert run(*COMPUTE, *options, "--quiet", cwd=folder).status == 0
+    results = results_of(folder / "r.npz")
+    assert results["loss"] == softmax_cross_entropy(LOGITS, LABELS, reduction="sum").loss
+    assert results["row"].size == 0
+
+
+def test_fail_fast_stops_at_the_first_row_and_leaves_the_results_as_they_were(folder):
+    (folder / "r.npz").write_bytes(b"before")
+    logits = LOGITS.copy()
+    logits[[7, 9], 2] = np.nan
+    np.save(folder / "logits.npy", logits)
+    ended = run(*COMPUTE, "--fail-fast", cwd=folder)
+    assert ended.status == 3
+    assert "row 7" in ended.err
+    assert "row 9" not in ended.err
+    assert (folder / "r.npz").read_bytes() == b"before"
+
+
+@pytest.fixture
+def claims(folder):
+    wrong = softmax_cross_entropy(LOGITS, LABELS).grad_logits.copy()
+    wrong[[40, 50]] *= -1
+    np.savez(folder / "c.npz", logits=LOGITS, target=LABELS, grad_logits=wrong)
+    return folder
+
+
+def test_quiet_shows_only_the_claims_that_fail(claims):
+    ended = run("verify", "c.npz", "--json", "-q", cwd=claims)
+    assert [record["row"] for record in ended.records] == [40, 50]
+
+
+def test_fail_fast_stops_at_the_first_wrong_claim(claims):
+    ended = run("verify", "c.npz", "--json", "-q", "--fail-fast", cwd=claims)
+    assert ended.status == 1
+    assert [record["row"] for record in ended.records] == [40]
+    assert "softgrad: 41 records" in ended.err
+
+
+def test_one_row_is_explained_as_its_numbers_are(folder):
+    of_row = run("explain", "logits.npy", "-t", "labels.npy", "--row", "17", cwd=folder)
+    numbers = map(repr, LOGITS[17].tolist())
+    of_numbers = run("explain", *numbers, "-t", str(LABELS[17]))
+    assert (of_row.status, of_row.text) == (0, of_numbers.text)
+
+
+def test_a_row_is_explained_with_the_options_in_the_file_and_of_the_command(folder):
+    np.savez(folder / "a.npz", logits=LOGITS, target=LABELS, temperature=2.0)
+    options = ["--row", "0", "--label-smoothing", "0.1", "--json"]
+    [record] = run("explain", "a.npz", *options, cwd=folder).records
+    assert (record["temperature"], record["label_smoothing"]) == (2.0, 0.1)
+    assert record["loss"] == pytest.approx(
+        float(
+            softmax_cross_entropy(LOGITS[0], LABELS[0], temperature=2.0, label_smoothing=0.1).loss
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("explain logits.npy -t labels.npy", 2, "'softgrad explain' needs --row N"),
+        ("explain logits.npy -t labels.npy --row 300", 3, "expected --row from 0 to 299, got 300"),
+        ("explain logits.npy -t labels.npy --row x", 2, "expected --row to be a whole number"),
+        ("explain logits.npy labels.npy --row 1", 2, "--row needs one file"),
+        ("explain logits.npy -t labels.npy --row 1 -f npz", 2, "not as npz"),
+        (
+            "verify logits.npy -t labels.npy -f html",
+            2,
+            "as table, jsonl, not as html",
+        ),
+    ],
+)
+def test_what_cannot_be_done_with_arrays_is_said(folder, arguments, status, message):
+    ended = run(*arguments.split(), cwd=folder)
+    assert (ended.status, message in ended.err, ended.err) == (status, True, ended.err)

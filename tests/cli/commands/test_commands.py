@@ -1,0 +1,101 @@
+"""Which command a line means, its help, and what is said of a command that is nearly right."""
+
+import re
+
+import pytest
+from support.command import lines_of, run
+
+COMMANDS = ([], ["explain"], ["verify"], ["guide"])
+ROW = {"logits": [2.0, 1.0, 0.1], "target": 0}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_fits_on_two_screens_of_80_columns(command):
+    shown = run(*command, "--help").text.splitlines()
+    assert len(shown) <= 60
+    assert max(map(len, shown)) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_option_has_an_explanation_in_the_help(command):
+    shown = run(*command, "--help").text
+    for line in re.findall(r"^│ (--[a-z-]+.*)│$", shown, re.MULTILINE):
+        assert re.search(r"  +[A-Z]\w* \w+", line), line
+
+
+def test_the_help_lists_the_commands_before_the_options():
+    shown = run("--help").text
+    places = [shown.index(f"softgrad {name}") for name in ("explain", "verify", "guide")]
+    assert places == sorted(places)
+    assert places[-1] < shown.index("--target")
+
+
+def test_a_command_has_only_options_that_mean_something_to_it():
+    compute, verify, explain = (run(*name, "--help").text for name in ([], ["verify"], ["explain"]))
+    for option, texts in {
+        "--check": [compute],
+        "--fields": [compute],
+        "--rtol": [verify],
+        "--ulp": [verify],
+        "--class ": [explain],
+        "--row": [explain],
+        "--quiet": [compute, verify],
+        "--temperature": [compute, verify, explain],
+        "--output": [compute, verify, explain],
+    }.items():
+        assert [option in text for text in (compute, verify, explain)] == [
+            text in texts for text in (compute, verify, explain)
+        ], option
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [(["verfy", "x"], "verify"), (["explian", "2", "1"], "explain"), (["giude"], "guide")],
+)
+def test_a_word_that_is_no_file_and_nearly_a_command_is_recognised(typed, meant):
+    ended = run(*typed)
+    assert (ended.status, ended.out) == (2, b"")
+    assert ended.err.splitlines()[0] == (
+        f"softgrad: there is no file {typed[0]!r}; did you mean 'softgrad {meant}'?"
+    )
+
+
+def test_a_file_with_such_a_name_is_read(tmp_path):
+    (tmp_path / "verfy").write_text(lines_of(ROW))
+    (tmp_path / "verify").write_text(lines_of(ROW))
+    assert run("verfy", cwd=tmp_path).status == 0
+    assert run("./verify", cwd=tmp_path).status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["2", "1", "-t", "0", "--explain"], "it is a command: softgrad explain"),
+        (["--verify"], "it is a command: softgrad verify"),
+        (["--class", "1"], "--class is an option of 'softgrad explain'"),
+        (["--rtol", "1"], "--rtol is an option of 'softgrad verify'"),
+        (["verify", "--fields", "loss"], "--fields is an option of 'softgrad'"),
+        (["guide", "--target", "1"], "--target is an option of 'softgrad' or 'softgrad explain'"),
+    ],
+)
+def test_an_option_that_belongs_elsewhere_says_where(arguments, message):
+    ended = run(*arguments)
+    assert (ended.status, ended.out) == (2, b"")
+    assert message in ended.err
+
+
+@pytest.mark.parametrize("name", ["verify", "explain"])
+def test_the_hint_names_the_command_whose_help_explains(name):
+    assert f"Try 'softgrad {name} --help'" in run(name, "--chekc").err
+
+
+def test_python_has_the_same_objects_under_both_names():
+    import softgrad
+
+    import softgrad_core
+
+    assert {*dir(softgrad)} >= {*softgrad_core.__all__}
+    for name in softgrad_core.__all__:
+        assert getattr(softgrad, name) is getattr(softgrad_core, name)
+    with pytest.raises(AttributeError):
+        _ = softgrad.nothing
