@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from softgrad.commands import task, values
-from softgrad.commands.settings import option
+from softgrad.commands.settings import QUIET, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.file import STANDARD_OUTPUT, Output
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
     from softgrad.outputs.arrays import ArrayWriter
 
+TOLERANCE_HELP = f"Relative error that fails: {CHECK_TOLERANCE:g}."
+
 EXAMPLES = """[bold]Examples[/bold]
   softgrad 2.0 1.0 0.1 --target 0
   softgrad 2.0 1.0 0.1 --classes cat,dog,bird -t dog --check
@@ -36,31 +38,16 @@ class Settings(task.Settings):
     """The options of the command without a name."""
 
     dtype: Annotated[
-        str | None,
-        option(
-            "--dtype", metavar="bfloat16", help="The uint16 arrays hold bfloat16.", panel="Input"
-        ),
+        Text, option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.", "Input")
     ] = None
-    fields: Annotated[
-        str | None,
-        option("--fields", metavar="NAME,…", help="Write these results only.", panel="Output"),
-    ] = None
-    check: Annotated[
-        bool, option("--check", help="Check both gradients numerically.", panel="Run")
-    ] = False
-    tolerance: Annotated[
-        str | None,
-        option(
-            "--tolerance",
-            metavar="ERROR",
-            help=f"Relative error that fails: {CHECK_TOLERANCE:g}.",
-            panel="Run",
-        ),
-    ] = None
-    quiet: Annotated[
-        bool,
-        option(*("--quiet", "-q"), help="Write only what fails or is rejected.", panel="Run"),
-    ] = False
+    fields: Annotated[Text, option("--fields", "NAME,…", "Write these results only.", "Output")] = (
+        None
+    )
+    check: Annotated[bool, option("--check", "", "Check both gradients numerically.", "Run")] = (
+        False
+    )
+    tolerance: Annotated[Text, option("--tolerance", "ERROR", TOLERANCE_HELP, "Run")] = None
+    quiet: Annotated[bool, QUIET] = False
 
 
 def run(settings: Settings) -> Exit:

@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 
 from softgrad.commands import task, values
-from softgrad.commands.settings import option
+from softgrad.commands.settings import Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.members import writable
@@ -27,23 +27,11 @@ class Settings(task.Settings):
     """The options of `softgrad explain`."""
 
     other: Annotated[
-        str | None,
-        option(
-            "--class",
-            metavar="CLASS",
-            help="The class to show beside the target.",
-            panel="Input",
-        ),
+        Text, option("--class", "CLASS", "The class to show beside the target.", "Input")
     ] = None
-    row: Annotated[
-        str | None,
-        option("--row", metavar="N", help="The row of the arrays, from 0.", panel="Input"),
-    ] = None
+    row: Annotated[Text, option("--row", "N", "The row of the arrays, from 0.", "Input")] = None
     dtype: Annotated[
-        str | None,
-        option(
-            "--dtype", metavar="bfloat16", help="The uint16 arrays hold bfloat16.", panel="Input"
-        ),
+        Text, option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.", "Input")
     ] = None
 
 

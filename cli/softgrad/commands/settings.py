@@ -18,10 +18,13 @@ from softgrad.outputs.formats import Format
 from softgrad.version import version_text
 from softgrad_core.loss.options import OPTIONS
 
+Text = str | None
+"""What an option holds as it was typed; None where it was not given."""
 
-def option(*names: str, metavar: str = "", help: str, panel: str) -> Any:  # noqa: A002 - as Typer
-    """Return an option of Typer."""
-    return typer.Option(*names, metavar=metavar or None, help=help, rich_help_panel=panel)
+
+def option(names: str, metavar: str, help: str, panel: str) -> Any:  # noqa: A002 - as Typer
+    """Return an option of Typer, or a flag where there is no metavar."""
+    return typer.Option(*names.split(), metavar=metavar or None, help=help, rich_help_panel=panel)
 
 
 def _print_version(wanted: bool) -> None:
@@ -30,17 +33,26 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_VERSION = typer.Option(
+    "--version", help="Show the version.", callback=_print_version, is_eager=True
+)
+_DEBUG = typer.Option("--debug", help="Show the traceback of a bug in softgrad.")
+# What the arguments may be is said in the text of each command.
+_INPUTS = typer.Argument(metavar="[LOGITS... | FILES...]", hidden=True)
+QUIET = option("--quiet -q", "", "Write only what fails or is rejected.", "Run")
+_FORMATS = ", ".join(form for form in Format if form is not Format.NPZ)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """What every command has."""
 
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of a bug in softgrad.")
-    ] = False
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
-    ] = False
+    debug: Annotated[bool, _DEBUG] = False
+    version: Annotated[bool, _VERSION] = False
+
+
+_TARGET = option("--target -t", "Y", "Class index or name, or probabilities.", "Input")
+_CLASSES = option("--classes", "NAME,…", "The names of the classes.", "Input")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,67 +62,28 @@ class Input(Common):
     `loss` holds the options of the loss that are given, as text, or True for a flag.
     """
 
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[LOGITS... | FILES...]",
-            # What they may be is said in the text of each command.
-            hidden=True,
-        ),
-    ] = None
-    target: Annotated[
-        str | None,
-        option(
-            *("--target", "-t"),
-            metavar="Y",
-            help="Class index or name, or probabilities.",
-            panel="Input",
-        ),
-    ] = None
-    classes: Annotated[
-        str | None,
-        option("--classes", metavar="NAME,…", help="The names of the classes.", panel="Input"),
-    ] = None
+    inputs: Annotated[list[str] | None, _INPUTS] = None
+    target: Annotated[Text, _TARGET] = None
+    classes: Annotated[Text, _CLASSES] = None
     loss: Mapping[str, str | bool]
+
+
+_FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}.", "Output")
+_JSON = option("--json", "", "Short for --format jsonl.", "Output")
+_STANDALONE = option("--standalone", "", "Write a whole LaTeX document.", "Output")
+_OUTPUT = option("--output -o", "FILE", "Replace FILE, in one step.", "Output")
+_OUTPUT_DIR = option("--output-dir", "DIR", "One file of results for each input.", "Output")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
     """How results are written, and where."""
 
-    format: Annotated[
-        str | None,
-        option(
-            *("--format", "-f"),
-            metavar="FORMAT",
-            help=f"{', '.join(form for form in Format if form is not Format.NPZ)}.",
-            panel="Output",
-        ),
-    ] = None
-    json: Annotated[bool, option("--json", help="Short for --format jsonl.", panel="Output")] = (
-        False
-    )
-    standalone: Annotated[
-        bool, option("--standalone", help="Write a whole LaTeX document.", panel="Output")
-    ] = False
-    output: Annotated[
-        str | None,
-        option(
-            *("--output", "-o"),
-            metavar="FILE",
-            help="Replace FILE, in one step.",
-            panel="Output",
-        ),
-    ] = None
-    output_dir: Annotated[
-        str | None,
-        option(
-            "--output-dir",
-            metavar="DIR",
-            help="One file of results for each input.",
-            panel="Output",
-        ),
-    ] = None
+    format: Annotated[Text, _FORMAT] = None
+    json: Annotated[bool, _JSON] = False
+    standalone: Annotated[bool, _STANDALONE] = False
+    output: Annotated[Text, _OUTPUT] = None
+    output_dir: Annotated[Text, _OUTPUT_DIR] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,20 +91,11 @@ class Running:
     """How a run goes."""
 
     fail_fast: Annotated[
-        bool, option("--fail-fast", help="Stop after the first failure.", panel="Run")
+        bool, option("--fail-fast", "", "Stop after the first failure.", "Run")
     ] = False
-    jobs: Annotated[
-        str | None,
-        option(
-            *("--jobs", "-j"),
-            metavar="N",
-            help="Work on N cores, 0 for all.",
-            panel="Run",
-        ),
-    ] = None
+    jobs: Annotated[Text, option("--jobs -j", "N", "Work on N cores, 0 for all.", "Run")] = None
     scheduler: Annotated[
-        str | None,
-        option("--scheduler", metavar="ADDRESS", help="Work on a Dask cluster.", panel="Run"),
+        Text, option("--scheduler", "ADDRESS", "Work on a Dask cluster.", "Run")
     ] = None
 
 
@@ -175,8 +139,8 @@ def _loss_parameters() -> list[inspect.Parameter]:
     parameters = []
     for name, entry in OPTIONS.items():
         words = f"--{name.replace('_', '-')}"
-        declared = option(words, metavar=entry.metavar, help=f"{entry.help}.", panel="Loss")
-        kind: Any = str | None if entry.metavar else bool
+        declared = option(words, entry.metavar, f"{entry.help}.", "Loss")
+        kind: Any = Text if entry.metavar else bool
         parameters.append(
             inspect.Parameter(
                 name,

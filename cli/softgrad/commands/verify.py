@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from softgrad.commands import task, values
-from softgrad.commands.settings import option
+from softgrad.commands.settings import QUIET, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit
 from softgrad.outputs.formats import Format
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from softgrad.outputs.file import Output
     from softgrad.outputs.worst import WorstRowsWriter
 
+DTYPE_HELP = f"The type of the claims: {', '.join(Dtype)}."
+
 EXAMPLES = """[bold]Examples[/bold]
   softgrad verify claims.jsonl --dtype float32
   softgrad verify step100.npz --reduction mean
@@ -30,36 +32,17 @@ EXAMPLES = """[bold]Examples[/bold]
 class Settings(task.Settings):
     """The options of `softgrad verify`."""
 
-    dtype: Annotated[
-        str | None,
-        option(
-            "--dtype",
-            metavar="TYPE",
-            help=f"The type of the claims: {', '.join(Dtype)}.",
-            panel="Standard",
-        ),
-    ] = None
-    rtol: Annotated[
-        str | None,
-        option("--rtol", metavar="ERROR", help="The relative error allowed.", panel="Standard"),
-    ] = None
-    atol: Annotated[
-        str | None,
-        option("--atol", metavar="ERROR", help="The absolute error allowed.", panel="Standard"),
-    ] = None
+    dtype: Annotated[Text, option("--dtype", "TYPE", DTYPE_HELP, "Standard")] = None
+    rtol: Annotated[Text, option("--rtol", "ERROR", "The relative error allowed.", "Standard")] = (
+        None
+    )
+    atol: Annotated[Text, option("--atol", "ERROR", "The absolute error allowed.", "Standard")] = (
+        None
+    )
     ulp: Annotated[
-        str | None,
-        option(
-            "--ulp",
-            metavar="N",
-            help="Allow N units in the last place instead.",
-            panel="Standard",
-        ),
+        Text, option("--ulp", "N", "Allow N units in the last place instead.", "Standard")
     ] = None
-    quiet: Annotated[
-        bool,
-        option(*("--quiet", "-q"), help="Write only what fails or is rejected.", panel="Run"),
-    ] = False
+    quiet: Annotated[bool, QUIET] = False
 
 
 def run(settings: Settings) -> Exit:

@@ -1,6 +1,5 @@
 """Blocks -> their outcomes, in order: on one process, several, threads, or a cluster."""
 
-import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -163,6 +162,7 @@ def _work_in_slot(process: Callable[[Block], Outcome], task: "Task") -> "InSlot"
 @contextmanager
 def _processes(count: int, shared: "SharedTexts | None") -> "Iterator[Executor]":
     """Yield an executor with so many processes, which end with it, whatever they are doing."""
+    import multiprocessing
     from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn" if shared is None else "fork")
@@ -214,6 +214,7 @@ def _begin(shared: "SharedTexts | None") -> None:
 
 
 def _follow_parent() -> None:
+    import multiprocessing
     import os
 
     if parent := multiprocessing.parent_process():
