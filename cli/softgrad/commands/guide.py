@@ -59,12 +59,8 @@ def run(settings: Settings) -> Exit:
         return Exit.OK
     if settings.chapter not in found:
         close = get_close_matches(settings.chapter, found, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(
-            f"there is no chapter {settings.chapter!r}{hint} The chapters are {', '.join(found)}"
-            if hint
-            else f"there is no chapter {settings.chapter!r}; the chapters are {', '.join(found)}"
-        )
+        hint = f"did you mean {close[0]!r}?" if close else f"the chapters are {', '.join(found)}"
+        raise UsageError(f"there is no chapter {settings.chapter!r}; {hint}")
     _show(found[settings.chapter].text, paged=True)
     return Exit.OK
 

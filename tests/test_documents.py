@@ -1,0 +1,60 @@
+"""README and guide: their commands are run, and their output is what stands there."""
+
+import doctest
+import re
+import shutil
+
+import pytest
+from support.examples import DOCUMENTS, commands_of, outputs_of, sessions_of
+
+from softgrad_core.loss.kernels.direct import KERNELS
+
+TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+README = TEXTS["README"]
+# The last place or two of a number may differ where there is no compiled kernel.
+NUMBER = re.compile(r"\d+\.\d{9,}(?:e-?\d+)?")
+
+
+@pytest.mark.parametrize(
+    ("name", "session"),
+    [
+        pytest.param(name, session, id=f"{name}: {commands_of(session)[0][0][:40]}")
+        for name, text in TEXTS.items()
+        for session in sessions_of(text)
+    ],
+)
+def test_every_command_gives_the_output_beside_it(name, session, tmp_path):
+    if "jq" in session and shutil.which("jq") is None:
+        pytest.skip("jq is not installed")
+    shown = "".join(outputs_of(session, TEXTS[name], tmp_path))
+    expected = "".join(output for _, output in commands_of(session))
+    if KERNELS:
+        assert shown == expected
+        return
+    assert NUMBER.sub("#", shown) == NUMBER.sub("#", expected)
+    for got, wanted in zip(NUMBER.findall(shown), NUMBER.findall(expected), strict=True):
+        assert float(got) == pytest.approx(float(wanted), rel=1e-14, abs=0)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_the_python_examples_give_what_stands_beside_them(path):
+    failed, attempted = doctest.testfile(str(path), module_relative=False, encoding="utf-8")
+    assert failed == 0
+    assert (attempted > 0) == (">>>" in path.read_text(encoding="utf-8"))
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+def test_there_are_exactly_two_commands_to_set_up():
+    setups = re.findall(r"^```sh\n(.*?)\n```$", README, re.MULTILINE | re.DOTALL)
+    assert len(setups) == 2
+    assert all("\n" not in setup for setup in setups)
+    assert "softgrad 2.0 1.0 0.1" in setups[0]
+    assert "pytest" in setups[1]
+
+
+def test_the_readme_links_to_every_chapter():
+    linked = re.findall(r"\]\(cli/softgrad/guide/(\w+)\.md\)", README)
+    assert sorted(linked) == sorted(TEXTS.keys() - {"README"})
