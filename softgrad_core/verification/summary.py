@@ -7,12 +7,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from softgrad_core.verdicts import RANKED, Verdict
-from softgrad_core.verification.diagnosis.recognition import (
-    Evidence,
-    Finding,
-    VerifiedQuantity,
-    worst_ranks,
-)
+from softgrad_core.verification.diagnosis.evidence import Evidence, Finding
+from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity, worst_ranks
 from softgrad_core.verification.tolerances import Tolerance
 
 MOST_CANDIDATES = 3

@@ -16,12 +16,8 @@ from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.comparison import ClaimComparison, compare_claims
 from softgrad_core.verification.diagnosis.case import Case
-from softgrad_core.verification.diagnosis.recognition import (
-    Fit,
-    VerifiedQuantity,
-    recognise,
-    worst_ranks,
-)
+from softgrad_core.verification.diagnosis.recognition import Fit, recognise
+from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity, worst_ranks
 from softgrad_core.verification.reference import QUANTITIES, WideArray, by_class, reference
 from softgrad_core.verification.summary import Summary
 from softgrad_core.verification.tolerances import Tolerance

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from softgrad_core.checking.comparison import Comparison
     from softgrad_core.checking.numerical import BatchCheck
     from softgrad_core.derivation.explain import Derivation
-    from softgrad_core.verification.diagnosis.recognition import Fit, VerifiedQuantity
+    from softgrad_core.verification.diagnosis.recognition import Fit
+    from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity
     from softgrad_core.verification.verify import Verification
 from softgrad.records.fields import (
     CHECK,

@@ -18,7 +18,7 @@ from support.planted import (
 from softgrad_core import softmax_cross_entropy, verify
 from softgrad_core.verification.diagnosis.case import CORRECT
 from softgrad_core.verification.diagnosis.catalogue import CATALOGUE
-from softgrad_core.verification.diagnosis.recognition import Evidence
+from softgrad_core.verification.diagnosis.evidence import Evidence
 from softgrad_core.verification.reference import QUANTITIES
 
 CLASSES = (2, 3, 10, 1000)

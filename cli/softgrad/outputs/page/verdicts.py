@@ -22,7 +22,7 @@ from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.summary import UNKNOWN
 
 if TYPE_CHECKING:
-    from softgrad_core.verification.diagnosis.recognition import VerifiedQuantity
+    from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity
 
 DIGITS = 9
 """So many tell any two numbers of float32 apart."""
