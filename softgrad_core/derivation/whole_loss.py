@@ -28,18 +28,13 @@ from softgrad_core.derivation.formulas import (
     Sum,
 )
 from softgrad_core.derivation.lecture import (
-    A_C,
-    F_C,
-    F_I,
-    LOSS_BY_LOGIT,
-    TOTAL,
     Differentiated,
     by_jacobian,
     differentiate,
     softmax_steps,
-    words,
     written_as_terms,
 )
+from softgrad_core.derivation.notation import A_C, F_C, F_I, LOSS_BY_LOGIT, TOTAL, words
 from softgrad_core.derivation.steps import Steps
 from softgrad_core.loss.objective import Objective
 
