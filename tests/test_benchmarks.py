@@ -17,13 +17,15 @@ def benchmark(*arguments, code=None):
     )
 
 
+@pytest.mark.sweep
 def test_a_benchmark_prints_a_table():
     done = benchmark("check")
     assert "The check, time a row" in done.stdout
     assert "10,000" in done.stdout
 
 
-def test_tables_for_the_readme_are_markdown():
+@pytest.mark.sweep
+def test_tables_for_the_guide_are_markdown():
     lines = benchmark("memory", "--markdown").stdout.splitlines()
     assert "| records of 10 classes | peak | ratio |" in lines
     assert "|---|---|---|" in lines

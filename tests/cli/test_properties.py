@@ -78,7 +78,7 @@ def dumped(record: object) -> bytes:
     return json.dumps(record).encode()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(st.lists(st.one_of(good_records.map(dumped), odd_records.map(dumped), junk), max_size=12))
 def test_every_line_gives_one_line_in_its_place(lines):
     lines = [b'{"first": 0}', *lines]
@@ -95,7 +95,7 @@ def test_every_line_gives_one_line_in_its_place(lines):
             assert b'"error"' in result
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_give_json_lines_and_no_exception(data):
     lines = outputs(data)
@@ -104,7 +104,7 @@ def test_any_bytes_give_json_lines_and_no_exception(data):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(
     st.lists(good_records, min_size=1, max_size=6),
     st.sampled_from([None, 1]),
@@ -123,7 +123,7 @@ def test_damage_anywhere_gives_json_lines_and_no_exception(records, indent, as_a
     outputs(bytes(damaged))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(
     st.lists(st.one_of(good_records, odd_records), min_size=1, max_size=6),
     st.sampled_from(["lines", "indented", "array", "indented array"]),
@@ -139,7 +139,7 @@ def test_the_sizes_in_which_bytes_arrive_change_nothing(records, layout, sizes):
     assert outputs(data, list(sizes)) == outputs(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(st.lists(st.one_of(good_records, odd_records), min_size=1, max_size=8))
 def test_a_record_alone_gives_the_same_line_as_among_others(records):
     whole = outputs(b"\n".join(map(dumped, records)))
@@ -153,7 +153,7 @@ def test_a_record_alone_gives_the_same_line_as_among_others(records):
             assert alone == line
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(st.lists(good_records, min_size=2, max_size=8))
 def test_records_looked_at_together_say_the_same_as_one_by_one(records):
     data = b"".join(dumped(record) + b"\n" for record in records)

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from support import zygote
+
 TIMEOUT_SECONDS = 120
 
 # Tests that are started in the background ignore Ctrl-C, and so would all that they start.
@@ -61,10 +63,17 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: object = None,
 ) -> Ended:
-    """Run `softgrad` with these arguments, its output and errors in pipes."""
+    """Run `softgrad` with these arguments, its output and errors in pipes.
+
+    With an environment of its own it is started anew, else it is forked from a zygote.
+    """
+    text = stdin.encode() if isinstance(stdin, str) else stdin
+    if env is None and hasattr(os, "fork") and not any("\0" in word for word in arguments):
+        status, out, err = zygote.run(arguments, text, str(cwd or os.getcwd()))
+        return Ended(status, out, err.decode(errors="replace"))
     done = subprocess.run(
         command(*arguments),
-        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        input=text,
         capture_output=True,
         env=environment(**(env or {})),
         cwd=cwd,

@@ -1,11 +1,23 @@
 """Rows of logits for tests: random ones of every scale, and those that are known to hurt."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import pytest
 
 Row = tuple[list[float], int]
+
+SWEEP = 15
+"""How many times as many rows a sweep has as the ordinary test of the same promise."""
+
+
+def sampled(name: str, rows: Callable[[int], Iterator[Row]], count: int) -> list[object]:
+    """Return two parameters of a test: some rows, and all of them, marked as a sweep."""
+    return [
+        pytest.param(rows(count // SWEEP), id=name),
+        pytest.param(rows(count), id=f"{name}, all", marks=pytest.mark.sweep),
+    ]
 
 
 def random_rows(count: int, seed: int, max_classes: int = 20) -> Iterator[Row]:
