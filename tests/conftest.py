@@ -1,10 +1,29 @@
-"""How many examples hypothesis draws: few in the ordinary run, many in a sweep."""
+"""How many examples hypothesis draws, and whether a test may be skipped."""
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("ordinary", max_examples=40, deadline=None)
 settings.register_profile("sweep", max_examples=400, deadline=None)
 
+MAY_BE_SKIPPED = ("one kernel that this processor can run",)
+"""Reasons that CI has to accept: they are those of the machine."""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--no-skips", action="store_true", help="fail if a test is skipped")
+
 
 def pytest_configure(config):
     settings.load_profile("ordinary" if config.option.markexpr == "not sweep" else "sweep")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped and item.config.option.no_skips:
+        reason = str(call.excinfo.value)
+        if not any(accepted in reason for accepted in MAY_BE_SKIPPED):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} was skipped: {reason}"
+    return report

@@ -1,4 +1,7 @@
-"""The whole loss means what PyTorch's cross_entropy and ONNX's SoftmaxCrossEntropyLoss mean."""
+"""The whole loss means what PyTorch's cross_entropy and ONNX's SoftmaxCrossEntropyLoss mean.
+
+That of a label is JAX's as well.
+"""
 
 import itertools
 
@@ -106,3 +109,23 @@ def test_every_combination_of_options_is_that_of_onnx(weights, ignore_index, red
         LOGITS, LABELS, class_weights=weights, ignore_index=ignore_index, reduction=reduction
     )
     np.testing.assert_allclose(got.loss, expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_the_loss_of_labels_is_that_of_jax(reduction):
+    jax = pytest.importorskip("jax")
+
+    def losses(logits):
+        return -jax.nn.log_softmax(logits)[np.arange(N), LABELS]
+
+    def loss(logits):
+        return losses(logits).mean() if reduction == "mean" else losses(logits).sum()
+
+    logits = LOGITS.astype(np.float32)
+    gradient = np.asarray(jax.grad(loss)(logits))
+    returned = np.asarray(losses(logits) if reduction == "none" else loss(logits))
+    got = softmax_cross_entropy(logits, LABELS, reduction=reduction)
+    np.testing.assert_allclose(got.loss, returned, rtol=1e-6)
+    np.testing.assert_allclose(got.grad_logits, gradient, rtol=1e-5, atol=1e-7)
+    claims = {"loss": returned, "grad_logits": gradient}
+    verify(logits, LABELS, **claims, reduction=reduction).raise_if_failed()
