@@ -115,7 +115,7 @@ def check_value(check: "BatchCheck", *, of_batch: bool) -> dict[str, object]:
 
 def explain_value(derivation: "Derivation") -> list[dict[str, object]]:
     """Return a derivation, as a member of its record: a list of its steps."""
-    from softgrad.outputs.mathematics import draw, in_words
+    from softgrad.outputs.mathematics.drawing import draw, draw_words
     from softgrad.outputs.mathematics.latex import Latex
     from softgrad.outputs.mathematics.line import Line
 
@@ -136,13 +136,13 @@ def explain_value(derivation: "Derivation") -> list[dict[str, object]]:
                 "right": _without_nan(np.asarray(evaluation.right).tolist()),
             }
             if evaluation.notes:
-                case["notes"] = [in_words(note, line) for note in evaluation.notes]
+                case["notes"] = [draw_words(note, line) for note in evaluation.notes]
             cases.append(case)
         steps.append(
             {
                 "part": step.part,
                 "title": step.title,
-                "rule": in_words(step.rule, line),
+                "rule": draw_words(step.rule, line),
                 "formula": draw(step.formula, line),
                 "latex": draw(step.formula, latex),
                 "cases": cases,

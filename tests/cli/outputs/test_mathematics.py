@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.latex import Latex
 from softgrad.outputs.mathematics.line import Line
 from softgrad.outputs.mathematics.mathml import MathML

@@ -3,9 +3,9 @@
 from html import escape
 
 from softgrad.outputs.documents.markup import Markup
-from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.drawing import draw
+from softgrad.outputs.mathematics.fitting import DOCUMENT, fitted
 from softgrad.outputs.mathematics.mathml import MathML
-from softgrad.outputs.mathematics.screen import Blocks, fitted
 from softgrad.outputs.page import (
     Bars,
     Column,
@@ -205,8 +205,7 @@ class Html(Markup):
 
     def _equation(self, formula: Equation, numbered: NumberedStep) -> str:
         """Return an equation in pieces, which are broken into lines where there is no room."""
-        blocks = Blocks(has_signs=True, writes_powers=True)
-        lines, places = fitted(formula, blocks, WIDTH, numbered.important)
+        lines, places = fitted(formula, DOCUMENT, WIDTH, numbered.important)
         first, *others = (draw(member, MathML()) for line in lines for member in line.members)
         pieces = [first, *(f'<mo form="infix">=</mo>{other}' for other in others)]
         if isinstance(formula.members[0], Jacobian):

@@ -9,9 +9,9 @@ import unicodedata
 from collections.abc import Sequence
 
 from softgrad.outputs.documents.markup import Markup
-from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.drawing import draw
+from softgrad.outputs.mathematics.fitting import DOCUMENT, fitted
 from softgrad.outputs.mathematics.latex import Latex as Notation
-from softgrad.outputs.mathematics.screen import Blocks, fitted
 from softgrad.outputs.page import Heading, NumberedStep, Paragraph, Table, Tone
 from softgrad_core.derivation.formulas import Equation, Formula, equation
 
@@ -129,8 +129,7 @@ class Latex(Markup):
 
     def _displayed(self, formula: Equation, numbered: NumberedStep) -> str:
         """Return an equation on lines of its own, and which classes it was narrowed to."""
-        blocks = Blocks(has_signs=True, writes_powers=True)
-        lines, places = fitted(formula, blocks, WIDTH, numbered.important)
+        lines, places = fitted(formula, DOCUMENT, WIDTH, numbered.important)
         text = f"\\[\n{_aligned(lines)}\n\\]\n"
         if places is not None:
             text += f"\\noindent \\emph{{({numbered.of_classes(places)})}}\n\n"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from softgrad.outputs.documents.markup import Markup
-from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.latex import Latex
 from softgrad.outputs.page import Column, Heading, NumberedStep, Paragraph, Row, Table, Tone
 from softgrad_core.derivation.formulas import Formula

@@ -102,23 +102,32 @@ class Terminal:
                 for text in self._wrapped(f"({self._in_line(note)})", INDENT):
                     yield Text(text, "dim")
 
-    def _equation(self, formula: "Equation", numbered: NumberedStep) -> Iterator[Text]:
-        from softgrad.outputs.mathematics.screen import Blocks, fitted, stacked
+    def _equation(self, equation: "Equation", numbered: NumberedStep) -> Iterator[Text]:
+        """Yield the lines of an equation, and which classes it shows if not all fit."""
+        from softgrad.outputs.mathematics.drawing import draw
+        from softgrad.outputs.mathematics.fitting import fitted
+        from softgrad.outputs.mathematics.screen import Blocks
 
         notation = Blocks(has_signs=self._has_signs)
         width = max(self._width, NARROWEST) - len(INDENT)
-        lines, places = fitted(formula, notation, width, numbered.important)
-        for text in stacked(lines, notation):
-            yield Text(INDENT + text)
+        lines, places = fitted(equation, notation, width, numbered.important)
+        for number, line in enumerate(lines):
+            drawn = draw(line, notation)
+            if number:
+                drawn = notation.row(notation.between("="), drawn)
+                if len(drawn.lines) > 1:
+                    yield Text(INDENT)
+            for text in drawn.lines:
+                yield Text(INDENT + text)
         if places is not None:
             yield Text(f"{INDENT}({numbered.of_classes(places)})", "dim")
 
     def _in_line(self, words: "Words") -> str:
         """Return text with its formulas in one line."""
-        from softgrad.outputs.mathematics import in_words
+        from softgrad.outputs.mathematics.drawing import draw_words
         from softgrad.outputs.mathematics.line import Line
 
-        return in_words(words, Line(has_signs=self._has_signs))
+        return draw_words(words, Line(has_signs=self._has_signs))
 
     def _wrapped(self, text: str, indent: str = "") -> list[str]:
         """Return text in lines that fit."""
