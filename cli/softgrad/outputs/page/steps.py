@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from softgrad.messages import printable
-from softgrad.outputs.page import Block, Heading, NumberedStep, Prose, listed
+from softgrad.outputs.page.blocks import Block, Heading, NumberedStep, Prose, listed
 from softgrad_core.derivation.explain import Derivation
 from softgrad_core.derivation.formulas import KnownVector, Name, Number, Unequal, Words, equation
 from softgrad_core.derivation.lecture import words
