@@ -140,3 +140,14 @@ def test_a_component_that_cannot_be_judged_is_said_to_be_so():
     assert ended.text.count("uninformative") == 3
     assert "dL/da: uninformative, no component could be judged" in ended.text
     assert ended.err == "softgrad: 1 record: 1 could not be checked in full\n"
+
+
+@pytest.mark.parametrize("classes", [4, 30])
+def test_gradients_whose_sum_would_overflow_are_shown(classes):
+    logits = ["0", "0", *["0.01"] * (classes - 2)]
+    target = ",".join(["0.5", "0.5", *["0"] * (classes - 2)])
+    weights = ",".join(["3e305"] * classes)
+    ended = run(*logits, "-t", target, "--temperature", "0.001", "--class-weights", weights)
+    assert (ended.status, ended.err) == (0, "")
+    [total] = [line.split() for line in ended.text.splitlines() if line.startswith("sum")]
+    assert total == ["sum", "3e+305", "1", "0"]

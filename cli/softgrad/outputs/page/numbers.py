@@ -80,5 +80,7 @@ def shown_sum(numbers: FloatArray) -> str:
     """Return a sum as a reader would check it: 0 where only rounding errors are left."""
     if not np.isfinite(numbers).all():
         return ""
-    total, size = math.fsum(numbers), math.fsum(np.abs(numbers))
-    return f"{total:.12g}" if abs(total) > 1e-12 * size else "0"
+    # Terms near the largest float64 are scaled, exactly: their sum may overflow on the way.
+    scale = 2.0**-60 if np.abs(numbers).max() > 2.0**960 else 1.0
+    total, size = math.fsum(numbers * scale), math.fsum(np.abs(numbers) * scale)
+    return f"{total / scale:.12g}" if abs(total) > 1e-12 * size else "0"

@@ -177,10 +177,12 @@ def _table(columns: Sequence[_Numbers], classes: Classes, shown: Sequence[int]) 
     hidden = np.ones(classes.count, dtype=bool)
     hidden[shown] = False
     if hidden.any():
-        cells = [
-            short(column.values[hidden].sum()) if column.adds_up else column.rest
-            for column in columns
-        ]
+        # Sums of huge gradients may overflow, and those of infinite ones may have no value.
+        with np.errstate(over="ignore", invalid="ignore"):
+            cells = [
+                short(column.values[hidden].sum()) if column.adds_up else column.rest
+                for column in columns
+            ]
         rows.append(Row([f"{hidden.sum():,} more", *cells], tone=Tone.DIM))
     first = Column(("class",), is_number=False, footer="sum")
     return Table([first, *(column.head() for column in columns)], rows)
