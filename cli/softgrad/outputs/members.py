@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Column: TypeAlias = bytes | list[bytes]
 """A piece of JSON: the same for all records, or one for each."""
 
-NO_ROWS_COUNT = "no row counts, or all that do have weight 0: the mean of nothing is NaN"
+NO_ROWS_COUNT = "no row counts, or every row that counts has weight 0, so the mean is NaN"
 
 # How a record says that it has passed, and a verdict, by rank.
 _PASSED = (b"true", b"null", b"false")

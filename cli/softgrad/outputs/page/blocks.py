@@ -128,7 +128,7 @@ class NumberedStep(NamedTuple):
 def listed(classes: Sequence[int | None]) -> str:
     """Return classes as a list in words, without those left out."""
     *others, last = (str(c) for c in classes if c is not None)
-    return f"of the classes {', '.join(others)} and {last}"
+    return f"classes {', '.join(others)} and {last}"
 
 
 Block = Heading | Prose | Paragraph | Table | NumberedStep

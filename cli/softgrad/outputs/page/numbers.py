@@ -41,7 +41,7 @@ class Classes:
         if objective.distribution is not None:
             instead = "target probabilities"
         elif objective.counted is not None and not objective.counted[row]:
-            instead = "an ignored row"
+            instead = "ignored"
         target = None if instead else int(objective.labels[row])
         return cls(examples.logits.shape[1], target, names, instead)
 

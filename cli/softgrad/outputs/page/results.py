@@ -51,7 +51,7 @@ def results_of(batch: Computed, record: int, place: str) -> Iterator[Block]:
     if not examples.are_batches:
         yield from _blocks_of_row(batch, rows[0], place, options)
         return
-    hint = f"the first {MOST_ROWS} rows are shown; --json has all"
+    hint = f"the first {MOST_ROWS} rows are shown; --json gives all"
     yield Heading(f"{place}{batch_title(examples)}", hint if len(rows) > MOST_ROWS else "")
     if options:
         yield Paragraph(((options,),))
@@ -60,10 +60,10 @@ def results_of(batch: Computed, record: int, place: str) -> Iterator[Block]:
     batches = examples.objective.batches
     if batches and batches.reduced:
         denominator = float(batches.denominators[record])
-        how = "sum of the losses of the rows"
+        how = "sum over its rows"
         if examples.objective.divisor is not None:
-            how = f"mean of the losses of the rows (their sum / {denominator:.12g})"
-        yield _loss((f"loss, the {how}",), batch.result.loss[record])
+            how = f"mean over its rows (sum / {denominator:.12g})"
+        yield _loss((f"loss of the batch, the {how}",), batch.result.loss[record])
         if not denominator:
             yield Paragraph(((Toned(f"warning: {NO_ROWS_COUNT}", Tone.FAIL),),))
 
