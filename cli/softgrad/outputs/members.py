@@ -1,109 +1,116 @@
-"""What is said of a record, as members of JSON that are added to it."""
+"""What results add to a record: the members of JSON, by name."""
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
-from softgrad.messages import printable
-from softgrad_core.errors import InputError
-from softgrad_core.loss.logits import FloatArray
-from softgrad_core.loss.objective import Objective
-from softgrad_core.loss.options import Reduction
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from softgrad_core.checking.comparison import Comparison
-    from softgrad_core.checking.numerical import BatchCheck
-    from softgrad_core.derivation.explain import Derivation
-    from softgrad_core.verification.diagnosis.recognition import Fit
-    from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity
-    from softgrad_core.verification.verify import Verification
 from softgrad.records.fields import (
     CHECK,
     CLASSES,
     DENOMINATOR,
-    ERROR,
     EXPLAIN,
     GRAD_LOGITS,
     GRAD_PROBS,
     LOSS,
-    REDUCTION,
-    TARGET,
     VERIFY,
     WARNING,
 )
-from softgrad.records.records import Defaults, Records, json_number
+from softgrad.records.records import json_number
+from softgrad.work import Batch, Computed, Verified
+from softgrad_core.verdicts import RANKED
 
-NO_ROWS_COUNT = "no row counts, or all that do have weight 0: the mean of nothing is NaN"
+if TYPE_CHECKING:
+    from softgrad_core.checking.comparison import Comparison
+    from softgrad_core.checking.numerical import BatchCheck
+    from softgrad_core.derivation.explain import Derivation
+    from softgrad_core.derivation.steps import Evaluation
+    from softgrad_core.verification.diagnosis.recognition import Fit
+    from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity
 
-STALE = {
-    ERROR: {"code", "message", "source", "line"},
-    CHECK: {"passed", "method"},
-    VERIFY: {"passed", "dtype"},
-    EXPLAIN: {"part", "title", "rule"},
-}
-"""Members that tell of one run only, and the keys by which softgrad's own are known.
+Column: TypeAlias = bytes | list[bytes]
+"""A piece of JSON: the same for all records, or one for each."""
 
-A list is known by the keys of its first element.
-"""
+NO_ROWS_COUNT = "no row counts, or every row that counts has weight 0, so the mean is NaN"
 
+# How a record says that it has passed, and a verdict, by rank.
 _PASSED = (b"true", b"null", b"false")
-
-_VERDICTS = (b'"pass"', b'"uninformative"', b'"fail"')
-"""What a record says of having passed, and of a verdict, by the rank of these."""
+_VERDICTS = [orjson.dumps(str(verdict)) for verdict in RANKED]
 
 
-def added_members(value: object, defaults: Defaults) -> bytes:
-    """Return what a result says beside its record's own members, each after a comma.
+def members_of(batch: Batch, fields: Sequence[str]) -> dict[str, list[Column]]:
+    """Return what a batch adds to its records: the pieces of each value, by name.
 
-    A result says what it was computed for, also where its record left that to the command line.
+    `fields` are the results to add where the batch was computed.
     """
-    said = {TARGET: defaults.target, CLASSES: defaults.classes, **defaults.options}
-    added = b""
-    if isinstance(value, dict):
-        for name, default in said.items():
-            if default is not None and name not in value:
-                added += b',"%b":%b' % (name.encode(), orjson.dumps(default))
-    return added
+    if isinstance(batch, Verified):
+        return {VERIFY: _verdicts(batch)}
+    members = {name: _result(name, batch) for name in fields}
+    of_batch, objective = batch.examples.are_batches, batch.examples.objective
+    if objective.batches is not None and objective.divisor is not None:
+        warning = b',"%b":%b' % (WARNING.encode(), orjson.dumps(NO_ROWS_COUNT))
+        denominators = objective.batches.denominators.tolist()
+        members[DENOMINATOR] = [[orjson.dumps(d) + (b"" if d else warning) for d in denominators]]
+    if batch.checks:
+        members[CHECK] = [[orjson.dumps(_check(c, of_batch=of_batch)) for c in batch.checks]]
+    if batch.derivations:
+        of_rows = [[_explanation(d) for d in rows] for rows in batch.derivations]
+        members[EXPLAIN] = [[orjson.dumps(rows if of_batch else rows[0]) for rows in of_rows]]
+    return members
 
 
-def of_batches(defaults: Defaults) -> Defaults:
-    """Return the same with the reduction that batches have where nothing is said of it."""
-    return replace(defaults, options={REDUCTION: Reduction.MEAN, **defaults.options})
+def _result(name: str, batch: Computed) -> list[Column]:
+    """Return one of the results of each record."""
+    block, examples = getattr(batch.result, name), batch.examples
+    if name == LOSS:
+        batches = examples.objective.batches
+        if not examples.are_batches or (batches and batches.reduced):
+            return [json_numbers(block, nan=b'"NaN"')]
+        return _lists(block.reshape(len(examples), -1), infinite=b'"Infinity"')
+    if examples.are_batches:
+        block = block.reshape(len(examples), examples.size, -1)
+    return _lists(block, infinite=b'"-Infinity"' if name == GRAD_PROBS else None)
 
 
-def error_value(records: Records, index: int, error: InputError) -> dict[str, object]:
-    """Return what is wrong with a record, as a member of it."""
-    return {
-        "code": error.code,
-        "message": printable(error.reason),
-        "source": printable(records.source),
-        "line": records.lines[index],
-    }
+def _lists(block: npt.NDArray[np.floating], infinite: bytes | None) -> list[Column]:
+    """Return a list of numbers, or of lists of them, for each record.
+
+    `infinite` is what the infinite ones are, if they can have one sign only.
+    """
+    if infinite is None and not np.isfinite(block).all():
+        text = orjson.dumps(writable(block.tolist()))
+    else:
+        text = orjson.dumps(block, option=orjson.OPT_SERIALIZE_NUMPY)
+        if infinite is not None and b"null" in text:
+            text = text.replace(b"null", infinite)
+    # One text for all records, cut where all brackets of one close and those of the next open.
+    depth = block.ndim
+    opened, closed = b"[" * (depth - 1), b"]" * (depth - 1)
+    return [opened, text[depth:-depth].split(closed + b"," + opened), closed]
 
 
-def reduction_members(objective: Objective) -> list[bytes]:
-    """Return what is said of the means of batches, each after a comma."""
-    if objective.batches is None or objective.divisor is None:
-        return []
-    return [
-        b',"%b":%b%b'
-        % (
-            DENOMINATOR.encode(),
-            orjson.dumps(denominator),
-            b"" if denominator else b',"%b":%b' % (WARNING.encode(), orjson.dumps(NO_ROWS_COUNT)),
-        )
-        for denominator in objective.batches.denominators.tolist()
-    ]
+def json_numbers(values: npt.NDArray[np.generic], nan: bytes = b"null") -> list[bytes]:
+    """Return each number as JSON, infinite ones as strings."""
+    texts = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    numbers = texts[1:-1].split(b",")
+    for place in np.flatnonzero(~np.isfinite(values)):
+        value = float(values[place])
+        numbers[place] = nan if math.isnan(value) else orjson.dumps(json_number(value))
+    return numbers
 
 
-def check_value(check: "BatchCheck", *, of_batch: bool) -> dict[str, object]:
-    """Return what a check says, as a member of its record."""
+def writable(value: float | list[Any]) -> object:
+    """Return numbers as JSON can hold them: infinite ones as strings, null for NaN."""
+    if isinstance(value, list):
+        return [writable(entry) for entry in value]
+    return None if math.isnan(value) else json_number(value)
+
+
+def _check(check: "BatchCheck", *, of_batch: bool) -> dict[str, object]:
+    """Return the check of a record."""
     return {
         "passed": check.passed,
         "method": check.rows[0].method,
@@ -112,90 +119,85 @@ def check_value(check: "BatchCheck", *, of_batch: bool) -> dict[str, object]:
     }
 
 
-def explain_value(derivation: "Derivation") -> list[dict[str, object]]:
-    """Return a derivation, as a member of its record: a list of its steps."""
-    from softgrad.outputs.mathematics import draw, in_words
+def _comparison(rows: "Sequence[Comparison]", *, of_batch: bool) -> dict[str, object]:
+    from softgrad_core.checking.comparison import worst_of
+
+    row = worst_of(rows)
+    worst = rows[row]
+    error = worst.max_relative_error
+    return {
+        "verdict": worst.verdict,
+        "max_relative_error": None if error is None else json_number(error),
+        **({"worst_row": row} if of_batch else {}),
+        "worst_class": worst.worst_class,
+        "uninformative": sum(comparison.uninformative for comparison in rows),
+    }
+
+
+def _explanation(derivation: "Derivation") -> list[dict[str, object]]:
+    """Return the steps of a derivation."""
+    from softgrad.outputs.mathematics.drawing import draw, draw_words
     from softgrad.outputs.mathematics.latex import Latex
     from softgrad.outputs.mathematics.line import Line
 
     line, latex = Line(), Latex()
-    shown = [c for c in derivation.classes if c is not None]
-    steps: list[dict[str, object]] = []
-    for step in derivation.steps:
-        cases = []
-        for evaluation in step.evaluations:
-            case: dict[str, object] = (
-                {} if evaluation.index is None else {"class": evaluation.index}
-            )
-            if None in derivation.classes and np.ndim(evaluation.right):
-                case[CLASSES] = shown
-            case |= {
-                "numbers": draw(evaluation.numbers, line),
-                "left": _without_nan(np.asarray(evaluation.left).tolist()),
-                "right": _without_nan(np.asarray(evaluation.right).tolist()),
-            }
-            if evaluation.notes:
-                case["notes"] = [in_words(note, line) for note in evaluation.notes]
-            cases.append(case)
-        steps.append(
-            {
-                "part": step.part,
-                "title": step.title,
-                "rule": in_words(step.rule, line),
-                "formula": draw(step.formula, line),
-                "latex": draw(step.formula, latex),
-                "cases": cases,
-            }
-        )
-    return steps
+
+    def case_of(evaluation: "Evaluation") -> dict[str, object]:
+        case: dict[str, object] = {}
+        if evaluation.index is not None:
+            case["class"] = evaluation.index
+        if None in derivation.classes and np.ndim(evaluation.right):
+            case[CLASSES] = [c for c in derivation.classes if c is not None]
+        case["numbers"] = draw(evaluation.numbers, line)
+        case["left"] = writable(np.asarray(evaluation.left).tolist())
+        case["right"] = writable(np.asarray(evaluation.right).tolist())
+        if evaluation.notes:
+            case["notes"] = [draw_words(note, line) for note in evaluation.notes]
+        return case
+
+    return [
+        {
+            "part": step.part,
+            "title": step.title,
+            "rule": draw_words(step.rule, line),
+            "formula": draw(step.formula, line),
+            "latex": draw(step.formula, latex),
+            "cases": [case_of(evaluation) for evaluation in step.evaluations],
+        }
+        for step in derivation.steps
+    ]
 
 
-def writable(value: float | list[Any]) -> object:
-    """Return numbers as JSON can hold them."""
-    return [writable(entry) for entry in value] if isinstance(value, list) else json_number(value)
-
-
-def _without_nan(value: float | list[Any]) -> object:
-    """Return numbers as JSON can hold them, with null for what has no value."""
-    if isinstance(value, list):
-        return [_without_nan(entry) for entry in value]
-    return None if math.isnan(value) else json_number(value)
-
-
-def verification_columns(
-    verification: "Verification", *, of_batch: bool
-) -> list[bytes | list[bytes]]:
-    """Return what a verification says, as members of its records, in pieces of JSON.
-
-    A piece is the same for all records, or there is one for each.
-    """
-    ranks = verification.ranks.tolist()
-    columns: list[bytes | list[bytes]] = [
+def _verdicts(batch: Verified) -> list[Column]:
+    """Return the verdicts on the claims of each record."""
+    verification = batch.verification
+    columns: list[Column] = [
         b'{"passed":',
-        [_PASSED[rank] for rank in ranks],
+        [_PASSED[rank] for rank in verification.ranks.tolist()],
         b',"dtype":%b' % orjson.dumps(verification.tolerance.dtype),
     ]
     for name, quantity in verification.quantities.items():
-        members = _quantity_columns(name, quantity, of_batch=of_batch)
-        columns += [b',"%b":{' % name.encode(), *members, b"}"]
+        verdict = _verdict(name, quantity, of_batch=batch.examples.are_batches)
+        columns += [b',"%b":{"verdict":' % name.encode(), *verdict, b"}"]
     return [*columns, b"}"]
 
 
-def _quantity_columns(
-    name: str, quantity: "VerifiedQuantity", *, of_batch: bool
-) -> list[bytes | list[bytes]]:
+def _verdict(name: str, quantity: "VerifiedQuantity", *, of_batch: bool) -> list[Column]:
+    """Return the verdict on one claim of each record, its worst number, and the mistake."""
     comparison = quantity.comparison
     worst = comparison.worst_class
+    worst_row, worst_class = quantity.place(worst)
     rows = np.arange(len(worst))
-    columns: list[bytes | list[bytes]] = [
-        b'"verdict":',
+    errors = comparison.max_error_ulp
+    # To the thousandth, unless they are huge.
+    errors = np.where(errors < 1e9, np.round(np.minimum(errors, 1e9), 3), errors)
+    columns: list[Column] = [
         [_VERDICTS[rank] for rank in comparison.ranks.tolist()],
         b',"max_error_ulp":',
-        json_numbers(_rounded(comparison.max_error_ulp)),
+        json_numbers(errors),
         b',"max_relative_error":',
         json_numbers(comparison.max_relative_error),
     ]
-    worst_row, worst_class = quantity.place(worst)
     if of_batch and (name != LOSS or quantity.size > 1):
         columns += [b',"worst_row":', json_numbers(worst_row)]
     if name != LOSS:
@@ -218,54 +220,9 @@ def _quantity_columns(
 
 
 def _diagnosis(fits: "Sequence[Fit]", formula: str | None) -> dict[str, object]:
-    """Return the simplest mistake that gives these numbers, and all where there are several."""
+    """Return the simplest mistake that gives the numbers, and all if there are several."""
     if not fits:
         return {"mistake": "unknown"}
-    diagnosis: dict[str, object] = {
-        "mistake": fits[0].mistake.name,
-        "formula": formula,
-    }
-    if len(fits) > 1:
-        diagnosis["candidates"] = [fit.mistake.name for fit in fits]
-    return diagnosis
-
-
-def _rounded(errors: FloatArray) -> FloatArray:
-    """Return errors in ulp to the thousandth, unless they are huge."""
-    return np.where(errors < 1e9, np.round(np.minimum(errors, 1e9), 3), errors)
-
-
-def json_numbers(values: npt.NDArray[np.generic], nan: bytes = b"null") -> list[bytes]:
-    """Return each number as JSON; infinite ones as strings."""
-    texts = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
-    numbers = texts[1:-1].split(b",")
-    for place in np.flatnonzero(~np.isfinite(values)):
-        value = float(values[place])
-        numbers[place] = nan if math.isnan(value) else orjson.dumps(json_number(value))
-    return numbers
-
-
-def _comparison(rows: "Sequence[Comparison]", *, of_batch: bool) -> dict[str, object]:
-    from softgrad_core.checking.comparison import worst_of
-
-    row = worst_of(rows)
-    error = rows[row].max_relative_error
-    return {
-        "verdict": rows[row].verdict,
-        "max_relative_error": "Infinity" if error == math.inf else error,
-        **({"worst_row": row} if of_batch else {}),
-        "worst_class": rows[row].worst_class,
-        "uninformative": sum(comparison.uninformative for comparison in rows),
-    }
-
-
-def stale_members(value: dict[str, Any]) -> set[str]:
-    """Return the keys of what an earlier run said of this record and this run does not."""
-    stale = set()
-    for name, keys in STALE.items():
-        member = value.get(name)
-        while isinstance(member, list) and member:
-            [member, *_] = member
-        if isinstance(member, dict) and keys <= member.keys():
-            stale.add(name)
-    return stale
+    names = [fit.mistake.name for fit in fits]
+    candidates = {"candidates": names} if len(names) > 1 else {}
+    return {"mistake": names[0], "formula": formula, **candidates}

@@ -198,8 +198,8 @@ def test_a_table_shows_the_weights_and_the_rows_of_a_batch():
     shown = run("--format", "table", "--check", stdin=lines_of(record)).out.decode()
     assert "a batch of 2 rows, 3 classes" in shown
     assert "row 0: 3 classes, target 0" in shown
-    assert "row 1: 3 classes, an ignored row" in shown
-    assert "loss, the mean of the losses of the rows (their sum / 1) = 0.417030016277" in shown
+    assert "row 1: 3 classes, ignored" in shown
+    assert "loss of the batch, the mean over its rows (sum / 1) = 0.417030016277" in shown
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "latex", "html"])
@@ -275,7 +275,7 @@ def test_a_sum_of_losses_that_overflows_is_infinite():
 def test_the_true_class_is_introduced_where_the_steps_speak_of_it():
     options = ["--label-smoothing", "0.1"]
     shown = " ".join(run("explain", "2", "1", "0.1", "-t", "0", *options).text.split())
-    assert "logarithms are natural ones. y is the true class." in shown
+    assert "y is the true class. c, i and k are classes." in shown
     assert "c = y = 0:" in shown
     shown = run("explain", "2", "1", "0.1", "-t", "0.2,0.3,0.5", *options).text
     assert "y is the true class" not in " ".join(shown.split())

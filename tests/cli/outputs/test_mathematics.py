@@ -1,9 +1,10 @@
-"""Formulas in every notation: what is drawn, and where it needs parentheses."""
+"""Formulas in every notation: how they look, and where they need parentheses."""
 
 from decimal import Decimal
 
 import pytest
-from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.drawing import draw
+from softgrad.outputs.mathematics.fitting import fitted
 from softgrad.outputs.mathematics.latex import Latex
 from softgrad.outputs.mathematics.line import Line
 from softgrad.outputs.mathematics.mathml import MathML
@@ -72,7 +73,7 @@ def test_a_formula_in_a_line_and_in_latex(formula, line, latex):
         assert " ".join(draw(formula, Latex()).split()) == " ".join(latex.split())
 
 
-def test_a_formula_on_a_screen_stands_level():
+def test_the_parts_of_a_formula_on_a_screen_are_level():
     formula = equation(
         Derivative(F_Y, Logit("c")),
         -((Number(Decimal(1)) / F_Y) * (Exp(Logit("y")) / TOTAL - F_C)),
@@ -87,15 +88,28 @@ def test_a_formula_on_a_screen_stands_level():
     assert len({len(line) for line in ascii_block.lines}) == 1
 
 
-def test_vectors_on_a_screen_are_columns():
+def test_a_vector_on_a_screen_is_a_column():
     vector = Column((number("1"), None, number("-0.25")))
     assert draw(vector, Blocks(has_signs=True)).lines == ("⎡    1⎤", "⎢    ⋮⎥", "⎣-0.25⎦")
 
 
-def test_mathml_is_well_formed_and_has_the_signs_of_mathematics():
+def test_mathml_is_well_formed_and_has_true_minus_signs():
     from xml.etree import ElementTree as ET
 
     text = draw(equation(-(F_Y / TOTAL), number("-2.5e-9")), MathML())
     tree = ET.fromstring(text)  # noqa: S314 - our own text
     assert {"mfrac", "msub", "munder", "msup"} <= {element.tag for element in tree.iter()}
     assert "-" not in "".join(tree.itertext())
+
+
+def matrix(size):
+    """Return an equation with a matrix of so many classes."""
+    one = number("0.125")
+    return equation(Name("J"), Matrix((Column((one,) * size),) * size))
+
+
+@pytest.mark.parametrize(("width", "places"), [(80, None), (40, [0, 1, 2, 7]), (10, [0, 7])])
+def test_a_matrix_that_is_too_wide_loses_its_last_classes_but_not_the_important(width, places):
+    lines, kept = fitted(matrix(8), Blocks(has_signs=True), width, important=[0, 7])
+    assert kept == places
+    assert len(lines) == 1

@@ -1,4 +1,4 @@
-"""--output: a file is replaced in one step at the end, or not at all."""
+"""--output: the file is replaced in one step at the end, or not at all."""
 
 import os
 import stat
@@ -25,7 +25,7 @@ def test_a_file_can_be_replaced_by_its_own_results(tmp_path):
     assert path.read_text().count('"loss"') == 5000
 
 
-def test_rights_and_links_stay(tmp_path):
+def test_a_replaced_file_keeps_its_permissions_and_its_links(tmp_path):
     path = tmp_path / "out.jsonl"
     path.touch(0o640)
     (tmp_path / "link").symlink_to("out.jsonl")
@@ -35,7 +35,7 @@ def test_rights_and_links_stay(tmp_path):
     assert "loss" in path.read_text()
 
 
-def test_a_new_file_has_the_rights_that_the_user_s_mask_leaves(tmp_path):
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path):
     subprocess.run(
         ["bash", "-c", f"umask 027; {' '.join(command())} 1 2 -t 0 -o out"],
         cwd=tmp_path,
@@ -46,7 +46,7 @@ def test_a_new_file_has_the_rights_that_the_user_s_mask_leaves(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--fail-fast"], ["none.jsonl", "-"]])
-def test_a_run_that_did_not_read_everything_leaves_the_file_as_it_was(tmp_path, arguments):
+def test_a_run_that_did_not_read_everything_leaves_the_file_alone(tmp_path, arguments):
     (tmp_path / "out.jsonl").write_text("before")
     ended = run(*arguments, "-o", "out.jsonl", stdin=lines_of({}, ROW), cwd=tmp_path)
     assert ended.status in (3, 74)
@@ -56,7 +56,7 @@ def test_a_run_that_did_not_read_everything_leaves_the_file_as_it_was(tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["none/out.jsonl", ""])
-def test_a_place_that_cannot_be_written_is_74_and_named(tmp_path, name):
+def test_an_output_that_cannot_be_written_is_named_and_gives_74(tmp_path, name):
     ended = run("1", "2", "-t", "0", "-o", name, cwd=tmp_path)
     assert ended.status == 74
     assert ended.err.startswith("softgrad: ")
@@ -69,7 +69,7 @@ def test_a_folder_is_not_replaced(tmp_path):
     assert ended.err == "softgrad: .: Is a directory\n"
 
 
-def test_a_device_is_written_to_and_not_replaced():
+def test_a_device_is_written_to_rather_than_replaced():
     assert run("1", "2", "-t", "0", "-o", "/dev/null").status == 0
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     ended = run("1", "2", "-t", "0", "-o", "/dev/full")
@@ -77,17 +77,17 @@ def test_a_device_is_written_to_and_not_replaced():
     assert ended.err == "softgrad: /dev/full: No space left on device\n"
 
 
-def test_standard_output_by_its_device_is_not_replaced(tmp_path):
+def test_dev_stdout_is_appended_to(tmp_path):
     script = f"(echo before; {' '.join(command())} 1 2 -t 0 -o /dev/stdout; echo after) > log"
     subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment(), check=True)
     lines = (tmp_path / "log").read_text().splitlines()
     assert (lines[0], lines[1], lines[-1]) == ("before", "2 classes, target 0", "after")
 
 
-def test_a_name_that_looks_like_a_negative_number_is_a_name(tmp_path):
+def test_a_file_name_may_look_like_a_negative_number(tmp_path):
     assert run("1", "2", "-t", "0", "-o", "-1.out", cwd=tmp_path).status == 0
     assert os.listdir(tmp_path) == ["-1.out"]
 
 
-def test_a_dash_is_standard_output():
+def test_a_dash_stands_for_standard_output():
     assert run("1", "2", "-t", "0", "-o", "-").out == run("1", "2", "-t", "0").out

@@ -1,4 +1,4 @@
-"""Pages in Markdown, LaTeX and HTML: what stands on them, and that other programs draw them."""
+"""Pages in Markdown, LaTeX and HTML: their content, and that other programs can show them."""
 
 import re
 import shutil
@@ -38,7 +38,7 @@ MINIMAL = r"""\documentclass{article}
 
 
 class Reader(HTMLParser):
-    """Reads a page as a browser would, and finds tags that are not closed."""
+    """Reads a page as a browser does, and fails at a tag that is not closed in its place."""
 
     VOID = frozenset({"meta", "rect", "line"})
 
@@ -68,7 +68,7 @@ def page_of(*arguments, stdin=""):
     return ended.text
 
 
-def test_without_explain_the_tables_stand_alone():
+def test_without_explain_a_page_has_its_tables_only():
     assert page_of(*LECTURE, "-f", "markdown") == (
         "## 3 classes, target 0\n"
         "\n"
@@ -90,7 +90,7 @@ def test_without_explain_the_tables_stand_alone():
 
 
 @pytest.mark.parametrize("name", ["markdown", "latex", "html"])
-def test_every_step_stands_on_the_page(name):
+def test_every_step_is_on_the_page(name):
     text = page_of("explain", *LECTURE, "-f", name)
     titles = [step["title"] for step in run("explain", *LECTURE, "--json").records[0]["explain"]]
     places = [text.index(title) for title in titles]
@@ -98,7 +98,7 @@ def test_every_step_stands_on_the_page(name):
 
 
 @pytest.mark.parametrize("name", ["markdown", "latex", "html"])
-def test_records_that_are_rejected_or_checked_or_verified_have_their_place(name):
+def test_rejected_checked_and_verified_records_are_shown_in_order(name):
     rows = [{"logits": [1, 2], "target": 0}, {"logits": [1]}, {"logits": [1, 2], "target": 1}]
     ended = run("-f", name, "--check", stdin=lines_of(*rows))
     assert ended.status == 3
@@ -113,7 +113,7 @@ def test_records_that_are_rejected_or_checked_or_verified_have_their_place(name)
     assert re.search(r"fail(?!ed)[^;{]*worst", verified.text)
 
 
-def test_markdown_takes_nothing_of_a_name_for_a_mark():
+def test_markdown_escapes_class_names():
     text = page_of("explain", "-f", "markdown", stdin=lines_of(ODD))
     assert r"0 a\|b\`c\*" in text
     assert "<script>" not in text
@@ -121,7 +121,7 @@ def test_markdown_takes_nothing_of_a_name_for_a_mark():
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
 
 
-def test_markdown_has_its_equations_in_blocks_of_mathematics():
+def test_markdown_puts_equations_in_math_blocks():
     text = page_of("explain", *LECTURE, "-f", "markdown")
     blocks = re.findall(r"^```math\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
     assert r"L = -\log f(x)_{y}" in blocks
@@ -130,7 +130,7 @@ def test_markdown_has_its_equations_in_blocks_of_mathematics():
 
 
 @pytest.mark.parametrize("arguments", SETS, ids=" ".join)
-def test_html_is_one_page_that_needs_nothing_else(arguments):
+def test_html_is_one_file_that_fetches_nothing(arguments):
     page = page_of("explain", *arguments, "-f", "html")
     reader = Reader(page)
     assert reader.open == []
@@ -140,13 +140,13 @@ def test_html_is_one_page_that_needs_nothing_else(arguments):
     assert reader.seen.count("title") == reader.seen.count("body") == 1
 
 
-def test_html_shows_names_as_they_are():
+def test_html_escapes_class_names():
     reader = Reader(page_of("explain", "-f", "html", stdin=lines_of(ODD)))
     assert all(name in reader.text for name in ODD_NAMES)
     assert "script" not in reader.seen
 
 
-def test_all_records_of_a_run_are_one_page():
+def test_all_records_of_a_run_are_one_document():
     rows = [{"logits": [1, 2, n], "target": 0} for n in range(5)]
     page = page_of("-f", "html", stdin=lines_of(*rows))
     assert page.count("<!DOCTYPE html>") == page.count("</html>") == 1
@@ -156,7 +156,7 @@ def test_all_records_of_a_run_are_one_page():
     assert "documentclass" not in page_of("-f", "latex", stdin=lines_of(*rows))
 
 
-def test_html_is_for_people_who_do_not_see_it_too():
+def test_html_works_with_a_screen_reader():
     page = page_of("explain", *LECTURE, "-f", "html")
     assert '<html lang="en">' in page
     assert '<th scope="col"' in page
@@ -170,7 +170,7 @@ def test_html_is_for_people_who_do_not_see_it_too():
 
 @needs_chromium
 @pytest.mark.parametrize("arguments", SETS, ids=" ".join)
-def test_a_browser_draws_the_page_and_cuts_nothing_off(arguments, tmp_path):
+def test_a_browser_shows_the_page_and_cuts_nothing_off(arguments, tmp_path):
     page = page_of("explain", *arguments, "-f", "html")
     desk = measured(page, 900, tmp_path)
     assert desk["width"] <= 900
@@ -183,7 +183,7 @@ def test_a_browser_draws_the_page_and_cuts_nothing_off(arguments, tmp_path):
 
 
 @needs_chromium
-def test_a_browser_shows_the_page_light_and_dark_and_prints_it(tmp_path):
+def test_a_browser_shows_the_page_in_light_and_dark_and_prints_it(tmp_path):
     page = page_of("explain", *LECTURE, "-f", "html")
     light = measured(page, 900, tmp_path, "--blink-settings=preferredColorScheme=1")
     dark = measured(page, 900, tmp_path, "--blink-settings=preferredColorScheme=0")
@@ -196,7 +196,7 @@ def test_a_browser_shows_the_page_light_and_dark_and_prints_it(tmp_path):
 
 @needs_latex
 @pytest.mark.parametrize("arguments", SETS, ids=" ".join)
-def test_tex_sets_the_document_with_nothing_over_the_edge(arguments, tmp_path):
+def test_tex_typesets_the_document_within_its_margins(arguments, tmp_path):
     source = page_of("explain", *arguments, "-f", "latex", "--standalone")
     log = typeset(source, tmp_path)
     assert "Overfull" not in log
@@ -205,13 +205,13 @@ def test_tex_sets_the_document_with_nothing_over_the_edge(arguments, tmp_path):
 
 
 @needs_latex
-def test_tex_knows_the_letters_of_the_options_of_the_loss(tmp_path):
+def test_tex_has_all_letters_in_the_formulas_of_loss_options(tmp_path):
     source = page_of("explain", *OF_OPTIONS, "-f", "latex", "--standalone")
     assert "Missing character" not in typeset(source, tmp_path)
 
 
 @pytest.mark.parametrize("engine", ["pdflatex", "lualatex"])
-def test_tex_sets_the_fragment_with_amsmath_alone_whatever_the_names_are(engine, tmp_path):
+def test_tex_typesets_the_fragment_with_amsmath_alone_and_any_class_names(engine, tmp_path):
     if shutil.which(engine) is None:
         pytest.skip(f"{engine} is not installed")
     fragment = page_of("explain", "-f", "latex", stdin=lines_of(ODD))

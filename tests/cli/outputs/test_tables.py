@@ -1,4 +1,4 @@
-"""Tables for people: what stands in them, at every width, in a pipe and on a terminal."""
+"""Tables: their content, at every width, in a pipe and on a terminal."""
 
 import re
 
@@ -10,9 +10,9 @@ from support.terminal import on_terminal, without_escapes
 LECTURE = ["2.0", "1.0", "0.1", "--target", "0"]
 
 
-def test_the_table_has_all_numbers_of_the_lecture():
+def test_a_table_has_all_numbers_of_the_lecture_s_example():
     lines = run(*LECTURE).text.splitlines()
-    # Its last places may differ with the processor's exponential.
+    # The last digits of the loss differ between processors.
     assert lines.pop(10).startswith("loss -log f(x)_y = 0.41703001627783")
     assert lines == [
         "3 classes, target 0",
@@ -29,7 +29,7 @@ def test_the_table_has_all_numbers_of_the_lecture():
     ]
 
 
-def test_class_names_stand_beside_their_indices():
+def test_class_names_are_shown_beside_their_indices():
     lines = run("2", "1", "0.1", "--classes", "cat,dog,bird", "-t", "dog").text.splitlines()
     assert lines[0] == "3 classes, target 1 (dog)"
     assert [line[:8] for line in lines[4:7]] == ["  0 cat ", "→ 1 dog ", "  2 bird"]
@@ -43,7 +43,7 @@ def test_on_a_narrow_screen_no_number_is_broken(width):
         assert number in narrow
 
 
-def test_logits_are_shown_with_the_digits_that_tell_them_apart():
+def test_logits_are_shown_with_enough_digits_to_tell_them_apart():
     text = run("100000000", "99999999.5", "-t", "0").text
     assert " 100000000 " in text
     assert " 99999999.5 " in text
@@ -70,20 +70,20 @@ def test_a_pipe_gets_no_escape_codes_even_where_colour_is_forced():
         assert "\x1b" not in run(*LECTURE, "--check", env=env).text
 
 
-def test_a_terminal_gets_colour_unless_it_is_not_wanted():
+def test_a_terminal_gets_colour_unless_no_color_is_set():
     assert "\x1b[" in on_terminal(*LECTURE)
     plain = on_terminal(*LECTURE, "--check", NO_COLOR="1")
     assert not re.search(r"\x1b\[(\d+;)*[39]\d", plain)
 
 
-def test_a_terminal_s_width_is_used():
+def test_tables_are_as_wide_as_the_terminal():
     wide = on_terminal(*LECTURE, columns=200, NO_COLOR="1")
     narrow = on_terminal(*LECTURE, columns=60, NO_COLOR="1")
     assert max(map(len, without_escapes(narrow).splitlines())) <= 60
     assert wide.count("█") > narrow.count("█")
 
 
-def test_an_encoding_without_blocks_gets_plain_letters():
+def test_an_encoding_without_block_characters_gets_ascii():
     ended = run(*LECTURE, "--check", env={"PYTHONIOENCODING": "ascii"})
     assert ended.status == 0
     assert ended.out.isascii()
@@ -91,7 +91,7 @@ def test_an_encoding_without_blocks_gets_plain_letters():
     assert b"#####" in ended.out
 
 
-def test_of_many_classes_the_largest_and_the_target_are_shown():
+def test_of_many_classes_the_most_probable_and_the_target_are_shown():
     row = {"logits": [n % 1000 / 100 for n in range(50_000)], "target": 3}
     ended = run("-f", "table", stdin=lines_of(row))
     lines = ended.text.splitlines()
@@ -105,7 +105,7 @@ def test_of_many_classes_the_largest_and_the_target_are_shown():
     assert any(line.startswith("49,989 more") for line in lines)
 
 
-def test_json_records_can_be_shown_as_tables_with_their_place():
+def test_json_records_are_shown_as_tables_with_file_and_line():
     rows = [{"logits": [1, 2], "target": 0}, {"logits": [1]}, {"logits": [1, 2], "target": 1}]
     ended = run("-f", "table", stdin=lines_of(*rows))
     heads = [line for line in ended.text.splitlines() if line.startswith("<stdin>")]
@@ -117,7 +117,7 @@ def test_json_records_can_be_shown_as_tables_with_their_place():
     ]
 
 
-def test_text_of_the_user_is_shown_as_it_is():
+def test_class_names_are_not_read_as_markup():
     names = ["[red]a[/red]", "\x1b[31mb", "日本語の長い長い長い名前です"]
     row = {"logits": [1, 2, 3], "target": 0, "classes": names}
     text = run("-f", "table", stdin=lines_of(row)).text
@@ -126,7 +126,7 @@ def test_text_of_the_user_is_shown_as_it_is():
     assert "\x1b" not in text
 
 
-def test_the_check_shows_both_gradients_beside_the_differences():
+def test_the_check_shows_both_gradients_beside_their_numerical_values():
     lines = run(*LECTURE, "--check").text.splitlines()
     assert "numerical check: central differences of the loss, step 1e-12, 40 digits" in lines
     assert sum("numerical  relative error  verdict" in line for line in lines) == 2
@@ -134,9 +134,20 @@ def test_the_check_shows_both_gradients_beside_the_differences():
     assert sum(line.startswith("dL/da: pass, largest relative error") for line in lines) == 1
 
 
-def test_a_component_that_cannot_be_judged_is_said_to_be_so():
+def test_components_that_cannot_be_judged_are_uninformative():
     ended = run("1000", "0", "-t", "0", "--check")
     assert ended.status == 0
     assert ended.text.count("uninformative") == 3
     assert "dL/da: uninformative, no component could be judged" in ended.text
     assert ended.err == "softgrad: 1 record: 1 could not be checked in full\n"
+
+
+@pytest.mark.parametrize("classes", [4, 30])
+def test_gradients_whose_sum_would_overflow_are_shown(classes):
+    logits = ["0", "0", *["0.01"] * (classes - 2)]
+    target = ",".join(["0.5", "0.5", *["0"] * (classes - 2)])
+    weights = ",".join(["3e305"] * classes)
+    ended = run(*logits, "-t", target, "--temperature", "0.001", "--class-weights", weights)
+    assert (ended.status, ended.err) == (0, "")
+    [total] = [line.split() for line in ended.text.splitlines() if line.startswith("sum")]
+    assert total == ["sum", "3e+305", "1", "0"]

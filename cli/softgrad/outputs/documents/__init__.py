@@ -1,1 +1,1 @@
-"""Pages for other programs to draw: Markdown, LaTeX, HTML."""
+"""Pages -> documents that other programs show: Markdown, LaTeX, HTML."""

@@ -1,12 +1,12 @@
-"""Pages -> one HTML page that needs nothing else: no script, no font, nothing that is fetched."""
+"""Pages -> one page of HTML in a single file: no script, no font, nothing to fetch."""
 
 from html import escape
 
 from softgrad.outputs.documents.markup import Markup
-from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.drawing import draw
+from softgrad.outputs.mathematics.fitting import DOCUMENT, fitted
 from softgrad.outputs.mathematics.mathml import MathML
-from softgrad.outputs.mathematics.screen import Blocks, fitted
-from softgrad.outputs.page import (
+from softgrad.outputs.page.blocks import (
     Bars,
     Column,
     Heading,
@@ -19,7 +19,7 @@ from softgrad.outputs.page import (
 from softgrad_core.derivation.formulas import Equation, Formula, Jacobian
 
 WIDTH = 70
-"""So many letters of mathematics fit the page, roughly: a wider matrix is narrowed."""
+"""The width of the page in letters of mathematics, roughly."""
 
 STYLE = """
 :root {
@@ -120,7 +120,7 @@ CLOSING = """</main>
 </html>
 """
 
-# The part of a bar's width at which numbers below 0 end and those above begin.
+# Where bars of both signs begin, in percent of the room for a bar.
 _MIDDLE = 50
 
 
@@ -130,37 +130,37 @@ class Html(Markup):
     opening, closing = OPENING.encode(), CLOSING.encode()
 
     def text(self, text: str) -> str:
-        """Return text with nothing in it that is a mark."""
+        """Return text with no tags in it."""
         return escape(text)
 
     def number(self, sign: str, mantissa: str, exponent: str) -> str:
-        """Return a number with its sign and power of ten as mathematics has them."""
+        """Return a number with a minus sign and a power of ten, as mathematics writes them."""
         power = f"×10<sup>{int(exponent)}</sup>" if exponent else ""
         return f"{sign}{mantissa}{power}".replace("-", "\N{MINUS SIGN}")
 
     def toned(self, text: str, tone: Tone) -> str:
-        """Return text in a tone."""
+        """Return text with the tone as its class."""
         if tone is Tone.STRONG:
             return f"<strong>{text}</strong>"
         return f'<span class="{tone}">{text}</span>' if tone else text
 
     def formula(self, formula: Formula) -> str:
-        """Return a formula in a line of text."""
+        """Return a formula as MathML."""
         return f"<math>{draw(formula, MathML(stacked=False))}</math>"
 
     def heading(self, heading: Heading) -> str:
-        """Return a heading, and the paragraph below it."""
+        """Return a heading and the remark below it."""
         level = heading.level
         below = f'<p class="below">{self.text(heading.below)}</p>\n' if heading.below else ""
         return f"<h{level}>{self.text(heading.title)}</h{level}>\n{below}"
 
     def paragraph(self, paragraph: Paragraph) -> str:
-        """Return a paragraph, its lines kept."""
+        """Return a paragraph, which the style sheet breaks where its lines end."""
         lines = "\n".join(map(self.pieces, paragraph.lines))
         return f'<p class="lines">{lines}</p>\n'
 
     def table(self, table: Table) -> str:
-        """Return a table, with a bar below each number that has one."""
+        """Return a table, with bars below the numbers."""
         head = "".join(
             f'<th scope="col"{_kind(column)}>{self.pieces(column.title)}</th>'
             for column in table.columns
@@ -178,7 +178,7 @@ class Html(Markup):
         )
 
     def _row(self, row: Row, table: Table) -> str:
-        """Return a row, the first cell of which says what it is of."""
+        """Return a row, with its first cell as its head."""
         label = self.pieces(row.cells[:1])
         if row.is_target:
             label += ' <span class="mark">(target)</span>'
@@ -190,7 +190,7 @@ class Html(Markup):
         return f"<tr{kind}>{cells}</tr>\n"
 
     def step(self, numbered: NumberedStep) -> str:
-        """Return a step, its equations each on lines of their own."""
+        """Return a step, with its equations on lines of their own."""
         step = numbered.step
         text = f'<span class="number" aria-hidden="true">{numbered.number}</span>\n'
         text += f"<h4>{self.text(step.title)}</h4>\n<p>{self.pieces(step.rule)}</p>\n"
@@ -204,9 +204,8 @@ class Html(Markup):
         return f'<section class="step">\n{text}</section>\n'
 
     def _equation(self, formula: Equation, numbered: NumberedStep) -> str:
-        """Return an equation in pieces, which are broken into lines where there is no room."""
-        blocks = Blocks(has_signs=True, writes_powers=True)
-        lines, places = fitted(formula, blocks, WIDTH, numbered.important)
+        """Return an equation, one `math` for each member: a narrow page breaks between them."""
+        lines, places = fitted(formula, DOCUMENT, WIDTH, numbered.important)
         first, *others = (draw(member, MathML()) for line in lines for member in line.members)
         pieces = [first, *(f'<mo form="infix">=</mo>{other}' for other in others)]
         if isinstance(formula.members[0], Jacobian):
@@ -217,7 +216,7 @@ class Html(Markup):
         )
         text = f'<div class="equation" role="group">\n{drawn}</div>\n'
         if places is not None:
-            text += f'<p class="note">({numbered.of_classes(places)})</p>\n'
+            text += f'<p class="note">({numbered.classes_at(places)})</p>\n'
         return text
 
 
@@ -226,7 +225,7 @@ def _kind(column: Column) -> str:
 
 
 def _bar(bars: Bars | None, share: float) -> str:
-    """Return a bar for this share, which says nothing that its number does not."""
+    """Return a bar. Screen readers skip it, since its number says the same."""
     if bars is Bars.SHARE:
         drawn = f'<rect width="{100 * share:.4g}" height="8"/>'
     else:

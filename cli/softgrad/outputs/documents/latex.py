@@ -1,7 +1,7 @@
-r"""Pages -> LaTeX: a fragment for a document with amsmath, or a whole document.
+r"""Pages -> LaTeX: a fragment to \input into a document that uses amsmath, or a whole document.
 
-The fragment is to be read by any of the engines. pdfTeX has no letters but those of its fonts:
-where a name has others, it shows their numbers.
+Every TeX engine can read it. pdfTeX has only the letters of its fonts: in the place of any other
+letter of a name it shows the number of the letter.
 """
 
 import re
@@ -9,16 +9,14 @@ import unicodedata
 from collections.abc import Sequence
 
 from softgrad.outputs.documents.markup import Markup
-from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.drawing import draw
+from softgrad.outputs.mathematics.fitting import DOCUMENT, fitted
 from softgrad.outputs.mathematics.latex import Latex as Notation
-from softgrad.outputs.mathematics.screen import Blocks, fitted
-from softgrad.outputs.page import Heading, NumberedStep, Paragraph, Table, Tone
+from softgrad.outputs.page.blocks import Heading, NumberedStep, Paragraph, Table, Tone
 from softgrad_core.derivation.formulas import Equation, Formula, equation
 
-INFINITY = r"\infty"
-
 WIDTH = 66
-"""So many letters of mathematics fit a line, roughly: what is wider is broken or narrowed."""
+"""The width of a line in letters of mathematics, roughly."""
 
 OPENING = rb"""\documentclass[a4paper]{article}
 \usepackage[T1]{fontenc}
@@ -73,49 +71,49 @@ class Latex(Markup):
             self.opening, self.closing = OPENING, CLOSING
 
     def text(self, text: str) -> str:
-        """Return text that any engine can set."""
+        """Return text that every engine can read."""
         escaped = "".join(_ESCAPED.get(sign, sign) for sign in text)
         return _OTHERS.sub(lambda match: "".join(map(_letter, match[0])), escaped)
 
     def number(self, sign: str, mantissa: str, exponent: str) -> str:
-        """Return a number with its sign and power of ten as mathematics has them."""
-        return f"${sign}{Notation().number(mantissa.replace('∞', INFINITY), exponent)}$"
+        """Return a number as mathematics, with a power of ten."""
+        notation = Notation()
+        return f"${sign}{notation.number(notation.text(mantissa), exponent)}$"
 
     def toned(self, text: str, tone: Tone) -> str:
-        """Return text in bold letters where it stands out."""
+        """Return text, in bold if it is to stand out."""
         return f"{{\\boldmath\\bfseries {text}}}" if tone in {Tone.STRONG, Tone.FAIL} else text
 
     def formula(self, formula: Formula) -> str:
-        """Return a formula in a line of text."""
+        """Return a formula between dollar signs."""
         return f"${draw(formula, Notation(stacked=False))}$"
 
     def heading(self, heading: Heading) -> str:
-        """Return a heading, and the paragraph below it."""
+        """Return a section, unnumbered, and the remark below its title."""
         below = f"{self.text(heading.below)}\n\n" if heading.below else ""
         return f"\\{_SECTIONS[heading.level]}*{{{self.text(heading.title)}}}\n\n{below}"
 
     def paragraph(self, paragraph: Paragraph) -> str:
-        """Return a paragraph, its lines kept."""
+        """Return a paragraph with its line breaks."""
         lines = " \\\\\n".join(self.pieces(line).strip() for line in paragraph.lines)
         return f"\\noindent {lines}\n\n"
 
     def table(self, table: Table) -> str:
-        """Return a table, with the row of the target in bold letters."""
+        """Return a table, with the row of the target in bold."""
         columns = "".join("r" if column.is_number else "l" for column in table.columns)
-        rows = [" & ".join(self.pieces(column.title) for column in table.columns), r"\hline"]
+        lines = [_row([self.pieces(column.title) for column in table.columns]), "\\hline\n"]
         for row in table.rows:
             cells = list(map(self.cell, row.cells, table.columns))
             if row.is_target:
                 cells = [self.toned(cell, Tone.STRONG) for cell in cells]
-            rows.append(" & ".join(cells))
+            lines.append(_row(cells))
         if any(column.footer for column in table.columns):
-            rows += [r"\hline", " & ".join(self.text(column.footer) for column in table.columns)]
-        body = "".join(row + ("\n" if row == r"\hline" else " \\\\\n") for row in rows)
-        tabular = f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}"
+            lines += ["\\hline\n", _row([self.text(column.footer) for column in table.columns])]
+        tabular = f"\\begin{{tabular}}{{{columns}}}\n{''.join(lines)}\\end{{tabular}}"
         return f"\\begin{{center}}\n{tabular}\n\\end{{center}}\n\n"
 
     def step(self, numbered: NumberedStep) -> str:
-        """Return a step, its equations each on lines of their own."""
+        """Return a step, with its equations on lines of their own."""
         step = numbered.step
         head = f"\\paragraph{{{numbered.number}. {self.text(step.title)}.}}"
         text = f"{head} {self.pieces(step.rule)}\n{self._displayed(step.formula, numbered)}"
@@ -128,20 +126,23 @@ class Latex(Markup):
         return text + "\n"
 
     def _displayed(self, formula: Equation, numbered: NumberedStep) -> str:
-        """Return an equation on lines of its own, and which classes it was narrowed to."""
-        blocks = Blocks(has_signs=True, writes_powers=True)
-        lines, places = fitted(formula, blocks, WIDTH, numbered.important)
+        """Return an equation, and which classes it shows if not all fit."""
+        lines, places = fitted(formula, DOCUMENT, WIDTH, numbered.important)
         text = f"\\[\n{_aligned(lines)}\n\\]\n"
         if places is not None:
-            text += f"\\noindent \\emph{{({numbered.of_classes(places)})}}\n\n"
+            text += f"\\noindent \\emph{{({numbered.classes_at(places)})}}\n\n"
         return text
 
 
+def _row(cells: Sequence[str]) -> str:
+    return f"{' & '.join(cells)} \\\\\n"
+
+
 def _aligned(lines: Sequence[Equation]) -> str:
-    """Return an equation in LaTeX: in several lines, below each other by their first signs."""
-    left, *right = lines[0].members
+    """Return the lines of an equation, aligned at their first equals signs."""
     if len(lines) == 1:
         return draw(lines[0], Notation())
+    left, *right = lines[0].members
     rows = [members for members in (right, *(line.members for line in lines[1:])) if members]
     drawn = [f"&= {draw(equation(*members), Notation())}" for members in rows]
     body = " \\\\\n".join(drawn)
@@ -149,11 +150,10 @@ def _aligned(lines: Sequence[Equation]) -> str:
 
 
 def _letter(letter: str) -> str:
-    """Return a letter beyond ASCII: by its accent, or as it is for engines that can show it."""
+    """Return a letter beyond ASCII: with an accent if it has one, else for engines with Unicode."""
     if letter in _LETTERS:
         return _LETTERS[letter]
     base, *accents = list(unicodedata.normalize("NFD", letter))
     if base.isascii() and len(accents) == 1 and accents[0] in _ACCENTS:
-        accent = _ACCENTS[accents[0]]
-        return f"\\{accent}{{{base}}}"
+        return f"\\{_ACCENTS[accents[0]]}{{{base}}}"
     return f"\\ifdefined\\Umathchar {letter}\\else\\texttt{{U+{ord(letter):04X}}}\\fi{{}}"

@@ -1,12 +1,20 @@
-"""Pages -> Markdown as GitHub reads it, with its tables and its mathematics."""
+"""Pages -> Markdown for GitHub, with its tables and its mathematics."""
 
 import re
 from collections.abc import Sequence
 
 from softgrad.outputs.documents.markup import Markup
-from softgrad.outputs.mathematics import draw
+from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.latex import Latex
-from softgrad.outputs.page import Column, Heading, NumberedStep, Paragraph, Row, Table, Tone
+from softgrad.outputs.page.blocks import (
+    Column,
+    Heading,
+    NumberedStep,
+    Paragraph,
+    Row,
+    Table,
+    Tone,
+)
 from softgrad_core.derivation.formulas import Formula
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|$~&-])")
@@ -24,24 +32,24 @@ class Markdown(Markup):
         return f"{sign}{mantissa}e{exponent}" if exponent else sign + mantissa
 
     def toned(self, text: str, tone: Tone) -> str:
-        """Return text in bold letters where it stands out."""
+        """Return text, in bold if it is to stand out."""
         return f"**{text}**" if tone in {Tone.STRONG, Tone.FAIL} and text else text
 
     def formula(self, formula: Formula) -> str:
-        """Return a formula in a line of text."""
+        """Return a formula between GitHub's marks for mathematics in a line."""
         return f"$`{draw(formula, Latex(stacked=False))}`$"
 
     def heading(self, heading: Heading) -> str:
-        """Return a heading, and the paragraph below it."""
+        """Return a heading and the remark below it, from the second level on."""
         below = f"{self.text(heading.below)}\n\n" if heading.below else ""
         return f"{'#' * (heading.level + 1)} {self.text(heading.title)}\n\n{below}"
 
     def paragraph(self, paragraph: Paragraph) -> str:
-        """Return a paragraph, its lines kept."""
+        """Return a paragraph with its line breaks."""
         return "\\\n".join(self.pieces(line).strip() for line in paragraph.lines) + "\n\n"
 
     def table(self, table: Table) -> str:
-        """Return a table, with the row of the target in bold letters."""
+        """Return a table, with the row of the target in bold."""
         rows = [
             [self.pieces(column.title) for column in table.columns],
             ["---:" if column.is_number else ":---" for column in table.columns],
@@ -58,7 +66,7 @@ class Markdown(Markup):
         return [cell if cell.startswith("**") else self.toned(cell, Tone.STRONG) for cell in cells]
 
     def step(self, numbered: NumberedStep) -> str:
-        """Return a step, its equations each in a block of their own."""
+        """Return a step, with its equations in blocks of mathematics."""
         step = numbered.step
         text = f"**{numbered.number}. {self.text(step.title)}.** {self.pieces(step.rule)}\n\n"
         text += _block(step.formula)

@@ -1,12 +1,14 @@
-"""Pages -> text with marks in it: what the formats have in common that other programs draw."""
+"""What the documents have in common: each is text with marks that say what is what."""
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from softgrad.messages import printable
-from softgrad.outputs.page import (
+from softgrad.outputs.page import page_of
+from softgrad.outputs.page.blocks import (
     Block,
+    Cell,
     Column,
     Heading,
     Math,
@@ -18,54 +20,41 @@ from softgrad.outputs.page import (
     Tone,
     Toned,
 )
-from softgrad.outputs.page.content import blocks_of
 from softgrad.records.records import Records
 from softgrad.work import Batch
-from softgrad_core.derivation.formulas import (
-    Formula,
-    Gradient,
-    Known,
-    KnownVector,
-    Log,
-    Logits,
-    Output,
-    Outputs,
-    Sum,
-)
+from softgrad_core.derivation import formulas as f
 from softgrad_core.errors import InputError
 
-NAMED: dict[str, Formula] = {
-    "a": Logits(),
-    "f(x)": Outputs(),
-    "dL/df(x)": Gradient(Outputs()),
-    "dL/da": Gradient(Logits()),
-    "-log f(x)_y": -Log(Output("y")),
-    "q": KnownVector("q", ()),
-    "-sum_c q_c log f(x)_c": -Sum("c", Known("q", "c", ()) * Log(Output("c"))),
+NAMED: dict[str, f.Formula] = {
+    "a": f.Logits(),
+    "f(x)": f.Outputs(),
+    "dL/df(x)": f.Gradient(f.Outputs()),
+    "dL/da": f.Gradient(f.Logits()),
+    "-log f(x)_y": -f.Log(f.Output("y")),
+    "q": f.KnownVector("q", ()),
+    "-sum_c q_c log f(x)_c": -f.Sum("c", f.Known("q", "c", ()) * f.Log(f.Output("c"))),
 }
-"""The formulas that pages call by their names."""
-
+"""The formulas that pages refer to by name."""
 
 _NUMBER = re.compile(r"([+-]?)(\d+\.?\d*|inf)(?:e([+-]?\d+))?")
 
 
 class Markup(ABC):
-    """Renders pages by marks for what each thing is."""
+    """Renders pages block by block. A format says what each kind of block looks like."""
 
     opening = closing = b""
 
     def accepted(self, records: Records, batch: Batch) -> bytes:
         """Return the pages of the records of the batch."""
-        rows = range(len(batch.examples))
-        return "".join(self.page(blocks_of(records, batch, row)) for row in rows).encode()
+        pages = (page_of(records, batch, record) for record in range(len(batch.examples)))
+        return "".join(map(self._page, pages)).encode()
 
     def rejected(self, records: Records, index: int, error: InputError) -> bytes:
-        """Return a paragraph that stands for the record."""
+        """Return a paragraph that says why the record was rejected."""
         line = printable(f"{records.place(index)}: rejected: {error.reason}")
-        return self.page([Paragraph(((Toned(line, Tone.FAIL),),))]).encode()
+        return self._page([Paragraph(((Toned(line, Tone.FAIL),),))]).encode()
 
-    def page(self, blocks: Sequence[Block]) -> str:
-        """Return the text of a page."""
+    def _page(self, blocks: Sequence[Block]) -> str:
         return "".join(map(self._block, blocks))
 
     def _block(self, block: Block) -> str:
@@ -96,12 +85,12 @@ class Markup(ABC):
             case _:
                 return self.formula(piece)
 
-    def cell(self, cell: str | Toned, column: Column) -> str:
-        """Return what stands in a cell of a table."""
+    def cell(self, cell: Cell, column: Column) -> str:
+        """Return the content of a cell of a table."""
         return self._said(cell) if column.is_number and isinstance(cell, str) else self._piece(cell)
 
     def _said(self, text: str) -> str:
-        """Return a number as mathematics has it, and other text as it is."""
+        """Return a number as mathematics writes it, and other text as it is."""
         match = _NUMBER.fullmatch(text)
         if match is None:
             return self.text(text)
@@ -109,28 +98,28 @@ class Markup(ABC):
         return self.number(sign, "∞" if mantissa == "inf" else mantissa, exponent)
 
     @abstractmethod
-    def number(self, sign: str, mantissa: str, exponent: str) -> str:
-        """Return a number of a table, with its power of ten where that is not empty."""
+    def text(self, text: str) -> str:
+        """Return plain text, with everything escaped that would be a mark."""
 
     @abstractmethod
-    def text(self, text: str) -> str:
-        """Return text as it is to be read, with nothing in it taken for a mark."""
+    def number(self, sign: str, mantissa: str, exponent: str) -> str:
+        """Return a number; its power of ten may be empty."""
 
     @abstractmethod
     def toned(self, text: str, tone: Tone) -> str:
         """Return marked text in a tone."""
 
     @abstractmethod
-    def formula(self, formula: Formula) -> str:
+    def formula(self, formula: f.Formula) -> str:
         """Return a formula in a line of text."""
 
     @abstractmethod
     def heading(self, heading: Heading) -> str:
-        """Return a heading."""
+        """Return a heading and the remark below it."""
 
     @abstractmethod
     def paragraph(self, paragraph: Paragraph) -> str:
-        """Return a paragraph."""
+        """Return a paragraph with its line breaks."""
 
     @abstractmethod
     def table(self, table: Table) -> str:
@@ -138,4 +127,4 @@ class Markup(ABC):
 
     @abstractmethod
     def step(self, numbered: NumberedStep) -> str:
-        """Return a step of a derivation."""
+        """Return a step of a derivation: its rule, its formula, and its numbers."""

@@ -1,8 +1,8 @@
-"""Formulas in LaTeX, with what amsmath has."""
+"""Formulas in LaTeX, with the commands of amsmath."""
 
 from collections.abc import Sequence
 
-from softgrad.outputs.mathematics import TIMES, Notation
+from softgrad.outputs.mathematics.notation import TIMES, Notation
 
 _SIGNS = {
     "∂": r"\partial ",
@@ -13,13 +13,15 @@ _SIGNS = {
     "⋮": r"\vdots",
     "⋱": r"\ddots",
     "·": r" \cdot ",
+    "²": "^{2}",
+    "ᵀ": r"^{\mathrm{T}}",
     " ": " ",
     TIMES: r" \, ",
 }
 
 
 class Latex(Notation[str]):
-    """Draws a formula as what stands between dollar signs; without stacks, for a line of text."""
+    """Draws a formula as it stands between dollar signs; `stacked=False` is for running text."""
 
     def __init__(self, *, stacked: bool = True) -> None:
         self.stacked = stacked
@@ -27,13 +29,11 @@ class Latex(Notation[str]):
     def row(self, *parts: str) -> str:
         return "".join(parts)
 
-    def letter(self, letter: str) -> str:
-        return _SIGNS.get(letter, letter)
+    def text(self, text: str) -> str:
+        return _SIGNS.get(text, text)
 
     def word(self, word: str) -> str:
-        if word in {"exp", "log"}:
-            return f"\\{word}"
-        return f"\\mathrm{{{word}}}"
+        return f"\\{word}" if word in {"exp", "log"} else f"\\mathrm{{{word}}}"
 
     def number(self, mantissa: str, exponent: str) -> str:
         if not exponent:
@@ -41,31 +41,20 @@ class Latex(Notation[str]):
         power = f"10^{{{int(exponent)}}}"
         return power if mantissa == "1" else f"{mantissa} \\times {power}"
 
-    def negative(self, inner: str) -> str:
-        return f"-{inner}"
-
-    def sign(self, sign: str) -> str:
-        return _SIGNS.get(sign, sign)
-
     def between(self, sign: str) -> str:
         return _SIGNS.get(sign, f" {sign} ")
 
     def subscript(self, base: str, index: str) -> str:
         return f"{base}_{{{index}}}"
 
-    def superscript(self, base: str, index: str) -> str:
-        return f"{base}^{{{index}}}"
-
     def parentheses(self, inner: str) -> str:
         is_high = self.stacked and any(f"\\{high}" in inner for high in ("frac", "sum", "left["))
         return f"\\left( {inner} \\right)" if is_high else f"({inner})"
 
     def fraction(self, numerator: str, denominator: str) -> str:
-        return (
-            f"\\frac{{{numerator}}}{{{denominator}}}"
-            if self.stacked
-            else f"{numerator}/{denominator}"
-        )
+        if not self.stacked:
+            return super().fraction(numerator, denominator)
+        return f"\\frac{{{numerator}}}{{{denominator}}}"
 
     def sum(self, index: str, term: str) -> str:
         return f"\\sum_{{{index}}} {term}"

@@ -1,20 +1,25 @@
-"""Formulas in MathML Core, the part of MathML that browsers draw by themselves."""
+"""Formulas in MathML Core, the part of MathML that browsers draw on their own."""
 
 from collections.abc import Sequence
 
-from softgrad.outputs.mathematics import TIMES, Notation
+from softgrad.outputs.mathematics.notation import TIMES, Notation
 
 _MINUS = "\N{MINUS SIGN}"
+_RAISED = {"²": "<mn>2</mn>", "ᵀ": '<mi mathvariant="normal">T</mi>'}
 
 
 class MathML(Notation[str]):
-    """Draws a formula as the elements inside of `math`; without stacks, for a line of text."""
+    """Draws a formula as the content of a `math` element; `stacked=False` is for running text."""
 
     def __init__(self, *, stacked: bool = True) -> None:
         self.stacked = stacked
 
     def row(self, *parts: str) -> str:
         return f"<mrow>{''.join(parts)}</mrow>"
+
+    def text(self, text: str) -> str:
+        element = "mo" if text in {"=", "≠"} else "mi"
+        return f"<{element}>{text}</{element}>"
 
     def letter(self, letter: str) -> str:
         if letter.endswith("'"):
@@ -31,31 +36,31 @@ class MathML(Notation[str]):
         power = f"<msup><mn>10</mn><mn>{int(exponent)}</mn></msup>".replace("-", _MINUS)
         return f"<mrow><mn>{mantissa}</mn><mo>×</mo>{power}</mrow>"
 
-    def negative(self, inner: str) -> str:
-        return f'<mrow><mo form="prefix">{_MINUS}</mo>{inner}</mrow>'
-
-    def sign(self, sign: str) -> str:
-        element = "mo" if sign in "=≠" else "mi"
-        return f"<{element}>{sign}</{element}>"
-
     def between(self, sign: str) -> str:
         if sign in {" ", TIMES}:
             invisible = "\N{FUNCTION APPLICATION}" if sign == " " else TIMES
             return f'<mo>{invisible}</mo><mspace width="0.17em"></mspace>'
         return f'<mo form="infix">{_MINUS if sign == "-" else sign}</mo>'
 
+    def negative(self, inner: str) -> str:
+        return f'<mrow><mo form="prefix">{_MINUS}</mo>{inner}</mrow>'
+
     def subscript(self, base: str, index: str) -> str:
         if base.startswith("<mrow>"):
-            # An index hangs from the lowest point of what it is of: here that of a parenthesis.
+            # An index hangs from the lowest point of its base, here a parenthesis: too low.
             base = f'<mpadded depth="0">{base}</mpadded>'
         return f"<msub>{base}{index}</msub>"
 
-    def superscript(self, base: str, index: str) -> str:
-        return f"<msup>{base}{index}</msup>"
+    def superscript(self, base: str, sign: str) -> str:
+        return f"<msup>{base}{_RAISED[sign]}</msup>"
 
     def parentheses(self, inner: str) -> str:
-        stretches = any(f"<{high}>" in inner for high in ("mfrac", "munder", "mtable"))
-        opening, closing = _fence("(", stretches=stretches), _fence(")", stretches=stretches)
+        is_high = any(f"<{high}>" in inner for high in ("mfrac", "munder", "mtable"))
+        how = "" if is_high else ' stretchy="false"'
+        opening, closing = (
+            f'<mo{how} form="{form}" lspace="0" rspace="0">{sign}</mo>'
+            for form, sign in (("prefix", "("), ("postfix", ")"))
+        )
         return f"<mrow>{opening}{inner}{closing}</mrow>"
 
     def fraction(self, numerator: str, denominator: str) -> str:
@@ -68,13 +73,6 @@ class MathML(Notation[str]):
         return f"<mrow><{element}><mo>∑</mo>{index}</{element}>{term}</mrow>"
 
     def array(self, rows: Sequence[Sequence[str]]) -> str:
-        body = "".join(
-            f"<mtr>{''.join(f'<mtd>{cell}</mtd>' for cell in row)}</mtr>" for row in rows
-        )
+        cells = ("".join(f"<mtd>{cell}</mtd>" for cell in row) for row in rows)
+        body = "".join(f"<mtr>{row}</mtr>" for row in cells)
         return f"<mrow><mo>[</mo><mtable>{body}</mtable><mo>]</mo></mrow>"
-
-
-def _fence(sign: str, *, stretches: bool) -> str:
-    form = "prefix" if sign == "(" else "postfix"
-    how = "" if stretches else ' stretchy="false"'
-    return f'<mo{how} form="{form}" lspace="0" rspace="0">{sign}</mo>'

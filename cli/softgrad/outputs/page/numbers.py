@@ -1,4 +1,4 @@
-"""How a page shows numbers and classes: digits, sums, which of many, what they are called."""
+"""How a page shows numbers and classes: with which digits, under which names, and how many."""
 
 import math
 from collections.abc import Sequence
@@ -21,9 +21,10 @@ CLASSES_SHOWN_OF_MORE = 10
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes of a row: how many, which is the target, and what they are called.
+    """The classes of a row: their number, the target among them, and their names.
 
-    There is none where the target is a distribution, or the row does not count; `instead` says so.
+    The target is None where the row has probabilities as its target, or is ignored; `instead`
+    says which.
     """
 
     count: int
@@ -40,41 +41,46 @@ class Classes:
         if objective.distribution is not None:
             instead = "target probabilities"
         elif objective.counted is not None and not objective.counted[row]:
-            instead = "an ignored row"
+            instead = "ignored"
         target = None if instead else int(objective.labels[row])
         return cls(examples.logits.shape[1], target, names, instead)
 
     @property
     def title(self) -> str:
-        """What the row is."""
-        target = self.instead if self.target is None else f"target {self.called(self.target)}"
-        return f"{self.count:,} classes, {target}"
-
-    def called(self, c: int) -> str:
-        """Return the index of a class, and its name in parentheses."""
-        return f"{c} ({printable(self.names[c])})" if self.names else str(c)
+        """The heading of the row."""
+        if self.target is None:
+            return f"{self.count:,} classes, {self.instead}"
+        name = f" ({printable(self.names[self.target])})" if self.names else ""
+        return f"{self.count:,} classes, target {self.target}{name}"
 
     def label(self, c: int) -> str:
-        """Return what stands at the row of a class."""
+        """Return the first cell of the row of a class: its index and its name."""
         return f"{c} {printable(self.names[c])}" if self.names else str(c)
 
 
-def choose_classes(by_importance: npt.NDArray[np.intp], others: Sequence[int]) -> Sequence[int]:
-    """Return the classes to show: all, or the most important of many, and the others named."""
-    count = len(by_importance)
-    if count <= MOST_CLASSES_IN_FULL:
-        return range(count)
-    return list(dict.fromkeys([*by_importance[:CLASSES_SHOWN_OF_MORE].tolist(), *others]))
+def batch_title(examples: Examples) -> str:
+    """Return the heading of a record that is a batch."""
+    return f"a batch of {examples.size:,} rows, {examples.logits.shape[1]:,} classes"
+
+
+def choose_classes(by_importance: npt.NDArray[np.intp], also: Sequence[int | None]) -> list[int]:
+    """Return the classes to show: all, or of many the most important, and some others."""
+    if len(by_importance) <= MOST_CLASSES_IN_FULL:
+        return list(range(len(by_importance)))
+    chosen = [*by_importance[:CLASSES_SHOWN_OF_MORE].tolist(), *also]
+    return list(dict.fromkeys(c for c in chosen if c is not None))
 
 
 def short(number: float, digits: int = DIGITS) -> str:
-    """Return a number with as many digits as a table has room for."""
+    """Return a number with so many digits; nothing for NaN."""
     return "" if math.isnan(number) else f"{number + 0.0:.{digits}g}"
 
 
 def shown_sum(numbers: FloatArray) -> str:
-    """Return a sum as a reader would check it, 0 where only rounding errors are left."""
+    """Return a sum as a reader would check it: 0 where only rounding errors are left."""
     if not np.isfinite(numbers).all():
         return ""
-    total = math.fsum(numbers)
-    return f"{total:.12g}" if abs(total) > 1e-12 * math.fsum(np.abs(numbers)) else "0"
+    # Terms near the largest float64 are scaled, exactly: their sum may overflow on the way.
+    scale = 2.0**-60 if np.abs(numbers).max() > 2.0**960 else 1.0
+    total, size = math.fsum(numbers * scale), math.fsum(np.abs(numbers) * scale)
+    return f"{total / scale:.12g}" if abs(total) > 1e-12 * size else "0"

@@ -1,12 +1,13 @@
-"""What became of the claims of a record: each number beside the exact one, and the mistake."""
+"""The page of a record that was verified: each number beside the exact one, and the mistake."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from softgrad.outputs.page import (
+from softgrad.outputs.page.blocks import (
     Block,
+    Cell,
     Column,
     Heading,
     Paragraph,
@@ -16,7 +17,8 @@ from softgrad.outputs.page import (
     Tone,
     Toned,
 )
-from softgrad.outputs.page.numbers import Classes, choose_classes, short
+from softgrad.outputs.page.numbers import Classes, batch_title, choose_classes, short
+from softgrad.records.fields import LOSS
 from softgrad.work import Verified
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.summary import UNKNOWN
@@ -25,106 +27,89 @@ if TYPE_CHECKING:
     from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity
 
 DIGITS = 9
-"""So many tell any two numbers of float32 apart."""
+"""Enough to tell any two float32 numbers apart."""
 
 
-class Verdicts:
-    """What is shown of one record of a batch."""
+def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
+    """Yield the blocks of a record; `place` stands before its heading."""
+    examples = batch.examples
+    classes = [Classes.of_row(examples, row) for row in examples.rows(record)]
+    title = batch_title(examples) if examples.are_batches else classes[0].title
+    tolerance = batch.verification.tolerance
+    yield Heading(f"{place}{title}", f"a claim passes where {tolerance}")
+    for name, quantity in batch.verification.quantities.items():
+        yield Paragraph((_verdict(name, quantity, record, str(tolerance.dtype)),))
+        yield _table(name, quantity, record, classes, of_batch=examples.are_batches)
+        if quantity.comparison.failed[record]:
+            yield Paragraph(tuple((line,) for line in _diagnosis(quantity, record)))
 
-    def __init__(self, batch: Verified, row: int) -> None:
-        examples = batch.examples
-        self._classes = [Classes.of_row(examples, number) for number in examples.rows(row)]
-        self._of_batch = examples.are_batches
-        self._verification = batch.verification
-        self._row = row
 
-    def blocks(self, place: str) -> Iterator[Block]:
-        """Yield what the record is, and what became of each claim."""
-        tolerance = f"a claim passes where {self._verification.tolerance}"
-        title = self._classes[0].title
-        if self._of_batch:
-            count, classes = len(self._classes), self._classes[0].count
-            title = f"a batch of {count:,} rows, {classes:,} classes"
-        yield Heading(f"{place}{title}", tolerance)
-        for name, quantity in self._verification.quantities.items():
-            yield Paragraph((self._verdict(name, quantity),))
-            yield self._table(name, quantity)
-            if quantity.comparison.failed[self._row]:
-                yield Paragraph(tuple((line,) for line in _diagnosis(quantity, self._row)))
+def _verdict(name: str, quantity: "VerifiedQuantity", record: int, dtype: str) -> Pieces:
+    """Return the verdict on a claim in one line."""
+    comparison = quantity.comparison
+    verdict = RANKED[comparison.ranks[record]]
+    more = ""
+    if verdict is not Verdict.UNINFORMATIVE:
+        more += f", worst {short(comparison.max_error_ulp[record], 4)} ulp of {dtype}"
+    if comparison.uninformative[record] and name != LOSS:
+        more += f", {comparison.uninformative[record]:,} uninformative"
+    return (Toned(name, Tone.STRONG), ": ", Toned(verdict, Tone(verdict)), more)
 
-    def _verdict(self, name: str, quantity: "VerifiedQuantity") -> Pieces:
-        """Return what became of a claim, in one line."""
-        comparison, row = quantity.comparison, self._row
-        verdict = RANKED[comparison.ranks[row]]
-        more = ""
-        if verdict is not Verdict.UNINFORMATIVE:
-            dtype = self._verification.tolerance.dtype
-            more += f", worst {short(comparison.max_error_ulp[row], 4)} ulp of {dtype}"
-        if comparison.uninformative[row] and name != "loss":
-            more += f", {comparison.uninformative[row]:,} uninformative"
-        return (Toned(name, Tone.STRONG), ": ", Toned(verdict, Tone(verdict)), more)
 
-    def _table(self, name: str, quantity: "VerifiedQuantity") -> Table:
-        comparison, record = quantity.comparison, self._row
-        is_loss = name == "loss"
-        columns = [
-            Column((self._first_title(quantity, is_loss=is_loss),), is_number=False),
-            *(Column((title,)) for title in ("expected", "got", "error", "ulp")),
-            Column(("verdict",), is_number=False),
-        ]
-        shown = choose_classes(
-            # The worst verdicts first, and the largest errors among these.
-            np.lexsort(
-                (-comparison.error_ulp[record], -comparison.component_ranks[record].astype(int))
-            ),
-            [] if is_loss or quantity.size > 1 else self._targets(),
-        )
-        rows = []
-        for c in shown:
-            expected, got = float(comparison.expected[record, c]), float(comparison.got[record, c])
-            verdict = RANKED[comparison.component_ranks[record, c]]
-            cells: list[str | Toned] = [
-                self._label(quantity, c, is_loss=is_loss),
-                short(expected, DIGITS),
-                short(got, DIGITS) or "NaN",
-                "0" if got == expected else f"{got - expected:+.2g}",
-                short(comparison.error_ulp[record, c], 4),
-                Toned(verdict, Tone(verdict)),
-            ]
-            row, class_ = quantity.place(c)
-            is_target = not is_loss and class_ == self._classes[row].target
-            rows.append(Row(cells, is_target=is_target))
-        hidden = len(comparison.error_ulp[record]) - len(shown)
-        if hidden:
-            rows.append(Row([f"{hidden:,} more", "", "", "", "", ""], tone=Tone.DIM))
-        return Table(columns, rows, are_classes=not is_loss)
-
-    def _targets(self) -> list[int]:
-        target = self._classes[0].target
-        return [] if target is None else [target]
-
-    def _first_title(self, quantity: "VerifiedQuantity", *, is_loss: bool) -> str:
-        """Return what the first column of a table of components says."""
-        if is_loss:
-            return "row" if quantity.size > 1 else ""
-        return "row, class" if self._of_batch else "class"
-
-    def _label(self, quantity: "VerifiedQuantity", component: int, *, is_loss: bool) -> str:
-        """Return what stands at the row of a component."""
+def _table(
+    name: str,
+    quantity: "VerifiedQuantity",
+    record: int,
+    classes: Sequence[Classes],
+    *,
+    of_batch: bool,
+) -> Table:
+    """Return a table of the numbers of a claim, the worst of many."""
+    comparison, is_loss = quantity.comparison, name == LOSS
+    title = "row, class" if of_batch else "class"
+    if is_loss:
+        title = "row" if quantity.size > 1 else ""
+    columns = [
+        Column((title,), is_number=False),
+        *(Column((title,)) for title in ("expected", "got", "error", "ulp")),
+        Column(("verdict",), is_number=False),
+    ]
+    ranks, errors = comparison.component_ranks[record], comparison.error_ulp[record]
+    worst_first = np.lexsort((-errors, -ranks.astype(int)))
+    is_single = not is_loss and quantity.size == 1
+    shown = choose_classes(worst_first, [classes[0].target] if is_single else [])
+    rows = []
+    for component in shown:
         row, c = quantity.place(component)
+        label = classes[row].label(c)
         if is_loss:
-            return f"{row}" if quantity.size > 1 else "loss"
-        label = self._classes[row].label(c)
-        return f"{row}, {label}" if self._of_batch else label
+            label = str(row) if quantity.size > 1 else LOSS
+        elif of_batch:
+            label = f"{row}, {label}"
+        expected = float(comparison.expected[record, component])
+        got = float(comparison.got[record, component])
+        verdict = RANKED[ranks[component]]
+        cells: list[Cell] = [
+            label,
+            short(expected, DIGITS),
+            short(got, DIGITS) or "NaN",
+            "0" if got == expected else f"{got - expected:+.2g}",
+            short(errors[component], 4),
+            Toned(verdict, Tone(verdict)),
+        ]
+        rows.append(Row(cells, is_target=not is_loss and c == classes[row].target))
+    if hidden := len(errors) - len(shown):
+        rows.append(Row([f"{hidden:,} more", "", "", "", "", ""], tone=Tone.DIM))
+    return Table(columns, rows, are_classes=not is_loss)
 
 
-def _diagnosis(quantity: "VerifiedQuantity", row: int) -> list[str]:
-    """Return which mistakes give the numbers, and what to do."""
-    if not quantity.fits_by_row[row]:
+def _diagnosis(quantity: "VerifiedQuantity", record: int) -> list[str]:
+    """Return the mistakes that give the numbers of a claim, and what to do."""
+    if not quantity.fits_by_row[record]:
         return [UNKNOWN]
-    first, *others = quantity.fits_by_row[row]
+    first, *others = quantity.fits_by_row[record]
     lines = [
-        f"{first.mistake.name}: it equals {quantity.formulas[row]}",
+        f"{first.mistake.name}: it equals {quantity.formulas[record]}",
         f"  {first.mistake.explanation}",
         f"  to do: {first.mistake.remedy}",
     ]

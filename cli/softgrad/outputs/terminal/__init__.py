@@ -1,4 +1,4 @@
-"""Pages -> text for a screen of letters: tables in columns, formulas in blocks, steps in order."""
+"""Pages -> text for a terminal: aligned tables, formulas as blocks, bold and colours."""
 
 import io
 import textwrap
@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from softgrad.messages import printable
-from softgrad.outputs.page import Block, Heading, NumberedStep, Paragraph, Prose, Table
-from softgrad.outputs.page.content import blocks_of
+from softgrad.outputs.page import page_of
+from softgrad.outputs.page.blocks import Block, Heading, NumberedStep, Paragraph, Prose, Table
 from softgrad.outputs.terminal.tables import Tables, styled
 from softgrad.records.records import Records
 from softgrad.work import Batch
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 WIDER_THAN_ANY = 10_000
 
 NARROWEST = 40
-"""Text is broken into lines of this many letters at least."""
+"""Lines of text are at least this long, even on a narrower terminal."""
 
 INDENT = "    "
 
 
 class Terminal:
-    """Renders pages as wide as what they are shown on."""
+    """Renders pages as text of a width, in an encoding."""
 
     opening = closing = b""
 
     def __init__(self, width: int, encoding: str, *, colour: bool) -> None:
-        self._width = width
-        self._has_signs = _is_encodable("█▌▐→…", encoding)
+        self._text_width = max(width, NARROWEST)
         self._encoding = encoding
-        self._colour = colour
+        self._has_signs = _is_encodable("█▌▐→…", encoding)
         self._tables = Tables(width, has_signs=self._has_signs)
+        self._colour = colour
 
     def accepted(self, records: Records, batch: Batch) -> bytes:
         """Return the pages of the records of the batch."""
         return b"".join(
-            self._page(blocks_of(records, batch, row)) for row in range(len(batch.examples))
+            self._page(page_of(records, batch, record)) for record in range(len(batch.examples))
         )
 
     def rejected(self, records: Records, index: int, error: InputError) -> bytes:
-        """Return a line that stands for the record."""
+        """Return a line that says why the record was rejected."""
         line = f"{records.place(index)}: rejected: {error.reason}"
         return f"{printable(line)}\n\n".encode(self._encoding, "replace")
 
@@ -54,7 +54,7 @@ class Terminal:
         page = _Page(self._encoding)
         console = Console(
             file=page,
-            # Tables are made to fit; what does not fit overflows, and no number is broken.
+            # Tables are made to fit. What cannot fit overflows, so that no number is broken.
             width=WIDER_THAN_ANY,
             force_terminal=self._colour,
             highlight=False,
@@ -102,32 +102,42 @@ class Terminal:
                 for text in self._wrapped(f"({self._in_line(note)})", INDENT):
                     yield Text(text, "dim")
 
-    def _equation(self, formula: "Equation", numbered: NumberedStep) -> Iterator[Text]:
-        from softgrad.outputs.mathematics.screen import Blocks, fitted, stacked
+    def _equation(self, equation: "Equation", numbered: NumberedStep) -> Iterator[Text]:
+        """Yield the lines of an equation, and which classes it shows if not all fit."""
+        from softgrad.outputs.mathematics.drawing import draw
+        from softgrad.outputs.mathematics.fitting import fitted
+        from softgrad.outputs.mathematics.screen import Blocks
 
         notation = Blocks(has_signs=self._has_signs)
-        width = max(self._width, NARROWEST) - len(INDENT)
-        lines, places = fitted(formula, notation, width, numbered.important)
-        for text in stacked(lines, notation):
-            yield Text(INDENT + text)
+        width = self._text_width - len(INDENT)
+        lines, places = fitted(equation, notation, width, numbered.important)
+        for number, line in enumerate(lines):
+            drawn = draw(line, notation)
+            if number:
+                drawn = notation.row(notation.between("="), drawn)
+                if len(drawn.lines) > 1:
+                    yield Text(INDENT)
+            for text in drawn.lines:
+                yield Text(INDENT + text)
         if places is not None:
-            yield Text(f"{INDENT}({numbered.of_classes(places)})", "dim")
+            yield Text(f"{INDENT}({numbered.classes_at(places)})", "dim")
 
     def _in_line(self, words: "Words") -> str:
         """Return text with its formulas in one line."""
-        from softgrad.outputs.mathematics import in_words
+        from softgrad.outputs.mathematics.drawing import draw_words
         from softgrad.outputs.mathematics.line import Line
 
-        return in_words(words, Line(has_signs=self._has_signs))
+        return draw_words(words, Line(has_signs=self._has_signs))
 
     def _wrapped(self, text: str, indent: str = "") -> list[str]:
         """Return text in lines that fit."""
-        width = max(self._width, NARROWEST)
-        return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
+        return textwrap.wrap(
+            text, self._text_width, initial_indent=indent, subsequent_indent=indent
+        )
 
 
 class _Page(io.StringIO):
-    """Text in memory for a screen of a given encoding, which rich draws boxes for."""
+    """Text in memory. Rich chooses the lines of tables by its encoding."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__()
