@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from softgrad.messages import printable
-from softgrad.outputs.members import Column, members_of
+from softgrad.outputs.members import NO_ROWS_COUNT, Column, empty_means, members_of
 from softgrad.records import json_text
 from softgrad.records.fields import (
     CHECK,
@@ -20,6 +20,7 @@ from softgrad.records.fields import (
     RESULTS,
     TARGET,
     VERIFY,
+    WARNING,
 )
 from softgrad.records.records import Defaults, Records
 from softgrad.work import Batch, Verified
@@ -33,6 +34,9 @@ STALE = {
     EXPLAIN: {"part", "title", "rule"},
 }
 """Members that describe one run only, and keys that tell softgrad's from a user's of this name."""
+
+OF_RESULTS = {CHECK, EXPLAIN, WARNING}
+"""Those that describe the results of a run, and stay with these in a verified record."""
 
 
 class JsonLines:
@@ -66,7 +70,7 @@ class JsonLines:
             return member + b"\n"
         if not isinstance(value, dict):
             return b'{"%b":%b,%b\n' % (RECORD.encode(), text, member[1:])
-        gone = {ERROR, *(_stale(value) - {CHECK, EXPLAIN})}
+        gone = {ERROR, *(_stale(value) - OF_RESULTS)}
         comma = b"," if value.keys() - gone else b""
         return b"%b%b%b\n" % (_without(text, value, gone)[:-1], comma, member[1:])
 
@@ -76,13 +80,12 @@ class JsonLines:
         if len(examples) < len(records):
             texts = [texts[index] for index in examples.indices]
             values = [values[index] for index in examples.indices]
-        if not all(map({*written, *STALE}.isdisjoint, values)):
-            # What is verified may have been checked and explained before.
-            kept = {CHECK, EXPLAIN} if isinstance(batch, Verified) else set()
-            texts = [
-                _without(text, value, {*written, *(_stale(value) - kept)})
-                for text, value in zip(texts, values, strict=True)
-            ]
+        if not all(map({*written, *STALE, WARNING}.isdisjoint, values)):
+            kept = OF_RESULTS if isinstance(batch, Verified) else set()
+            gone = [{*written, *(_stale(value) - kept)} for value in values]
+            for record in empty_means(batch):
+                gone[record].add(WARNING)
+            texts = list(map(_without, texts, values, gone))
         opened = [text[:-1] for text in texts]
         defaults = self._defaults
         if examples.are_batches:
@@ -123,7 +126,7 @@ def _filled_in(value: dict[str, Any], defaults: Defaults) -> bytes:
 
 def _stale(value: dict[str, Any]) -> set[str]:
     """Return the names of a record's members that describe an earlier run."""
-    stale = set()
+    stale = {WARNING} if value.get(WARNING) == NO_ROWS_COUNT else set()
     for name, keys in STALE.items():
         member = value.get(name)
         while isinstance(member, list) and member:

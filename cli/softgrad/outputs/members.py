@@ -51,15 +51,25 @@ def members_of(batch: Batch, fields: Sequence[str]) -> dict[str, list[Column]]:
     members = {name: _result(name, batch) for name in fields}
     of_batch, objective = batch.examples.are_batches, batch.examples.objective
     if objective.batches is not None and objective.divisor is not None:
+        denominators = json_numbers(objective.batches.denominators)
         warning = b',"%b":%b' % (WARNING.encode(), orjson.dumps(NO_ROWS_COUNT))
-        denominators = objective.batches.denominators.tolist()
-        members[DENOMINATOR] = [[orjson.dumps(d) + (b"" if d else warning) for d in denominators]]
+        for record in empty_means(batch):
+            denominators[record] += warning
+        members[DENOMINATOR] = [denominators]
     if batch.checks:
         members[CHECK] = [[orjson.dumps(_check(c, of_batch=of_batch)) for c in batch.checks]]
     if batch.derivations:
         of_rows = [[_explanation(d) for d in rows] for rows in batch.derivations]
         members[EXPLAIN] = [[orjson.dumps(rows if of_batch else rows[0]) for rows in of_rows]]
     return members
+
+
+def empty_means(batch: Batch) -> Sequence[int]:
+    """Return the records that are a mean of no rows, and get a warning."""
+    objective = batch.examples.objective
+    if isinstance(batch, Verified) or objective.batches is None or objective.divisor is None:
+        return ()
+    return np.flatnonzero(objective.batches.denominators == 0).tolist()
 
 
 def _result(name: str, batch: Computed) -> list[Column]:
