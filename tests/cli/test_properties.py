@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from softgrad.inputs.records.interpretation import interpret
 from softgrad.inputs.sources import read_stream
 from softgrad.outputs.formats import InOrder
-from softgrad.outputs.json_lines import JsonLines
+from softgrad.outputs.json.lines import JsonLines
 from softgrad.records.fields import CLASSES, ERROR, LOGITS, OPTIONS, RESULTS, TARGET
 from softgrad.records.records import Defaults
 from softgrad.running.pipeline import Pipeline

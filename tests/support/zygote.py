@@ -77,7 +77,7 @@ def _serve(requests: socket.socket) -> None:
     import softgrad.commands.compute
     import softgrad.commands.explain
     import softgrad.commands.verify
-    import softgrad.outputs.json_lines
+    import softgrad.outputs.json.lines
     import softgrad.outputs.terminal  # noqa: F401
     from softgrad.__main__ import main
 

@@ -21,7 +21,7 @@ from softgrad_core.loss.results import FIELDS, check_fields
 
 if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
-    from softgrad.outputs.arrays import ArrayWriter
+    from softgrad.outputs.arrays.results import ArrayWriter
 
 TOLERANCE_HELP = f"Relative error that fails: {CHECK_TOLERANCE:g}."
 
@@ -83,7 +83,7 @@ def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | N
         COMPUTED_ELEMENTS,
         ArrayOptions,
     )
-    from softgrad.outputs.arrays import ArrayResults, ArrayWriter
+    from softgrad.outputs.arrays.results import ArrayResults, ArrayWriter
     from softgrad.records.bfloat16 import result_dtype
 
     settings: Settings = given.settings

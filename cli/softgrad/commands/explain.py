@@ -10,7 +10,7 @@ from softgrad.commands import task, values
 from softgrad.commands.settings import Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
-from softgrad.outputs.members import writable
+from softgrad.outputs.json.members import writable
 from softgrad.records.records import Records
 from softgrad.work import compute
 from softgrad_core.loss.results import FIELDS

@@ -16,8 +16,8 @@ from softgrad_core.verification.tolerances import Tolerance
 
 if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
+    from softgrad.outputs.arrays.worst import WorstRowsWriter
     from softgrad.outputs.file import Output
-    from softgrad.outputs.worst import WorstRowsWriter
 
 DTYPE_HELP = f"The type of the claims: {', '.join(Dtype)}."
 
@@ -77,7 +77,7 @@ def _required(dtype: Dtype, settings: Settings) -> Tolerance:
 def _run_on_arrays(given: task.Task, dtype: Dtype | None, required: Tolerance) -> Exit:
     """Verify the claims in files of arrays, and show the worst rows of each file."""
     from softgrad.inputs.arrays.source import VERIFIED_ELEMENTS, ArrayOptions
-    from softgrad.outputs.worst import WorstRows, WorstRowsWriter
+    from softgrad.outputs.arrays.worst import WorstRows, WorstRowsWriter
 
     settings: Settings = given.settings
 

@@ -97,7 +97,7 @@ def renderer_for(
     """
     match chosen:
         case Format.JSONL:
-            from softgrad.outputs.json_lines import JsonLines
+            from softgrad.outputs.json.lines import JsonLines
 
             return JsonLines(defaults, fields)
         case Format.MARKDOWN:

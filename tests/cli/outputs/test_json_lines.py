@@ -7,7 +7,7 @@ ROW = {"logits": [2.0, 1.0, 0.1], "target": 0}
 NOTHING_COUNTS = {"logits": [[2.0, 1.0], [1.0, 0.0]], "target": [0, 0], "ignore_index": 0}
 
 
-@pytest.mark.parametrize("options", [[], ["--check", "--explain"]])
+@pytest.mark.parametrize("options", [[], ["--check"], ["explain"]])
 def test_results_read_again_give_the_same_results(options):
     once = run(*options, stdin=lines_of(ROW, NOTHING_COUNTS))
     assert run(*options, stdin=once.out).records == once.records
@@ -30,7 +30,5 @@ def test_a_warning_goes_with_its_reason_and_a_user_s_own_stays():
 
 def test_verified_and_rejected_records_keep_their_warnings():
     [warned] = run(stdin=lines_of(NOTHING_COUNTS)).records
-    verified, rejected = run(
-        "--verify", stdin=lines_of(warned, {**warned, "target": [7, 0]})
-    ).records
+    verified, rejected = run("verify", stdin=lines_of(warned, {**warned, "target": [7, 0]})).records
     assert verified["warning"] == rejected["warning"] == warned["warning"]

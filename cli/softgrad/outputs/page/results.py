@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from softgrad.outputs.members import NO_ROWS_COUNT
+from softgrad.outputs.json.members import NO_ROWS_COUNT
 from softgrad.outputs.page.blocks import (
     Bars,
     Block,

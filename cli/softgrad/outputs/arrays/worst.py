@@ -11,7 +11,7 @@ import orjson
 
 from softgrad.outputs.file import Output
 from softgrad.outputs.formats import Format
-from softgrad.outputs.members import writable
+from softgrad.outputs.json.members import writable
 from softgrad.records.fields import LOSS
 from softgrad.work import Batch, Verified
 from softgrad_core.errors import InputError

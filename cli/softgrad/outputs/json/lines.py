@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from softgrad.messages import printable
-from softgrad.outputs.members import NO_ROWS_COUNT, Column, empty_means, members_of
+from softgrad.outputs.json.members import NO_ROWS_COUNT, Column, empty_means, members_of
 from softgrad.records import json_text
 from softgrad.records.fields import (
     CHECK,

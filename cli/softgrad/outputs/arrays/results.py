@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softgrad.outputs.arrays.npz import NpzFile
 from softgrad.outputs.file import Output
-from softgrad.outputs.npz import NpzFile
 from softgrad.records.bfloat16 import encoded
 from softgrad.records.fields import LOSS
 from softgrad.work import Batch, Computed

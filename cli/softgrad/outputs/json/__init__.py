@@ -1,0 +1,1 @@
+"""JSON Lines: each record as it came, with its results."""
