@@ -52,6 +52,12 @@ class NumbersCommand(TyperCommand):
             parameter.process_value = partial(_processed, parameter)  # type: ignore[method-assign]
         return parameters
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return what the line of usage says; releases of Typer differ in what they add."""
+        del ctx
+        arguments = [p.metavar for p in self.params if p.param_type_name == "argument"]
+        return ["[OPTIONS]", *(metavar for metavar in arguments if metavar)]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Hide the minus of negative numbers behind a blank while the words are parsed."""
         rest = super().parse_args(ctx, [f" {a}" if NEGATIVE.match(a) else a for a in args])

@@ -137,16 +137,13 @@ class Task:
         render = InOrder(renderer, only_failures)
         pipeline = Pipeline(read, work, render, required, settings.fail_fast)
         sources: list[tuple[Callable[[], Iterator[Block]], str | None]]
+        sources = [(partial(blocks_of, files, slow=slow), place) for files, place in self.places()]
         if records:
             sources = [(lambda: iter([records]), settings.output)]
-        else:
-            sources = [
-                (partial(blocks_of, files, slow=slow), place) for files, place in self.places()
-            ]
         may_draw = screen is None or not screen.isatty()
         # Only JSON Lines are worth more than one process.
-        jobs = self.jobs() if self.shown is Format.JSONL else 1
-        workers = Workers(jobs, settings.scheduler)
+        jobs = self.jobs()
+        workers = Workers(jobs if self.shown is Format.JSONL else 1, settings.scheduler)
         report = Report(self.files, may_draw=may_draw, required=required)
         return run_on_records(pipeline, renderer, sources, report, workers)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from softgrad.commands import task, values
 from softgrad.commands.settings import QUIET, Text, option
 from softgrad.commands.together import Command, Kind
@@ -32,6 +34,7 @@ EXAMPLES = """[bold]Examples[/bold]
 class Settings(task.Settings):
     """The options of `softgrad verify`."""
 
+    inputs: Annotated[list[str] | None, typer.Argument(metavar="[FILES...]", hidden=True)] = None
     dtype: Annotated[Text, option("--dtype", "TYPE", DTYPE_HELP, "Standard")] = None
     rtol: Annotated[Text, option("--rtol", "ERROR", "The relative error allowed.", "Standard")] = (
         None

@@ -23,6 +23,20 @@ def test_every_option_has_an_explanation_in_the_help(command):
         assert re.search(r"  +\w+,? \w+", line), line
 
 
+@pytest.mark.parametrize(
+    ("command", "takes"),
+    [
+        ([], "[LOGITS... | FILES...]"),
+        (["verify"], "[FILES...]"),
+        (["guide"], "[CHAPTER]"),
+    ],
+)
+def test_the_help_says_how_the_command_is_called(command, takes):
+    assert f" Usage: {' '.join(['softgrad', *command])} [OPTIONS] {takes} " in (
+        run(*command, "--help").text
+    )
+
+
 def test_the_help_lists_the_commands_before_the_options():
     shown = run("--help").text
     places = [shown.index(f"softgrad {name}") for name in ("explain", "verify", "guide")]
@@ -75,10 +89,13 @@ def test_a_file_with_such_a_name_is_read(tmp_path):
         (["--class", "1"], "--class is an option of 'softgrad explain'"),
         (["--rtol", "1"], "--rtol is an option of 'softgrad verify'"),
         (["verify", "--fields", "loss"], "--fields is an option of 'softgrad'"),
+        (["1", "2", "-t", "0", "--output-dir", "d"], "--output-dir needs files"),
+        (["1", "2", "-t", "0", "-j", "x"], "expected --jobs to be a whole number from 0 on"),
+        (["1", "2", "-t", "0", "-j", "-1"], "expected --jobs to be a whole number from 0 on"),
         (["guide", "--target", "1"], "--target is an option of 'softgrad' or 'softgrad explain'"),
     ],
 )
-def test_an_option_that_belongs_elsewhere_says_where(arguments, message):
+def test_an_option_that_makes_no_sense_here_is_refused(arguments, message):
     ended = run(*arguments)
     assert (ended.status, ended.out) == (2, b"")
     assert message in ended.err
