@@ -19,3 +19,6 @@ RESULTS = (PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS)
 
 CLAIMS = (PROBS, LOG_PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS)
 """What can be verified: the parameters of softgrad_core.verify."""
+
+NO_ROWS_COUNT = "no row counts, or every row that counts has weight 0, so the mean is NaN"
+"""The warning in a result whose mean is over nothing."""

@@ -8,13 +8,14 @@ from typing import Any
 import orjson
 
 from softgrad.messages import printable
-from softgrad.outputs.json.members import NO_ROWS_COUNT, Column, empty_means, members_of
+from softgrad.outputs.json.members import Column, empty_means, members_of
 from softgrad.records import json_text
 from softgrad.records.fields import (
     CHECK,
     CLASSES,
     ERROR,
     EXPLAIN,
+    NO_ROWS_COUNT,
     RECORD,
     REDUCTION,
     RESULTS,

@@ -16,6 +16,7 @@ from softgrad.records.fields import (
     GRAD_LOGITS,
     GRAD_PROBS,
     LOSS,
+    NO_ROWS_COUNT,
     VERIFY,
     WARNING,
 )
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 Column: TypeAlias = bytes | list[bytes]
 """A piece of JSON: the same for all records, or one for each."""
 
-NO_ROWS_COUNT = "no row counts, or every row that counts has weight 0, so the mean is NaN"
 
 # How a record says that it has passed, and a verdict, by rank.
 _PASSED = (b"true", b"null", b"false")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from softgrad.outputs.json.members import NO_ROWS_COUNT
 from softgrad.outputs.page.blocks import (
     Bars,
     Block,
@@ -30,6 +29,7 @@ from softgrad.outputs.page.numbers import (
     short,
     shown_sum,
 )
+from softgrad.records.fields import NO_ROWS_COUNT
 from softgrad.records.records import Examples
 from softgrad.work import Computed
 from softgrad_core.loss.logits import FloatArray
