@@ -19,8 +19,8 @@ from softgrad_core.loss.objective import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from softgrad_core.checking.check import BatchCheck
     from softgrad_core.checking.comparison import Comparison
-    from softgrad_core.checking.numerical import BatchCheck
     from softgrad_core.derivation.explain import Derivation
     from softgrad_core.verification.diagnosis.recognition import Fit, VerifiedQuantity
     from softgrad_core.verification.verify import Verification

@@ -30,8 +30,8 @@ from softgrad.records.records import Examples
 from softgrad.work import Computed
 
 if TYPE_CHECKING:
+    from softgrad_core.checking.check import GradientCheck
     from softgrad_core.checking.comparison import Comparison, Component
-    from softgrad_core.checking.numerical import GradientCheck
     from softgrad_core.loss.logits import FloatArray
 
 PROBS, GRAD_PROBS, GRAD_LOGITS = Math("f(x)"), Math("dL/df(x)"), Math("dL/da")
