@@ -7,8 +7,8 @@ from softgrad.messages import printable
 from softgrad.outputs.page import Block, Heading, NumberedStep, Prose, listed
 from softgrad_core.derivation.explain import Derivation
 from softgrad_core.derivation.formulas import KnownVector, Name, Number, Unequal, Words, equation
-from softgrad_core.derivation.lecture import words
 from softgrad_core.derivation.steps import Evaluation
+from softgrad_core.derivation.symbols import words
 
 TITLE = "The derivation"
 SYMBOLS = words(
