@@ -13,8 +13,8 @@ from softgrad_core.loss.cross_entropy import softmax_cross_entropy
 from softgrad_core.loss.results import SoftmaxCrossEntropy
 
 if TYPE_CHECKING:
+    from softgrad_core.checking.check import GradientCheck, check_gradients
     from softgrad_core.checking.comparison import Comparison, Component
-    from softgrad_core.checking.numerical import GradientCheck, check_gradients
     from softgrad_core.derivation.explain import Derivation, explain
     from softgrad_core.derivation.steps import Evaluation, Step
     from softgrad_core.verdicts import Verdict
@@ -47,12 +47,12 @@ _MODULES = {
     "Component": "checking.comparison",
     "Derivation": "derivation.explain",
     "Evaluation": "derivation.steps",
-    "GradientCheck": "checking.numerical",
+    "GradientCheck": "checking.check",
     "Step": "derivation.steps",
     "Verdict": "verdicts",
     "Verification": "verification.verify",
     "VerificationError": "verification.verify",
-    "check_gradients": "checking.numerical",
+    "check_gradients": "checking.check",
     "explain": "derivation.explain",
     "verify": "verification.verify",
 }

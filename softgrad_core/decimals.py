@@ -1,11 +1,11 @@
-"""Decimal arithmetic with twice the digits of float64, and float64's limits in it."""
+"""Decimal arithmetic of 40 digits, and the limits of float64 in it."""
 
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, DivisionByZero, InvalidOperation
 
 DIGITS = 40
-"""Digits of the decimals: twice what float64 has, and a few for the errors of some operations."""
+"""Twice the digits of float64, and some more for the errors of a few operations."""
 
-# What overflows is infinite, and what underflows is 0, instead of an exception.
+# Overflow gives infinity and underflow 0, without an exception.
 EXTENDED = Context(
     prec=DIGITS, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[InvalidOperation, DivisionByZero]
 )

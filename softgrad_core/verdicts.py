@@ -1,19 +1,19 @@
-"""What a comparison can say of a number."""
+"""The verdicts that a comparison of numbers can come to."""
 
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What a comparison can say of a number."""
+    """The verdict on a number, or on several."""
 
     PASS = "pass"
     FAIL = "fail"
     UNINFORMATIVE = "uninformative"
-    """Not wrong, and not shown right: too small, or infinite, for an error to be seen."""
+    """Neither wrong nor shown right: too small, or infinite, for an error to show."""
 
     @property
     def rank(self) -> int:
-        """The number that stands for it in arrays, the larger the worse."""
+        """The number that stands for it in arrays: the larger, the worse."""
         return RANKED.index(self)
 
 

@@ -13,7 +13,7 @@ from softgrad_core.loss.objective import rows_of
 from softgrad_core.loss.results import SoftmaxCrossEntropy
 
 if TYPE_CHECKING:
-    from softgrad_core.checking.numerical import BatchCheck
+    from softgrad_core.checking.check import BatchCheck
     from softgrad_core.derivation.explain import Derivation
     from softgrad_core.verification.tolerances import Tolerance
     from softgrad_core.verification.verify import Verification
@@ -109,7 +109,7 @@ def compute(
     checks = derivations = None
     records = range(len(examples))
     if check_tolerance is not None:
-        from softgrad_core.checking.numerical import BatchCheck, check_rows
+        from softgrad_core.checking.check import BatchCheck, check_rows
 
         gradients = result.grad_probs, result.grad_logits
         of_rows = check_rows(logits, objective, gradients, check_tolerance)

@@ -1,4 +1,4 @@
-"""The numerical check: gradients beside differences of the loss, which shares no code with them."""
+"""The numerical check: gradients compared with differences of the loss in many digits."""
 
 CHECK_TOLERANCE = 1e-12
-"""The relative error at which a component fails the numerical check."""
+"""The default relative error at which a component of a gradient fails the check."""

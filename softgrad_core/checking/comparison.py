@@ -1,4 +1,4 @@
-"""Numbers beside what they should be in many digits: a verdict for each component."""
+"""Compare float64 numbers with decimals, and give a verdict on each."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,18 +8,21 @@ from decimal import Decimal, localcontext
 from softgrad_core.decimals import EXTENDED, LARGEST, SMALLEST_NORMAL, SMALLEST_SUBNORMAL
 from softgrad_core.verdicts import Verdict
 
-# Below the smallest normal a float64 has a last place of fixed size and a relative error means
-# nothing: there a value is held to this many of those places.
+# Below the smallest normal number the last place of a float64 has a fixed size, so a relative
+# error means nothing: a number is held to this many of those places instead.
 SUBNORMAL_PLACES = 8
 
-# An error as large as the tolerance must be caught although the value that bears it was rounded
-# and had an honest error of a few ulp before.
+# A number with an error as large as the tolerance was also rounded, by a few ulp, which may have
+# made the error smaller. It must be caught all the same.
 CAUGHT_FROM = 0.99
+
+# What several verdicts amount to is the last of these among them.
+_BY_WEIGHT = (Verdict.UNINFORMATIVE, Verdict.PASS, Verdict.FAIL)
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One number compared with what it should be."""
+    """One number compared with the value it should have."""
 
     expected: float
     relative_error: float
@@ -28,7 +31,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One vector compared with what it should be.
+    """One vector compared with the values it should have.
 
     Attributes
     ----------
@@ -59,18 +62,18 @@ def compare(
     tolerance: float,
     sizes: Sequence[Decimal | None] | None = None,
 ) -> Comparison:
-    """Compare float64 values with decimals of many more digits, one by one.
+    """Compare float64 numbers with decimals of many more digits, one by one.
 
     Parameters
     ----------
     got
-        The values in question.
+        The numbers to judge.
     expected
-        What each should be; Infinity where it overflows, None where nobody can know.
+        The value that each should have: Infinity where it overflows, None where it is unknown.
     tolerance
-        The relative error from which on a component fails, however small the component is.
+        The relative error at which a component fails, however small the component is.
     sizes
-        What errors are relative to, where that is larger than the number itself: the terms of a
+        What errors are relative to where that is larger than the value: the larger term of a
         difference in which digits cancel.
 
     Examples
@@ -81,29 +84,25 @@ def compare(
     """
     with localcontext(EXTENDED):
         components = tuple(
-            _compare_one(value, reference, tolerance, size)
-            for value, reference, size in zip(got, expected, sizes or expected, strict=True)
+            _compare_one(number, value, tolerance, size)
+            for number, value, size in zip(got, expected, sizes or expected, strict=True)
         )
-    judged = [
-        (component.relative_error, -place)
-        for place, component in enumerate(components)
-        if component.verdict is not Verdict.UNINFORMATIVE
-    ]
-    verdicts = {component.verdict for component in components}
-    verdict = next(
-        (verdict for verdict in (Verdict.FAIL, Verdict.PASS) if verdict in verdicts),
-        Verdict.UNINFORMATIVE,
-    )
+    verdict = overall(component.verdict for component in components)
+    judged = [c for c, one in enumerate(components) if one.verdict is not Verdict.UNINFORMATIVE]
     if not judged:
         return Comparison(components, verdict, None, None)
-    error, minus_place = max(judged)
-    return Comparison(components, verdict, error, -minus_place)
+    worst = max(judged, key=lambda c: components[c].relative_error)
+    return Comparison(components, verdict, components[worst].relative_error, worst)
+
+
+def overall(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict on all: fail where any fails, else pass where any passes."""
+    return max(verdicts, key=_BY_WEIGHT.index, default=Verdict.UNINFORMATIVE)
 
 
 def worst_of(rows: Sequence[Comparison]) -> int:
-    """Return which of several vectors tells most: one that fails, or else passes, the worst."""
-    by_weight = (Verdict.UNINFORMATIVE, Verdict.PASS, Verdict.FAIL)
-    keys = [(by_weight.index(row.verdict), row.max_relative_error or 0.0) for row in rows]
+    """Return the row with the largest error, among those with the weightiest verdict."""
+    keys = [(_BY_WEIGHT.index(row.verdict), row.max_relative_error or 0.0) for row in rows]
     return keys.index(max(keys))
 
 
@@ -116,7 +115,11 @@ def _compare_one(
     if expected is None or size is None or math.isnan(got):
         return Component(rounded, math.inf, Verdict.FAIL)
     if math.isinf(got) or expected.is_infinite():
-        return _compare_infinite(got, expected)
+        # Infinity is right where the value overflows, which tells little; elsewhere it is wrong.
+        overflows = abs(expected) > LARGEST * (1 - Decimal("1e-15"))
+        if overflows and math.isinf(got) and (got > 0) == (expected > 0):
+            return Component(got, math.nan, Verdict.UNINFORMATIVE)
+        return Component(rounded, math.inf, Verdict.FAIL)
     size = max(abs(size), abs(expected))
     difference = abs(Decimal(got) - expected)
     error = float(difference / size) if size else (math.inf if difference else 0.0)
@@ -125,11 +128,3 @@ def _compare_one(
         return Component(rounded, error, Verdict.UNINFORMATIVE if near else Verdict.FAIL)
     failed = error >= CAUGHT_FROM * tolerance
     return Component(rounded, error, Verdict.FAIL if failed else Verdict.PASS)
-
-
-def _compare_infinite(got: float, expected: Decimal) -> Component:
-    """Infinity is right where the value overflows, which says little; elsewhere it is wrong."""
-    overflows = abs(expected) > LARGEST * (1 - Decimal("1e-15"))
-    if overflows and math.isinf(got) and (got > 0) == (expected > 0):
-        return Component(math.copysign(math.inf, got), math.nan, Verdict.UNINFORMATIVE)
-    return Component(float(expected), math.inf, Verdict.FAIL)

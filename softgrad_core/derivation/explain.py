@@ -1,4 +1,4 @@
-"""The derivation of both gradients, step by step, with the numbers of one row in it, as data."""
+"""Derive both gradients of one row step by step, with its own numbers in each step."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ from typing import Unpack
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.derivation import lecture, whole_loss
-from softgrad_core.derivation.evaluation import context_of
+from softgrad_core.derivation.evaluation import Point, context_of
+from softgrad_core.derivation.formulas import with_gaps
+from softgrad_core.derivation.lecture import derive
 from softgrad_core.derivation.steps import Step, Steps
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, as_rows
@@ -19,13 +20,13 @@ from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.targets import class_index
 
 MOST_CLASSES = 10
-"""The most classes of which vectors are written out in full."""
+"""The most classes for which vectors are shown in full."""
 
 FIRST_CLASSES = 3
-"""Of more classes the first ones, the last, and the two of the cases are written out."""
+"""Of more classes vectors show this many, the last one, and those that c stands for."""
 
 MOST_DIGITS = 500
-"""So far below 1 a number is measured by differences; with more digits that would take long."""
+"""The most digits that are added for small numbers and for close ones: more would take long."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,13 +36,13 @@ class Derivation:
     Attributes
     ----------
     target
-        The true class y; None where the target is a distribution, or the row does not count.
+        The true class y; None where the target is a distribution or the row is ignored.
     cases
-        The classes that c stands for: the target, or what it gives most weight, and another.
+        The classes that c stands for: the target, or its most probable class, and another one.
     classes
-        The classes of which vectors are written out, with None for each gap.
+        The classes that vectors show, with None for each gap.
     steps
-        The steps in their order.
+        The steps, in their order.
     """
 
     target: int | None
@@ -56,7 +57,7 @@ def explain(
     other: int | None = None,
     **options: Unpack[LossOptions],
 ) -> Derivation:
-    """Derive both gradients of one row, each step with its rule, its formula and its numbers.
+    """Derive both gradients of one row: steps with a rule, a formula and numbers.
 
     Parameters
     ----------
@@ -65,21 +66,22 @@ def explain(
     target
         The index of the true class y, from 0, or the probabilities of all classes.
     other
-        The class c to show beside c = y. Default, also where this is the target: the most
-        probable one of the others.
+        The class c to show beside c = y. By default, and where this is the target, it is the
+        most probable of the other classes.
     **options
         The options of the loss, see `LossOptions`.
 
     Returns
     -------
     Derivation
-        With both sides of each equation evaluated in decimals of enough digits, derivatives as
-        differences, and rounded to float64.
+        Both sides of each equation are evaluated with as many digits as they need, derivatives
+        by differences, and rounded to float64.
 
     Raises
     ------
     InputError
-        As `softmax_cross_entropy` does, and where `other` is no class, or there are several rows.
+        Under the same conditions as `softmax_cross_entropy`, and where `other` is not a class
+        or there are several rows.
 
     Examples
     --------
@@ -101,46 +103,33 @@ def explain(
 
 
 def explain_row(a: FloatArray, objective: Objective, other: int | None) -> Derivation:
-    """Return the derivation for one checked row."""
+    """Return the derivation for one row of valid logits."""
     y = int(objective.labels[0])
     c = None if other is None else class_index(other, len(a), what="class")
     if c is None or c == y:
-        c = int(np.where(np.arange(len(a)) == y, -np.inf, a).argmax())
-        c = c if c != y else int(y == 0)
-    classes = _classes_to_show(len(a), {y, c})
+        c = max((k for k in range(len(a)) if k != y), key=lambda k: float(a[k]))
+    classes: tuple[int | None, ...] = tuple(range(len(a)))
+    if len(a) > MOST_CLASSES:
+        classes = with_gaps(classes, {*range(FIRST_CLASSES), y, c, len(a) - 1})
     t = 1.0 if objective.temperature is None else float(objective.temperature[0])
     with localcontext(context_of(_digits(a, t, y, classes))):
-        steps = Steps([Decimal(logit) for logit in a.tolist()], y, c, classes)
-        if objective.is_plain:
-            lecture.derive(steps)
-        else:
-            whole_loss.derive(steps, objective)
+        logits = [Decimal(logit) for logit in a.tolist()]
+        steps = Steps(Point.at(logits, {"y": y, "i": y, "c": c}, classes))
+        derive(steps, objective)
     counts = objective.counted is None or bool(objective.counted[0])
     is_label = objective.distribution is None and counts
     return Derivation(y if is_label else None, (y, c), classes, tuple(steps.done))
 
 
-def _classes_to_show(count: int, important: set[int]) -> tuple[int | None, ...]:
-    """Return all classes, or of many the first, the last and the important, and the gaps."""
-    if count <= MOST_CLASSES:
-        return tuple(range(count))
-    shown: list[int | None] = []
-    last = -1
-    for c in sorted({*range(FIRST_CLASSES), *important, count - 1}):
-        shown += [None, c] if c > last + 1 else [c]
-        last = c
-    return tuple(shown)
-
-
 def _digits(a: FloatArray, t: float, y: int, classes: Sequence[int | None]) -> int:
-    """Return the digits in which no difference cancels before a float64 would underflow."""
+    """Return the digits with which no difference cancels before a float64 would underflow."""
     largest = float(a.max())
-    # The best of the other classes tells how small 1 - f(x)_y is.
+    # 1 - f(x)_y is as small as the most probable of the other classes makes it.
     relevant = [*a[[c for c in classes if c is not None]].tolist(), float(np.delete(a, y).max())]
-    # Of halves, as the difference itself may overflow.
+    # Halves, as the difference itself may overflow.
     half: float = max(largest / 2 - logit / 2 for logit in relevant if math.isfinite(logit))
     half = min(half / t, 1e300)
-    # At high temperatures the outputs, and with them terms that cancel, are nearly the same.
+    # At a high temperature the outputs are nearly the same, and terms made of them cancel.
     near = min(2 * math.log10(max(t, 1.0)), MOST_DIGITS)
     small = min(2 * half / math.log(10), MOST_DIGITS)
     return 61 + math.ceil(near + small + math.log10(1 + half))

@@ -1,23 +1,26 @@
-"""Formulas as trees: what they are made of, for others to draw them and to evaluate them.
+"""Formulas as trees: what the derivation says, for others to evaluate and to draw.
 
-Notation: a are the logits, f(x) = softmax(a) the output, y the true class, L = -log f(x)_y the
-loss, 1_(y=c) the indicator: 1 where y = c, else 0.
+Notation: a are the logits, f(x) = softmax(a) is the output, y the true class, L = -log f(x)_y the
+loss, and 1_(y=c) the indicator, which is 1 where y = c and 0 elsewhere.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 Index = str | int
-"""A class: a letter that a point gives its number, or the number itself."""
+"""A class: its number, or a letter that stands for it."""
 
 
+@dataclass_transform(frozen_default=True)
 class Formula:
-    """A node of a tree; the operators build larger trees from smaller ones."""
+    """A node of the tree: every kind is a frozen dataclass. Operators build larger formulas."""
 
-    __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
 
     def __add__(self, other: "Formula") -> "Formula":
         return Addition(self, other)
@@ -35,91 +38,94 @@ class Formula:
         return Fraction(self, other)
 
 
+class Compound(Formula):
+    """A formula made of others, such as a product.
+
+    Putting numbers into it replaces its parts; any other formula is replaced as a whole.
+    """
+
+
 Words = tuple[str | Formula, ...]
 """Text with formulas in it."""
 
+F = TypeVar("F", bound=Formula)
+T = TypeVar("T")
 
-# What stands for a number of its own: drawn with numbers, it is one.
+
+# Quantities. Putting numbers into a formula replaces each of them by its value.
 
 
-@dataclass(frozen=True, slots=True)
 class Logit(Formula):
-    """The pre-activation a_i, or z_i = a_i / T where there is a temperature.
+    """A logit: "a" as it is given, "z" as the softmax takes it, divided by a temperature.
 
-    Without a letter it is what the softmax is of, whichever of the two that is.
+    Without a letter it is the one that the softmax takes, whichever that is.
     """
 
     index: Index
     letter: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Largest(Formula):
-    """The largest pre-activation, m."""
+    """The largest logit, m."""
 
 
-@dataclass(frozen=True, slots=True)
 class Output(Formula):
     """The output f(x)_i."""
 
     index: Index
 
 
-@dataclass(frozen=True, slots=True)
 class Loss(Formula):
     """The loss L."""
 
 
-@dataclass(frozen=True, slots=True)
 class Constant(Formula):
-    """A number that is given, and its letter."""
+    """A given number that has a letter, such as the temperature T."""
 
     letter: str
     value: Decimal
 
 
-@dataclass(frozen=True, slots=True)
 class Known(Formula):
-    """One of the numbers that are given for the classes, such as the target weight q_i."""
+    """An entry of a given vector, such as the target weight q_i."""
 
     letter: str
     index: Index
     values: tuple[Decimal, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class KnownVector(Formula):
-    """The vector of such numbers."""
+    """A given vector, one number a class, such as the target weights q."""
 
     letter: str
     values: tuple[Decimal, ...]
 
+    def entry(self, index: Index) -> Known:
+        """Return the number of one class."""
+        return Known(self.letter, index, self.values)
 
-@dataclass(frozen=True, slots=True)
+
 class Indicator(Formula):
-    """1 where two classes are the same, else 0."""
+    """1 where two classes are the same, 0 elsewhere."""
 
     first: Index
     second: Index
 
 
-@dataclass(frozen=True, slots=True)
 class Exp(Formula):
-    """The exponential of a number, or of each number of a vector."""
+    """The exponential of a number, or of each entry of a vector."""
 
     of: Formula
 
 
-@dataclass(frozen=True, slots=True)
 class Sum(Formula):
-    """The sum over the classes, named by `index`, of a term, without that of one class."""
+    """The sum of a term over all classes `index`, but for the class `without`."""
 
     index: str
     term: Formula
     without: Index | None = None
 
 
-@dataclass(frozen=True, slots=True)
 class Derivative(Formula):
     """The partial derivative of a formula with respect to a logit or an output."""
 
@@ -127,138 +133,114 @@ class Derivative(Formula):
     by: "Logit | Output | Name"
 
 
-@dataclass(frozen=True, slots=True)
 class Logits(Formula):
-    """The vector a, or z; see `Logit`."""
+    """The vector of the logits, a or z; see `Logit`."""
 
     letter: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Outputs(Formula):
     """The vector f(x)."""
 
 
-@dataclass(frozen=True, slots=True)
 class OneHot(Formula):
     """The one-hot vector e(y) of the target."""
 
 
-@dataclass(frozen=True, slots=True)
 class Gradient(Formula):
-    """The vector of the partial derivatives of the loss with respect to a or f(x)."""
+    """The gradient of the loss with respect to the logits or to f(x)."""
 
     by: Logits | Outputs
 
 
-@dataclass(frozen=True, slots=True)
 class Jacobian(Formula):
-    """The matrix J of the partial derivatives of f(x)_i, its rows, with respect to a_j."""
+    """The Jacobian J of the softmax: row i, column j is the derivative of f(x)_i by a_j."""
 
     transposed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Entries(Formula):
-    """The matrix that has a formula of i and j in its row i and column j."""
+    """A matrix, by the formula of its entry in row i and column j."""
 
     entry: Formula
 
 
-# What is made of others: drawn with numbers, it keeps its form.
+# Numbers, and what is made of other formulas.
 
 
-@dataclass(frozen=True, slots=True)
 class Number(Formula):
-    """A number, and how many digits of it are worth showing; NaN is one that does not exist."""
+    """A number, shown with so many digits; NaN where there is no value."""
 
     value: Decimal
     digits: int = 6
 
 
-@dataclass(frozen=True, slots=True)
 class Name(Formula):
-    """A letter that stands for any formula, in a rule."""
+    """A letter in a text, such as the g and h of the quotient rule."""
 
     letter: str
 
 
-@dataclass(frozen=True, slots=True)
-class Negative(Formula):
+class Negative(Compound):
     """Minus a formula."""
 
     of: Formula
 
 
-@dataclass(frozen=True, slots=True)
-class Addition(Formula):
+class Binary(Compound):
+    """An operation on two formulas."""
+
+    left: Formula
+    right: Formula
+
+
+class Addition(Binary):
     """One formula plus another."""
 
-    left: Formula
-    right: Formula
 
-
-@dataclass(frozen=True, slots=True)
-class Difference(Formula):
+class Difference(Binary):
     """One formula minus another."""
 
-    left: Formula
-    right: Formula
 
-
-@dataclass(frozen=True, slots=True)
-class Product(Formula):
+class Product(Binary):
     """One formula times another."""
 
-    left: Formula
-    right: Formula
 
-
-@dataclass(frozen=True, slots=True)
-class Fraction(Formula):
+class Fraction(Binary):
     """One formula divided by another."""
 
-    numerator: Formula
-    denominator: Formula
 
-
-@dataclass(frozen=True, slots=True)
-class Square(Formula):
+class Square(Compound):
     """The square of a formula."""
 
     of: Formula
 
 
-@dataclass(frozen=True, slots=True)
-class Log(Formula):
+class Log(Compound):
     """The natural logarithm."""
 
     of: Formula
 
 
-@dataclass(frozen=True, slots=True)
-class Terms(Formula):
-    """A sum written out, of which only some terms are drawn; None is a gap."""
+class Terms(Compound):
+    """A sum with some of its terms written out; None is a gap."""
 
     sum: Sum
     terms: tuple[Formula | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Formula):
-    """A vector written out, one entry for each class that is drawn; None is a gap."""
+class Column(Compound):
+    """A vector with the entries of some classes written out; None is a gap."""
 
     entries: tuple[Formula | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix(Formula):
-    """A matrix written out, row by row, one for each class that is drawn; None is a gap."""
+class Matrix(Compound):
+    """A matrix with the rows of some classes written out; None is a gap."""
 
     rows: tuple[Formula | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class Unequal(Formula):
     """Two formulas that are not equal."""
 
@@ -266,8 +248,7 @@ class Unequal(Formula):
     right: Formula
 
 
-@dataclass(frozen=True, slots=True)
-class Equation(Formula):
+class Equation(Compound):
     """Formulas that are equal."""
 
     members: tuple[Formula, ...]
@@ -275,95 +256,90 @@ class Equation(Formula):
 
 ONE = Number(Decimal(1))
 
-_FORMS = (
-    Negative,
-    Addition,
-    Difference,
-    Product,
-    Fraction,
-    Square,
-    Log,
-    Terms,
-    Column,
-    Matrix,
-    Equation,
-)
-
-
-def parts(formula: Formula) -> Iterator[Formula]:
-    """Yield a formula and all that it is made of; a quantity is not taken apart."""
-    yield formula
-    if isinstance(formula, _FORMS):
-        for part in _fields(formula):
-            yield from parts(part)
-
-
-def has_quantities(formula: Formula) -> bool:
-    """Return whether anything in a formula is to be replaced by its number."""
-    return any(not isinstance(part, (*_FORMS, Number)) for part in parts(formula))
-
-
-def mentions(formula: Formula, letter: str) -> bool:
-    """Return whether a letter stands for a class anywhere in a formula."""
-    values = [getattr(formula, name) for name in formula.__dataclass_fields__]
-    return letter in values or any(mentions(part, letter) for part in _fields(formula))
-
-
-def narrowed(formula: Equation, places: Sequence[int]) -> Equation:
-    """Return an equation whose vectors and matrices have these places only, and gaps between."""
-    return Equation(tuple(_narrowed(member, places) for member in formula.members))
-
-
-def _narrowed(formula: Formula, places: Sequence[int]) -> Formula:
-    match formula:
-        case Column(entries):
-            return Column(_chosen(entries, places))
-        case Matrix(rows):
-            return Matrix(_chosen([row and _narrowed(row, places) for row in rows], places))
-        case Negative(of):
-            return Negative(_narrowed(of, places))
-        case Addition(left, right) | Difference(left, right) | Product(left, right):
-            return type(formula)(_narrowed(left, places), _narrowed(right, places))
-        case _:
-            return formula
-
-
-def _chosen(entries: Sequence[Formula | None], places: Sequence[int]) -> tuple[Formula | None, ...]:
-    """Return the entries of some places, with one None wherever others were between them."""
-    chosen: list[Formula | None] = []
-    last = -1
-    for place in sorted(places):
-        if place > last + 1:
-            chosen.append(None)
-        chosen.append(entries[place])
-        last = place
-    return tuple([*chosen, None] if last < len(entries) - 1 else chosen)
-
-
-def _fields(formula: Formula) -> Iterator[Formula]:
-    for name in formula.__dataclass_fields__:
-        value = getattr(formula, name)
-        for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, Formula):
-                yield part
-
-
-def lettered(formula: Formula, letter: str) -> Formula:
-    """Return a formula with this letter for what the softmax is of."""
-    if isinstance(formula, Logit | Logits):
-        return formula if formula.letter else replace(formula, letter=letter)
-    changes: dict[str, Any] = {}
-    for name in formula.__dataclass_fields__:
-        value = getattr(formula, name)
-        if isinstance(value, Formula):
-            changes[name] = lettered(value, letter)
-        elif isinstance(value, tuple):
-            changes[name] = tuple(
-                lettered(part, letter) if isinstance(part, Formula) else part for part in value
-            )
-    return replace(formula, **changes) if changes else formula
+_INDICES = ("index", "first", "second")
+"""The fields of formulas that hold a class."""
 
 
 def equation(*members: Formula) -> Equation:
     """Return the formula that says that these are equal."""
     return Equation(members)
+
+
+def parts(formula: Formula) -> Iterator[Formula]:
+    """Yield a formula and what it is made of, down to its quantities and numbers."""
+    yield formula
+    if isinstance(formula, Compound):
+        for child in _children(formula):
+            yield from parts(child)
+
+
+def has_quantities(formula: Formula) -> bool:
+    """Return whether a formula has anything but numbers in it."""
+    return any(not isinstance(part, (Compound, Number)) for part in parts(formula))
+
+
+def mentions(formula: Formula, letter: str) -> bool:
+    """Return whether a letter stands for a class anywhere in a formula."""
+    values = [getattr(formula, name) for name in formula.__dataclass_fields__]
+    return letter in values or any(mentions(child, letter) for child in _children(formula))
+
+
+def _children(formula: Formula) -> Iterator[Formula]:
+    for name in formula.__dataclass_fields__:
+        value = getattr(formula, name)
+        for child in value if isinstance(value, tuple) else (value,):
+            if isinstance(child, Formula):
+                yield child
+
+
+def with_children(formula: F, change: Callable[[Formula], Formula]) -> F:
+    """Return a formula in which each direct part is replaced by what `change` makes of it."""
+    changes: dict[str, Any] = {}
+    for name in formula.__dataclass_fields__:
+        value = getattr(formula, name)
+        if isinstance(value, Formula):
+            changes[name] = change(value)
+        elif isinstance(value, tuple):
+            changes[name] = tuple(change(v) if isinstance(v, Formula) else v for v in value)
+    return replace(formula, **changes)
+
+
+def with_letter(formula: F, letter: str) -> F:
+    """Return a formula in which this letter names the logits that the softmax takes."""
+    if getattr(formula, "letter", None) == "":
+        return replace(formula, letter=letter)
+    return with_children(formula, lambda child: with_letter(child, letter))
+
+
+def with_class(formula: Formula, letter: str, c: int) -> Formula:
+    """Return a formula with the number of a class in place of its letter."""
+    names = [name for name in _INDICES if getattr(formula, name, None) == letter]
+    changed = with_children(formula, lambda child: with_class(child, letter, c))
+    return replace(changed, **dict.fromkeys(names, c))
+
+
+def narrowed(formula: Equation, places: Sequence[int]) -> Equation:
+    """Return an equation whose vectors and matrices show only the entries at these places."""
+    return with_children(formula, lambda member: _narrowed(member, places))
+
+
+def _narrowed(formula: Formula, places: Sequence[int]) -> Formula:
+    match formula:
+        case Column(entries):
+            return Column(with_gaps(entries, places))
+        case Matrix(rows):
+            return Matrix(with_gaps([row and _narrowed(row, places) for row in rows], places))
+        case Compound():
+            return with_children(formula, lambda child: _narrowed(child, places))
+        case _:
+            return formula
+
+
+def with_gaps(entries: Sequence[T | None], places: Iterable[int]) -> tuple[T | None, ...]:
+    """Return the entries at some places, with one None for all that are left out between them."""
+    chosen: list[T | None] = []
+    last = -1
+    for place in sorted(places):
+        chosen += [None, entries[place]] if place > last + 1 else [entries[place]]
+        last = place
+    return tuple([*chosen, None] if last < len(entries) - 1 else chosen)

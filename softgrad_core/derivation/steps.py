@@ -1,6 +1,6 @@
-"""Steps of a derivation: equations evaluated on both sides, by the terms that they show."""
+"""Steps of a derivation: equations, with the numbers of both sides put in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from softgrad_core.decimals import LARGEST, SMALLEST_NORMAL, SMALLEST_SUBNORMAL
+from softgrad_core.derivation import formulas as f
 from softgrad_core.derivation.evaluation import (
     Point,
     Value,
@@ -16,190 +17,179 @@ from softgrad_core.derivation.evaluation import (
     with_numbers,
     written_out,
 )
-from softgrad_core.derivation.formulas import (
-    Difference,
-    Equation,
-    Exp,
-    Formula,
-    Jacobian,
-    KnownVector,
-    Log,
-    Logit,
-    Matrix,
-    Number,
-    Output,
-    Outputs,
-    Sum,
-    Words,
-    equation,
-    lettered,
-    mentions,
-    parts,
-)
+from softgrad_core.derivation.symbols import words
 from softgrad_core.loss.logits import FloatArray
 
+MOST_TERMS = 4
+"""The most terms of a sum that are written out."""
+
 CANCELS_BELOW = Decimal("1e-3")
-"""A difference that is smaller, relative to what is subtracted, has not the digits shown."""
+"""A difference that is a smaller share of its first term than this loses digits that are shown."""
 
 LOOKS_LIKE_1 = Decimal("5e-7")
-"""A number that is so near 1 is shown as 1."""
+"""A number this near 1 is shown as 1."""
 
 SAME_WITHIN = Decimal("1e-15")
-"""Up to this relative difference two numbers are one, but for rounding."""
+"""The relative difference that rounding may leave between the two sides of an equation."""
+
+NOISE = Decimal("1e-35")
+"""A derivative that is measured is off by about the square of the step, 1e-40."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """An equation with numbers in it.
+    """An equation with numbers put in.
 
     Attributes
     ----------
     index
         The class that c stands for; None where the equation has no c.
     numbers
-        The left side's value, the right side with numbers in it, and the right side's value.
+        The value of the left side, the right side with numbers put in, and its value.
     left, right
-        The values, as float64: numbers, or arrays of the classes that are written out. The left
-        one is NaN where it has no value, and 0 where it is too small to be measured.
+        The values of both sides as float64: a number, or an array of the classes that are shown.
+        The left one is NaN where it has no value, and 0 where it is too small to measure.
     notes
-        What float64 makes of these numbers where it fails, and what the shown digits hide.
+        Where float64 fails on these numbers, and what rounding to the digits shown hides.
     """
 
     index: int | None
-    numbers: Equation
+    numbers: f.Equation
     left: float | FloatArray
     right: float | FloatArray
-    notes: tuple[Words, ...]
+    notes: tuple[f.Words, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One step of the derivation.
+    """One step of a derivation.
 
     Attributes
     ----------
     part
-        The heading that it stands under.
+        The heading that the step belongs under.
     title
-        What it does.
+        What the step does.
     rule
-        Why it may be done.
+        Why this is allowed.
     formula
         The equation in symbols.
     evaluations
-        The same equation with numbers, for c = y and for another class where it has a c; none
-        where the right side has no value.
+        The equation with numbers: once, or for c = y and for another class where it has a c.
+        Empty where the right side has no value.
     """
 
     part: str
     title: str
-    rule: Words
-    formula: Equation
+    rule: f.Words
+    formula: f.Equation
     evaluations: tuple[Evaluation, ...]
 
 
 class Steps:
-    """The steps so far, and where they are evaluated."""
+    """The steps so far, and the point at which the next ones are evaluated."""
 
-    def __init__(
-        self, a: Sequence[Decimal], y: int, c: int, classes: tuple[int | None, ...]
-    ) -> None:
+    def __init__(self, point: Point) -> None:
         self.done: list[Step] = []
         self.part = ""
-        self.classes = classes
-        self.point = Point.at(a, {"y": y, "i": y, "c": c}, classes)
+        self.point = point
         self._letter = ""
-        self._cases = (y, c)
         self._told: set[str] = set()
 
     def add(
         self,
         title: str,
-        rule: Words,
-        *members: Formula,
-        numbers: Formula | None = None,
-        terms: Formula | None = None,
+        rule: str,
+        *members: f.Formula,
+        numbers: f.Formula | None = None,
+        **symbols: f.Formula,
     ) -> int:
-        """Add a step that says that the members are equal; return its number.
+        """Add a step that says that the members are equal, and return its number.
 
-        `numbers` is the last member with numbers in it, where that is not to be told from it;
-        `terms` is it with its sums written out, where the numbers are to be those of their terms.
+        The rule has names of formulas in braces: those of `SYMBOLS`, and others in `symbols`. Of
+        the members the first and the last are evaluated. `numbers` is another form of the last
+        one, for numbers to be put into.
         """
-        formula: Equation = equation(*members)
-        if self._letter:
-            formula = equation(*(lettered(member, self._letter) for member in members))
-            rule = tuple(
-                word if isinstance(word, str) else lettered(word, self._letter) for word in rule
-            )
-        cases = self._cases if mentions(formula, "c") else (None,)
-        evaluations = (self._evaluate(formula, c, numbers, terms) for c in cases)
-        self.done.append(Step(self.part, title, rule, formula, tuple(filter(None, evaluations))))
+        formula = f.with_letter(f.Equation(members), self._letter)
+        spoken = tuple(
+            word if isinstance(word, str) else f.with_letter(word, self._letter)
+            for word in words(rule, **symbols)
+        )
+        cases = map(self.point.index, "yc") if f.mentions(formula, "c") else (None,)
+        evaluations = (self._evaluate(formula, c, numbers) for c in cases)
+        done = tuple(evaluation for evaluation in evaluations if evaluation)
+        self.done.append(Step(self.part, title, spoken, formula, done))
         return len(self.done)
 
-    def subtract_largest(self, largest: Decimal) -> None:
-        """Let a stand for the pre-activations without the largest from here on."""
-        self.point = self.point.with_logits([logit - largest for logit in self.point.logits])
-
-    def weigh(self, q: Sequence[Decimal], loss: Formula) -> None:
-        """Let the loss be this formula, of outputs with these target weights."""
-        self.point = replace(self.point, weights=q, loss=loss)
-
     def divide(self, temperature: Decimal) -> None:
-        """Let the softmax be of z = a / T from here on."""
-        logits = [logit / temperature for logit in self.point.logits]
+        """Divide the logits by a temperature; from here on the softmax takes z = a / T."""
+        logits = [logit / temperature for logit in self.point.logits.values()]
         self.point = replace(self.point.with_logits(logits), temperature=temperature)
         self._letter = "z"
 
+    def column(self, entry: f.Formula) -> f.Column:
+        """Return the vector with this entry for each class c, with the gaps of the point."""
+        classes = self.point.classes
+        return f.Column(tuple(None if c is None else f.with_class(entry, "c", c) for c in classes))
+
+    def terms(self, total: f.Sum) -> f.Terms:
+        """Return a sum with its terms written out, or a few of many."""
+        count = len(self.point.logits)
+        few = range(count) if count <= MOST_TERMS else (0, 1, None, count - 1)
+        terms = (None if c is None else f.with_class(total.term, total.index, c) for c in few)
+        return f.Terms(total, tuple(terms))
+
     def _evaluate(
-        self, formula: Equation, c: int | None, numbers: Formula | None, terms: Formula | None
+        self, formula: f.Equation, c: int | None, form: f.Formula | None
     ) -> Evaluation | None:
-        """Return an equation with its numbers, or None where the right side has no value."""
+        """Return an equation with numbers, or None where the right side has no value."""
         point = self.point if c is None else self.point.bound(c=c)
         first, *_, last = formula.members
         left, right = evaluate(first, point), evaluate(last, point)
         if _is_undefined(right):
             return None
         notes = list(self._notes(last, right, point))
-        result = written_out(right, self.classes)
-        numbers = numbers or with_numbers(terms or last, point)
-        drawn = [written_out(left, self.classes), numbers, result]
-        if isinstance(drawn[1], Matrix):
-            drawn = [Jacobian(), result]
-        elif isinstance(first, KnownVector):
-            drawn = [first, result]
-        elif isinstance(first, Exp) or not _are_same(left, right):
-            drawn = drawn[1:]
-            if not _is_undefined(left) and not isinstance(first, Exp):
-                notes.append(("the left side is too small to be measured",))
-        elif isinstance(drawn[1], Number):
-            drawn = [drawn[0], result]
-        return Evaluation(c, Equation(tuple(drawn)), _floats(left), _floats(right), tuple(notes))
+        numbers, result = with_numbers(form or last, point), written_out(right, point.classes)
+        sides: tuple[f.Formula, ...] = (numbers, result)
+        if isinstance(numbers, f.Matrix):
+            sides = (f.Jacobian(), result)
+        elif isinstance(first, f.KnownVector):
+            sides = (first, result)
+        elif isinstance(first, f.Exp):
+            pass  # The right side with numbers says all.
+        elif _are_same(left, right):
+            measured = written_out(left, point.classes)
+            sides = (measured, result) if isinstance(numbers, f.Number) else (measured, *sides)
+        elif not _is_undefined(left):
+            left = _without_noise(left, right)
+            notes.append(("the left side is too small to be measured",))
+        return Evaluation(c, f.Equation(sides), _floats(left), _floats(right), tuple(notes))
 
-    def _notes(self, formula: Formula, value: Value, point: Point) -> Iterator[Words]:
-        """Yield what float64 makes of the numbers of a formula, and what shown digits hide."""
-        for quantity in _quantities(formula, self.classes):
+    def _notes(self, formula: f.Formula, value: Value, point: Point) -> Iterator[f.Words]:
+        """Yield where float64 fails on the numbers of a formula, and what shown digits hide."""
+        for quantity in _quantities(formula, point):
             yield from self._note(number(quantity, point), quantity, " = ")
         if isinstance(value, Decimal):
             yield from self._note(value)
-        for part in parts(formula):
+        for part in f.parts(formula):
             match part:
-                case Difference(left, right):
+                case f.Difference(left, right):
                     hidden = _hidden(evaluate(left, point), evaluate(right, point))
                     if hidden:
                         yield (
                             "what is subtracted looks the same, rounded to the digits shown; "
                             "the difference is ",
-                            Number(hidden),
+                            f.Number(hidden),
                         )
-                case Log(of) if 0 < abs(number(of, point) - 1) < LOOKS_LIKE_1:
+                case f.Log(of) if 0 < abs(number(of, point) - 1) < LOOKS_LIKE_1:
                     yield (of, " is 1 only in the digits shown")
 
-    def _note(self, value: Decimal, *what: str | Formula) -> Iterator[Words]:
-        """Yield what float64 makes of a number, the first time that it is seen."""
+    def _note(self, value: Decimal, *before: str | f.Formula) -> Iterator[f.Words]:
+        """Yield what float64 makes of a number, the first time that it comes up."""
         said, key = _in_float64(value), f"{value:.5e}"
         if said and key not in self._told:
             self._told.add(key)
-            yield (*what, Number(value), said)
+            yield (*before, f.Number(value), said)
 
 
 def _is_undefined(value: Value) -> bool:
@@ -207,10 +197,18 @@ def _is_undefined(value: Value) -> bool:
 
 
 def _are_same(left: Value, right: Value) -> bool:
-    """Return whether two values are one, but for rounding."""
+    """Return whether two values are equal but for rounding."""
     if isinstance(left, Decimal) and isinstance(right, Decimal):
         return left == right or abs(left - right) <= SAME_WITHIN * abs(right)
     return all(map(_are_same, np.asarray(left), np.asarray(right)))
+
+
+def _without_noise(left: Value, right: Value) -> Value:
+    """Return what was measured, with 0 for numbers that are nothing but the error of measuring."""
+    if isinstance(left, Decimal) and isinstance(right, Decimal):
+        is_noise = left != right and abs(left - right) <= NOISE * max(Decimal(1), abs(right))
+        return Decimal(0) if is_noise and not _are_same(left, right) else left
+    return np.array(list(map(_without_noise, np.asarray(left), np.asarray(right))), dtype=object)
 
 
 def _floats(value: Value) -> float | FloatArray:
@@ -218,7 +216,7 @@ def _floats(value: Value) -> float | FloatArray:
 
 
 def _in_float64(value: Decimal) -> str:
-    """Return what float64 makes of a number, where that is not the number but for rounding."""
+    """Return what float64 makes of a number that it cannot hold with all its digits."""
     size = abs(value)
     if not size.is_finite() or not size:
         return ""
@@ -232,7 +230,7 @@ def _in_float64(value: Decimal) -> str:
 
 
 def _hidden(left: Any, right: Any) -> Decimal | None:
-    """Return a difference of which the digits shown say nothing, the first of a vector."""
+    """Return a difference that the digits shown do not tell, the first one of vectors."""
     pairs = [(left, right)] if isinstance(left, Decimal) else zip(left, right, strict=True)
     for one, other in pairs:
         difference: Decimal = one - other
@@ -241,14 +239,11 @@ def _hidden(left: Any, right: Any) -> Decimal | None:
     return None
 
 
-def _quantities(formula: Formula, classes: Sequence[int | None]) -> Iterator[Formula]:
-    """Yield the outputs, exponentials and sums of a formula, those of its vectors one by one."""
-    shown = [c for c in classes if c is not None]
-    for part in parts(formula):
+def _quantities(formula: f.Formula, point: Point) -> Iterator[f.Formula]:
+    """Yield the outputs, exponentials and sums of a formula, and the entries of its f(x)."""
+    for part in f.parts(formula):
         match part:
-            case Output() | Exp(Logit()) | Sum():
+            case f.Output() | f.Exp(f.Logit()) | f.Sum():
                 yield part
-            case Outputs():
-                yield from map(Output, shown)
-            case _:
-                pass
+            case f.Outputs():
+                yield from map(f.Output, point.shown)

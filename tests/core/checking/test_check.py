@@ -1,4 +1,4 @@
-"""The check decides: it catches 1e-12 in any single component, and raises no false alarm."""
+"""The numerical check: it catches 1e-12 in any component and raises no false alarm."""
 
 import math
 from decimal import Decimal, localcontext
@@ -11,7 +11,7 @@ from support.oracle import exact
 from support.rows import adversarial_rows, faint_rows, random_rows, sampled, wide_rows
 
 from softgrad_core import Verdict, check_gradients, softmax_cross_entropy
-from softgrad_core.checking.numerical import difference_loss
+from softgrad_core.checking.differences import difference_loss
 from softgrad_core.loss.objective import objective_of
 
 PLANTED = 1e-12
@@ -65,7 +65,7 @@ def test_an_error_of_1e_12_in_any_one_component_is_caught(rows, sign):
 
 @pytest.mark.parametrize("name", ["grad_probs", "grad_logits"])
 @pytest.mark.parametrize("value", [5e-324, -1e-300, 1.0, math.inf, math.nan])
-def test_a_component_that_should_be_exactly_zero_must_be(name, value):
+def test_a_component_that_should_be_zero_must_be_exactly_zero(name, value):
     logits, target = [0.0, -math.inf, 1.0], 0
     result = softmax_cross_entropy(logits, target)
     given = {"grad_probs": result.grad_probs, "grad_logits": result.grad_logits}
@@ -89,12 +89,12 @@ def test_underflowed_and_infinite_components_are_uninformative_and_not_passed():
     assert check.grad_logits.uninformative == 2
 
 
-def test_a_wrong_value_where_the_right_one_underflows_fails_all_the_same():
+def test_a_wrong_value_fails_even_where_the_right_one_underflows():
     [check] = check_gradients([2000.0, 0.0], 0, [-1.0, 0.0], [0.0, 1e-300])
     assert check.grad_logits.verdict is Verdict.FAIL
 
 
-def test_a_masked_target_leaves_nothing_to_difference():
+def test_a_masked_target_leaves_nothing_to_check():
     logits = [0.0, -math.inf]
     result = softmax_cross_entropy(logits, 1)
     [check] = check_gradients(logits, 1, result.grad_probs, result.grad_logits)
@@ -104,13 +104,13 @@ def test_a_masked_target_leaves_nothing_to_difference():
 
 
 @pytest.mark.parametrize("logits", [[1e300, 0.0], [2000.0, 0.0], [1.7e308, -1.7e308]])
-def test_what_underflows_has_one_verdict_however_far(logits):
+def test_an_underflow_has_the_same_verdict_however_far_it_goes(logits):
     result = softmax_cross_entropy(logits, 0)
     [check] = check_gradients(logits, 0, result.grad_probs, result.grad_logits)
     assert check.grad_logits.verdict is Verdict.UNINFORMATIVE
 
 
-def test_a_probability_at_the_end_of_the_decimals_is_no_error():
+def test_a_probability_at_the_limit_of_the_decimals_is_no_error():
     logits = [2.3025850929940457e18, 11.982008545]
     for target in (0, 1):
         result = softmax_cross_entropy(logits, target)
@@ -119,7 +119,7 @@ def test_a_probability_at_the_end_of_the_decimals_is_no_error():
 
 
 @pytest.mark.parametrize("tolerance", [math.nan, 0.0, -1.0, math.inf])
-def test_a_tolerance_that_decides_nothing_is_refused(tolerance):
+def test_a_tolerance_that_is_not_positive_and_finite_is_refused(tolerance):
     with pytest.raises(ValueError, match="expected a tolerance above 0, got"):
         check_gradients([0.0, 0.0], 0, [-2.0, 0.0], [-0.5, 0.5], tolerance=tolerance)
 
@@ -140,7 +140,7 @@ def test_differences_agree_with_the_exact_derivatives_to_twenty_digits():
             (*expected.grad_probs, *expected.grad_logits),
             strict=True,
         ):
-            # Beyond these neither float64 nor a check of it has anything to say.
+            # Numbers beyond these overflow or underflow, so the check gives no verdict on them.
             if should and not mpmath.mpf("1e-400") < abs(should) < mpmath.mpf("1e400"):
                 continue
             with mpmath.workprec(200):
@@ -148,7 +148,7 @@ def test_differences_agree_with_the_exact_derivatives_to_twenty_digits():
                 assert error <= abs(should) * mpmath.mpf("1e-20")
 
 
-def test_the_check_of_a_block_is_that_of_its_rows():
+def test_each_row_of_a_block_has_its_own_check():
     logits = np.random.default_rng(7).normal(size=(3, 4))
     result = softmax_cross_entropy(logits, [0, 1, 2])
     wrong = result.grad_logits.copy()

@@ -25,8 +25,8 @@ from softgrad.work import Batch, Computed, Verified
 from softgrad_core.verdicts import RANKED
 
 if TYPE_CHECKING:
+    from softgrad_core.checking.check import BatchCheck
     from softgrad_core.checking.comparison import Comparison
-    from softgrad_core.checking.numerical import BatchCheck
     from softgrad_core.derivation.explain import Derivation
     from softgrad_core.derivation.steps import Evaluation
     from softgrad_core.verification.diagnosis.recognition import Fit

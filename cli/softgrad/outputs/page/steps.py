@@ -7,8 +7,8 @@ from softgrad.messages import printable
 from softgrad.outputs.page.blocks import Block, Heading, NumberedStep, Prose, listed
 from softgrad_core.derivation import formulas as f
 from softgrad_core.derivation.explain import Derivation
-from softgrad_core.derivation.notation import words
 from softgrad_core.derivation.steps import Evaluation
+from softgrad_core.derivation.symbols import words
 
 TITLE = "The derivation"
 HOW_TO_READ = (
