@@ -1,1 +1,1 @@
-"""What goes out: results -> text or arrays, and the one place that writes them."""
+"""Results -> text or arrays, in every format. Only file.py writes."""
