@@ -52,6 +52,9 @@ HEAVY = 2.0**900
 """Target weights are taken times 2**600, with which no product of two of them underflows, unless
 they are heavier than this then."""
 
+HEAVY_EXPONENT = 64
+"""Weights whose sum overflows are taken divided by 2**64."""
+
 HUGE = 1e300
 """Above this a sum of costs may overflow where what it is made of does not."""
 
@@ -189,6 +192,9 @@ def _target_weights(objective: Objective, rows: FloatArray) -> tuple[FloatArray,
     if heavy.any():
         q[heavy] = objective.part(heavy).weights(rows.shape[1])
         exponent[heavy] = 0
+        overflows = heavy & ~np.isfinite(q.sum(axis=1))
+        q[overflows] = np.ldexp(q[overflows], -HEAVY_EXPONENT)
+        exponent[overflows] = HEAVY_EXPONENT
     return _by_class(q), exponent
 
 
@@ -238,29 +244,27 @@ def _weighted_loss(
     odd = ~(costs < HUGE) | ((q > 0.0) & (f.d == -math.inf)).any(axis=0)
     for row in np.flatnonzero(odd).tolist():
         divisor = math.ldexp(1.0, -int(exponent[row])), float(temperature[row])
-        loss[row] = _huge_loss(rows[row], q[:, row], float(of_sum[row]), divisor)
+        loss[row] = _huge_loss(rows[row], q[:, row], math.log1p(f.rest[row]), divisor)
     return loss
 
 
-def _huge_loss(a: FloatArray, q: FloatArray, of_sum: float, divisor: tuple[float, float]) -> float:
+def _huge_loss(a: FloatArray, q: FloatArray, log_sum: float, divisor: tuple[float, float]) -> float:
     """Return a loss that floats overflow on the way to, or infinity.
 
-    `of_sum` is its first term; `divisor` is what q is too large by, and the temperature.
+    `log_sum` is log(S); `divisor` is what q is too large by, and the temperature.
     """
     from fractions import Fraction
 
     counts = q > 0.0
-    if not np.isfinite(a[counts]).all() or of_sum == math.inf:
+    if not np.isfinite(a[counts]).all():
         return math.inf
-    top = Fraction(float(a.max()))
+    top, (too_large, temperature) = Fraction(float(a.max())), map(Fraction, divisor)
     costs = (
-        Fraction(weight) * (top - Fraction(logit))
+        Fraction(weight) * ((top - Fraction(logit)) / temperature + Fraction(log_sum))
         for weight, logit in zip(q[counts].tolist(), a[counts].tolist(), strict=True)
     )
     try:
-        too_large, temperature = map(Fraction, divisor)
-        total = sum(costs, start=Fraction(0)) / temperature + Fraction(of_sum)
-        return float(total / too_large)
+        return float(sum(costs, start=Fraction(0)) / too_large)
     except OverflowError:
         return math.inf
 

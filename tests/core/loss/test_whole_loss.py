@@ -130,6 +130,17 @@ def test_labels_may_have_weights_of_any_size(rows):
             assert not np.signbit(getattr(got, name)[getattr(got, name) == 0.0]).any()
 
 
+@pytest.mark.parametrize("logits", [[1.0, 2.0, 3.0], [0.0, 0.0, 1e-9], [5.0, 0.0, 5.0]])
+def test_every_number_is_right_where_the_sum_of_the_weights_overflows(logits, monkeypatch):
+    target, weights = [1.0, 1.0, 1.0], [1.7e308, 0.9e308, 1.0]
+    options = {"class_weights": weights, "unnormalized_target": True}
+    expected = exact(logits, target, class_weights=weights)
+    for kernels in (direct.KERNELS, {}):
+        monkeypatch.setattr(direct, "KERNELS", kernels)
+        got = softmax_cross_entropy(logits, target, **options)
+        assert max(distances(got, expected).values()) <= LIMIT
+
+
 def test_a_weight_that_is_far_below_the_denominator_still_counts():
     logits, weights = [[0.0, -300.0, -1.0], [0.0, 1.0, 2.0]], [1e30, 1e-300, 1.0]
     got = softmax_cross_entropy(logits, [1, 0], class_weights=weights, reduction="mean")
