@@ -2,14 +2,26 @@
 
 import math
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+WideArray = npt.NDArray[np.floating[Any]]
+"""Numbers of any floating type, long double included."""
+
 
 class Dtype(StrEnum):
     """A floating type that numbers were computed in.
+
+    Attributes
+    ----------
+    epsilon
+        The spacing of numbers at 1.
+    smallest, largest
+        The smallest subnormal number, and the largest number.
+    rtol, atol
+        The tolerances of torch.testing.assert_close.
 
     Examples
     --------
@@ -19,10 +31,32 @@ class Dtype(StrEnum):
     [0.0999755859375, 65504.0, inf, 0.0]
     """
 
-    FLOAT64 = "float64"
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
+    # The number of binary digits, the exponents of the smallest subnormal number and of the first
+    # power of 2 that is too large, and the tolerances.
+    FLOAT64 = "float64", 53, -1074, 1024, 1e-7, 1e-7
+    FLOAT32 = "float32", 24, -149, 128, 1.3e-6, 1e-5
+    BFLOAT16 = "bfloat16", 8, -133, 128, 1.6e-2, 1e-5
+    FLOAT16 = "float16", 11, -24, 16, 1e-3, 1e-5
+
+    def __new__(cls, name: str, *columns: Any) -> "Dtype":
+        """Return the member of a line of this table."""
+        self = str.__new__(cls, name)
+        self._value_ = name
+        digits, lowest, highest, self.rtol, self.atol = columns
+        self.epsilon = math.ldexp(1.0, 1 - digits)
+        self.smallest = math.ldexp(1.0, lowest)
+        self.largest = math.ldexp(2.0 - self.epsilon, highest - 1)
+        self._digits, self._lowest, self._highest = digits, lowest, highest
+        return self
+
+    epsilon: float
+    smallest: float
+    largest: float
+    rtol: float
+    atol: float
+    _digits: int
+    _lowest: int
+    _highest: int
 
     @classmethod
     def of(cls, given: object) -> "Dtype":
@@ -33,39 +67,14 @@ class Dtype(StrEnum):
         return cls(name)
 
     @property
-    def epsilon(self) -> float:
-        """The spacing of numbers at 1."""
-        return math.ldexp(1.0, 1 - _LAYOUTS[self].digits)
-
-    @property
-    def smallest(self) -> float:
-        """The smallest subnormal number."""
-        return math.ldexp(1.0, _LAYOUTS[self].smallest)
-
-    @property
-    def largest(self) -> float:
-        """The largest number."""
-        layout = _LAYOUTS[self]
-        return math.ldexp(2.0 - math.ldexp(1.0, 1 - layout.digits), layout.largest - 1)
-
-    @property
     def reference_ulp(self) -> float:
-        """What the values that claims are compared with may be wrong by, in ulp of this type.
+        """The error of the exact values that claims are compared with, in ulp of this type.
 
-        They are of a wider type; for float64 the long double, which is no wider on some machines.
+        They have a wider type. For float64 it is the long double, which is no wider than float64 on
+        some machines.
         """
         is_wider = self is not Dtype.FLOAT64 or np.finfo(np.longdouble).nmant >= 63
         return 2.0**-6 if is_wider else 8.0
-
-    @property
-    def rtol(self) -> float:
-        """The relative tolerance of torch.testing.assert_close."""
-        return _LAYOUTS[self].rtol
-
-    @property
-    def atol(self) -> float:
-        """The absolute tolerance of torch.testing.assert_close."""
-        return _LAYOUTS[self].atol
 
     @property
     def narrower(self) -> "list[Dtype]":
@@ -73,43 +82,23 @@ class Dtype(StrEnum):
         by_digits = sorted(Dtype, key=lambda dtype: dtype.epsilon)
         return by_digits[by_digits.index(self) + 1 :]
 
-    def spacing(self, values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-        """Return the unit in the last place of each value, as float64.
+    def spacing(self, values: WideArray) -> npt.NDArray[np.float64]:
+        """Return the unit in the last place of each value.
 
-        That of subnormal numbers and of 0 is the smallest subnormal number, that of what
-        overflows is that of the largest number.
+        For subnormal numbers and 0 it is the smallest subnormal number; for values that overflow
+        it is that of the largest number.
         """
-        layout = _LAYOUTS[self]
         _, exponent = np.frexp(values)
-        np.copyto(exponent, layout.largest, where=~np.isfinite(values))
-        np.copyto(exponent, layout.smallest, where=values == 0)
-        exponent -= layout.digits
+        np.copyto(exponent, self._highest, where=~np.isfinite(values))
+        np.copyto(exponent, self._lowest, where=values == 0)
+        exponent -= self._digits
         spacing: npt.NDArray[np.float64] = np.ldexp(
-            1.0, exponent.clip(layout.smallest, layout.largest - layout.digits)
+            1.0, exponent.clip(self._lowest, self._highest - self._digits)
         )
         return spacing
 
-    def round(self, values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-        """Return each value rounded to this type, half to even, and held as float64."""
+    def round(self, values: WideArray) -> npt.NDArray[np.float64]:
+        """Return each value rounded to this type, half to even, as float64."""
         unit = self.spacing(values)
         rounded = np.asarray(np.rint(values / unit) * unit, dtype=np.float64)
         return np.where(np.abs(rounded) > self.largest, np.copysign(np.inf, values), rounded)
-
-
-class _Layout(NamedTuple):
-    digits: int
-    """Binary digits, the leading one included."""
-    smallest: int
-    """The exponent of 2 that gives the smallest subnormal number."""
-    largest: int
-    """The exponent of 2 that gives the first number that is too large."""
-    rtol: float
-    atol: float
-
-
-_LAYOUTS = {
-    Dtype.FLOAT64: _Layout(53, -1074, 1024, 1e-7, 1e-7),
-    Dtype.FLOAT32: _Layout(24, -149, 128, 1.3e-6, 1e-5),
-    Dtype.BFLOAT16: _Layout(8, -133, 128, 1.6e-2, 1e-5),
-    Dtype.FLOAT16: _Layout(11, -24, 16, 1e-3, 1e-5),
-}
