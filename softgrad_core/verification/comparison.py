@@ -1,19 +1,22 @@
-"""Claims beside their exact values: a verdict for each component, for any number of rows."""
+"""Claims beside their exact values: a verdict for each component and each record."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.dtypes import WideArray
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.tolerances import Tolerance
 
+Ranks = npt.NDArray[np.uint8]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClaimComparison:
-    """Claims of one quantity beside their exact values: N rows of C numbers (of one, for a loss).
+    """Claims of one quantity beside their exact values: N records of C numbers each.
 
     Attributes
     ----------
@@ -22,25 +25,26 @@ class ClaimComparison:
     got
         The claims, of shape (N, C).
     error_ulp
-        Their distance in units of the last place of the claims' dtype, of shape (N, C).
+        Their distance in units in the last place of the claims' dtype, of shape (N, C).
     component_ranks
         The rank of each component's verdict, of shape (N, C).
     ranks
-        The rank of each row's verdict, of shape (N,): fail where any component fails; pass where
-        any that is not 0 passes, or all do.
+        The rank of each record's verdict, of shape (N,): fail if any component fails; pass if any
+        nonzero one passes, or all do.
     max_error_ulp, max_relative_error
-        The largest in each row among the components that have its verdict, of shape (N,).
+        The largest errors of each record among the components with the record's verdict, of
+        shape (N,).
     worst_class
-        The class with the largest error in ulp among these, of shape (N,).
+        The component with the largest error in ulp among these, of shape (N,).
     uninformative
-        The number of components of each row that could not be judged, of shape (N,).
+        The number of components of each record that could not be judged, of shape (N,).
     """
 
     expected: FloatArray
     got: FloatArray
     error_ulp: FloatArray
-    component_ranks: npt.NDArray[np.uint8]
-    ranks: npt.NDArray[np.uint8]
+    component_ranks: Ranks
+    ranks: Ranks
     max_error_ulp: FloatArray
     max_relative_error: FloatArray
     worst_class: npt.NDArray[np.intp]
@@ -48,17 +52,27 @@ class ClaimComparison:
 
     @property
     def failed(self) -> npt.NDArray[np.bool]:
-        """Whether a row fails, of shape (N,)."""
+        """Whether each record failed, of shape (N,)."""
         return np.asarray(self.ranks == Verdict.FAIL.rank)
 
+    def part(self, records: Sequence[int]) -> "ClaimComparison":
+        """Return the comparison of some of the records, in this order."""
+        return ClaimComparison(*(getattr(self, name)[records] for name in _FIELDS))
 
-def compare_claims(
-    got: FloatArray, expected: npt.NDArray[np.floating[Any]], tolerance: Tolerance
-) -> ClaimComparison:
-    """Compare claims with exact values; both are of shape (C, N), one column for each row.
+    @classmethod
+    def joined(cls, parts: Sequence["ClaimComparison"]) -> "ClaimComparison":
+        """Return the comparisons of several blocks of records as one."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
 
-    A component passes where it is within the tolerance without the absolute part, or where it is
-    the exact value rounded to the dtype. One that needs the absolute part, and is so small that 0
+
+_FIELDS = [field.name for field in fields(ClaimComparison)]
+
+
+def compare_claims(got: FloatArray, expected: WideArray, tolerance: Tolerance) -> ClaimComparison:
+    """Compare claims with exact values; both are of shape (C, N), one column for each record.
+
+    A component passes if it is within the tolerance without the absolute part, or if it is the
+    exact value rounded to the dtype. One that needs the absolute part, and is so small that 0
     would pass as well, is uninformative.
 
     Examples
@@ -81,12 +95,18 @@ def compare_claims(
         right &= (size > relative) | (difference == 0)
         ranks = np.zeros(got.shape, dtype=np.uint8)
         odd = np.nonzero(~right)
-        rounded = tolerance.dtype.round(expected[odd])
-        ranks[odd] = _rank(got[odd], expected[odd], rounded, allowed[odd])
+        is_rounded = got[odd] == tolerance.dtype.round(expected[odd])
+        near = (difference[odd] <= allowed[odd]) & np.isfinite(allowed[odd])
+        vanishes = size[odd] <= allowed[odd]
+        ranks[odd] = np.select(
+            [is_rounded, near & vanishes, near],
+            [Verdict.PASS.rank, Verdict.UNINFORMATIVE.rank, Verdict.PASS.rank],
+            Verdict.FAIL.rank,
+        )
         # An infinity that is right, and 0 for 0, are at no distance.
         difference[got == expected] = 0.0
-        difference[tuple(place[got[odd] == rounded] for place in odd)] = 0.0
-        # The mean of nothing is NaN, and nothing else.
+        difference[tuple(place[is_rounded] for place in odd)] = 0.0
+        # Only NaN is right for the mean of no rows.
         is_nan = np.isnan(expected) & np.isnan(got)
         difference[is_nan] = 0.0
         ranks[is_nan] = Verdict.PASS.rank
@@ -94,37 +114,20 @@ def compare_claims(
         error_ulp, relative_error = (
             np.where(np.isnan(error), np.inf, error).astype(np.float64) for error in errors
         )
-        return _by_row(got, expected, ranks, error_ulp, relative_error)
+        return _by_record(got, expected, ranks, error_ulp, relative_error)
 
 
-def _rank(
+def _by_record(
     got: FloatArray,
-    expected: npt.NDArray[np.floating[Any]],
-    rounded: FloatArray,
-    allowed: npt.NDArray[np.floating[Any]],
-) -> npt.NDArray[np.uint8]:
-    """Return the ranks of components that are not right by their digits alone."""
-    near = (np.abs(got - expected) <= allowed) & np.isfinite(allowed)
-    vanishes = np.abs(expected) <= allowed
-    return np.select(
-        [got == rounded, near & vanishes, near],
-        [Verdict.PASS.rank, Verdict.UNINFORMATIVE.rank, Verdict.PASS.rank],
-        Verdict.FAIL.rank,
-    ).astype(np.uint8)
-
-
-def _by_row(
-    got: FloatArray,
-    expected: npt.NDArray[np.floating[Any]],
-    component_ranks: npt.NDArray[np.uint8],
+    expected: WideArray,
+    component_ranks: Ranks,
     error_ulp: FloatArray,
     relative_error: FloatArray,
 ) -> ClaimComparison:
     """Sum the components of each column up."""
     uninformative = component_ranks == Verdict.UNINFORMATIVE.rank
-    undecided = uninformative.any(axis=0)
     ranks = component_ranks.max(axis=0)
-    if undecided.any():
+    if uninformative.any():
         shown_right = ((component_ranks == Verdict.PASS.rank) & (expected != 0)).any(axis=0)
         ranks[shown_right & (ranks == Verdict.UNINFORMATIVE.rank)] = Verdict.PASS.rank
     decisive = component_ranks == ranks

@@ -1,51 +1,53 @@
 """The exact values that claims are compared with, in a wider type than theirs.
 
 Shares no code with cross_entropy.py, whose own results can be claims as well. Notation as there:
-a are the logits, m = max(a), d = (a - m) / T, S = sum(exp(d)), rest = S - 1, q are the target
-weights. Arrays are of shape (C, N), one column for each row of logits.
+a are the logits, m = max(a), d = (a - m) / T, S = sum(exp(d)), rest = S - 1, q the target weights.
+Arrays are of shape (C, N), one column for each row of logits.
 """
 
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from softgrad_core.dtypes import Dtype
+from softgrad_core.dtypes import Dtype, WideArray
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.targets import IndexArray
 
-WideArray = npt.NDArray[np.floating[Any]]
-
 QUANTITIES = ("probs", "log_probs", "loss", "grad_probs", "grad_logits")
-"""What can be claimed of a row: its softmax, the logarithm of that, its loss, the gradients."""
+"""What can be claimed: the softmax, its logarithm, the loss, and both gradients."""
 
 NARROW = 32
-"""Up to this many classes operations run along the records, above it along the classes."""
+"""Up to this many classes, operations run along the records; above it, along the classes."""
 
 
 def by_class(rows: FloatArray) -> FloatArray:
-    """Return (N, C) rows as an array of shape (C, N), in memory as is fastest."""
+    """Return (N, C) rows as an array of shape (C, N), in the fastest memory layout."""
     return np.ascontiguousarray(rows.T) if rows.shape[1] <= NARROW else rows.T
 
 
 def reference(a: FloatArray, objective: Objective, dtype: Dtype) -> dict[str, WideArray]:
-    """Return all quantities, to a small part of an ulp of `dtype`.
+    """Return all quantities, with errors of a small part of an ulp of `dtype`.
 
-    They are computed in float64 for narrower types, and for float64, or where more is said of a
-    target than its label, in NumPy's long double: 64 bits or more on most machines. Where that is
-    no wider than float64 (Windows, macOS on ARM) they are good to a few ulp. `loss` has the shape
-    (1, N), or (1, M) for M batches that are reduced; the others have that of `a`.
+    The computation is in NumPy's long double, which has 64 bits or more on most machines, if
+    `dtype` is float64 or the target is more than a label; otherwise in float64. On machines where
+    the long double is no wider than float64 (Windows, macOS on ARM) errors are a few ulp.
 
     Parameters
     ----------
     a
         Checked logits, of shape (C, N).
     objective
-        What the loss of each column is.
+        The loss of each column.
     dtype
-        The type of what they are compared with.
+        The type of the claims.
+
+    Returns
+    -------
+    dict
+        Arrays of the shape of `a`; the losses are of shape (1, N), or (1, M) for M batches that
+        are reduced.
 
     Examples
     --------
@@ -61,8 +63,8 @@ def reference(a: FloatArray, objective: Objective, dtype: Dtype) -> dict[str, Wi
         softmax = _softmax(wide, objective)
         values = (_of_labels if objective.is_plain else _of_weights)(softmax, objective)
         values = {"probs": softmax.probs, "log_probs": softmax.log_probs, **values}
-        if objective.batches is not None and objective.batches.reduced:
-            batches = objective.batches
+        batches = objective.batches
+        if batches is not None and batches.reduced:
             sums = values["loss"].reshape(1, -1, batches.size).sum(axis=2)
             values["loss"] = np.where(batches.denominators == 0.0, np.nan, sums)
     return values
@@ -88,7 +90,7 @@ def _softmax(a: WideArray, objective: Objective) -> _Softmax:
         d, d_error = quotient, _without_odd((_remainder(d, quotient, t) + d_error) / t)
     e = np.exp(d)
     e += e * d_error
-    # The loss of the class of the maximum is log1p(rest), and nothing cancels.
+    # The loss of the class of the maximum is log1p(rest), in which nothing cancels.
     e[top, columns] = 0.0
     rest = _sum_classes(e)
     e[top, columns] = 1.0
@@ -98,7 +100,7 @@ def _softmax(a: WideArray, objective: Objective) -> _Softmax:
 
 
 def _of_labels(f: _Softmax, objective: Objective) -> dict[str, WideArray]:
-    """Return what depends on the target, where that is a label."""
+    """Return the loss and the gradients for targets that are labels."""
     at = objective.labels, np.arange(f.d.shape[1])
     others = np.where(f.top == objective.labels, f.complement, 1.0 - f.probs[at])
     grad_logits = f.probs.copy()
@@ -110,7 +112,7 @@ def _of_labels(f: _Softmax, objective: Objective) -> dict[str, WideArray]:
 
 
 def _of_weights(f: _Softmax, objective: Objective) -> dict[str, WideArray]:
-    """Return what depends on the target, for any target weights."""
+    """Return the loss and the gradients for any target weights."""
     columns = np.arange(f.d.shape[1])
     q: WideArray = objective.weights(len(f.d), f.d.dtype.type).T
     most = q.argmax(axis=0)
@@ -133,12 +135,12 @@ def _of_weights(f: _Softmax, objective: Objective) -> dict[str, WideArray]:
 
 
 def _sum_classes(e: WideArray) -> WideArray:
-    """Return the sums of the columns, which do not depend on how many there are."""
+    """Return the sums of the columns; they do not depend on the number of columns."""
     return reduce(np.add, e) if len(e) <= NARROW else np.asarray(e.sum(axis=0))
 
 
 def _subtract(a: WideArray, m: WideArray) -> tuple[WideArray, WideArray]:
-    """Return a - m as rounded, and what rounding took from it (Knuth's two-difference)."""
+    """Return a - m as rounded, and the rounding error (Knuth's two-difference)."""
     d = a - m
     minus_m = d - a
     error = (a - (d - minus_m)) - (m + minus_m)
@@ -146,7 +148,7 @@ def _subtract(a: WideArray, m: WideArray) -> tuple[WideArray, WideArray]:
 
 
 def _without_odd(error: WideArray) -> WideArray:
-    """Return errors, 0 for NaN beside infinities, and where exp(d) is 0 or infinite anyway."""
+    """Return errors with 0 for NaN, and for large ones: there exp(d) is 0 or infinite anyway."""
     error[~(np.abs(error) < 0.5)] = 0.0
     return error
 
@@ -160,7 +162,7 @@ def _remainder(x: WideArray, quotient: WideArray, divisor: WideArray) -> WideArr
 
 
 def _halves(x: WideArray) -> tuple[WideArray, WideArray]:
-    """Return numbers of half as many digits that add up to x."""
+    """Return two numbers with half as many digits that add up to x."""
     digits = np.finfo(x.dtype).nmant + 1
     shifted = (x.dtype.type(2) ** ((digits + 1) // 2) + 1) * x
     high = shifted - (shifted - x)

@@ -1,12 +1,11 @@
-"""How far a number may be from what it should be and still count as right."""
+"""How far a number may be from its exact value and still count as right."""
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.dtypes import Dtype
+from softgrad_core.dtypes import Dtype, WideArray
 
 
 class Tolerance:
@@ -15,17 +14,24 @@ class Tolerance:
     Parameters
     ----------
     dtype
-        The floating type in which the claim was computed.
+        The floating type that the claim was computed in.
     rtol, atol
-        The claim x of an exact value e passes where |x - e| <= atol + rtol |e|. By default those
-        of torch.testing.assert_close for the dtype.
+        A claim x of an exact value e passes if |x - e| <= atol + rtol |e|. By default those of
+        torch.testing.assert_close for the dtype.
     ulp
-        Instead of these, the number of units in the last place of the dtype that it may be off.
+        Instead of these, how many units in the last place of the dtype the claim may be off.
+
+    Attributes
+    ----------
+    absolute
+        The error that is allowed however small the exact value is.
+    largest_relative
+        The largest relative error that is allowed on top of it.
 
     Raises
     ------
     ValueError
-        Where one of them cannot be, or where `ulp` comes with another.
+        If one of them is invalid, or if `ulp` is given together with another.
 
     Examples
     --------
@@ -45,32 +51,22 @@ class Tolerance:
         self.dtype = Dtype.of(dtype)
         for name, value in (("rtol", rtol), ("atol", atol), ("ulp", ulp)):
             if value is not None and not 0 <= value < math.inf:
-                raise ValueError(f"expected {name} to be a number from 0 on, got {value}")
+                raise ValueError(f"expected {name} to be a finite number, 0 or more, got {value}")
         if ulp is not None and (rtol is not None or atol is not None):
-            raise ValueError("expected ulp or rtol and atol, got both; ulp has no other slack")
+            raise ValueError("expected either ulp, or rtol and atol, got both")
         self.rtol = self.dtype.rtol if rtol is None else rtol
         self.atol = self.dtype.atol if atol is None else atol
         self.ulp = ulp
+        self.absolute = self.atol if ulp is None else 0.0
+        self.largest_relative = self.rtol if ulp is None else ulp * self.dtype.epsilon
 
     def __str__(self) -> str:
         if self.ulp is not None:
             return f"|claim - exact| <= {self.ulp:g} ulp of {self.dtype}"
         return f"|claim - exact| <= {self.atol:g} + {self.rtol:g} |exact|"
 
-    @property
-    def absolute(self) -> float:
-        """What is allowed however small the exact value is."""
-        return self.atol if self.ulp is None else 0.0
-
-    @property
-    def largest_relative(self) -> float:
-        """The largest relative error that is allowed beside `absolute`."""
-        return self.rtol if self.ulp is None else self.ulp * self.dtype.epsilon
-
-    def relative(
-        self, size: npt.NDArray[np.floating[Any]], unit: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.floating[Any]]:
-        """Return what is allowed beside `absolute`, for exact values of this size and spacing."""
-        # What the exact values themselves may be wrong by is nobody's error.
+    def relative(self, size: WideArray, unit: npt.NDArray[np.float64]) -> WideArray:
+        """Return what is allowed besides `absolute` for exact values of this size and spacing."""
+        # An error of the exact values themselves must not count against a claim.
         unsure = self.dtype.reference_ulp * unit
         return unsure + (self.rtol * size if self.ulp is None else self.ulp * unit)

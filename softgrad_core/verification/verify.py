@@ -1,45 +1,46 @@
 """Somebody's probabilities, losses or gradients -> right or wrong, and which mistake it is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Unpack
+from dataclasses import dataclass
+from typing import NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.dtypes import Dtype
+from softgrad_core.dtypes import Dtype, WideArray
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, as_rows
 from softgrad_core.loss.objective import Objective, objective_of, rows_of
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import Verdict
+from softgrad_core.verification.claims import as_array, as_rows_of, dtype_of, refuse_bits
 from softgrad_core.verification.comparison import ClaimComparison, compare_claims
 from softgrad_core.verification.diagnosis.case import Case
 from softgrad_core.verification.diagnosis.recognition import Fit, recognise
-from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity, worst_ranks
-from softgrad_core.verification.reference import QUANTITIES, WideArray, by_class, reference
+from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
+from softgrad_core.verification.reference import QUANTITIES, by_class, reference
 from softgrad_core.verification.summary import Summary
 from softgrad_core.verification.tolerances import Tolerance
 
-CHUNK_ELEMENTS = 1 << 16
-"""Numbers that are verified together, so that temporaries stay in the cache."""
+BLOCK_ELEMENTS = 1 << 16
+"""Numbers that are verified together, so that temporary arrays stay in the cache."""
 
 
 class VerificationError(AssertionError):
-    """Claims that are wrong, in the words of the summary."""
+    """Claims are wrong; the message is the summary."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verification:
-    """What became of the claims about N rows.
+    """The verdicts on the claims of N records, which are rows or batches.
 
     Attributes
     ----------
     tolerance
-        The inequality that they were held to.
+        The inequality that the claims were held to.
     quantities
-        Each quantity that was claimed, by its name.
+        Each claimed quantity, by its name.
     """
 
     tolerance: Tolerance
@@ -47,51 +48,49 @@ class Verification:
 
     @property
     def ranks(self) -> npt.NDArray[np.uint8]:
-        """The rank of the worst verdict on each row, of shape (N,)."""
+        """The rank of the worst verdict on each record, of shape (N,)."""
         return worst_ranks(self.quantities)
 
     @property
     def failed(self) -> list[int]:
-        """The rows of which a claim failed."""
-        return self._rows_of(Verdict.FAIL)
+        """The records of which a claim failed."""
+        return self._records_with(Verdict.FAIL)
 
     @property
     def undecided(self) -> list[int]:
-        """The rows of which a claim could not be judged, and none failed."""
-        return self._rows_of(Verdict.UNINFORMATIVE)
+        """The records of which no claim failed, and one could not be judged."""
+        return self._records_with(Verdict.UNINFORMATIVE)
 
-    def _rows_of(self, verdict: Verdict) -> list[int]:
-        rows: list[int] = np.flatnonzero(self.ranks == verdict.rank).tolist()
-        return rows
+    def _records_with(self, verdict: Verdict) -> list[int]:
+        records: list[int] = np.flatnonzero(self.ranks == verdict.rank).tolist()
+        return records
 
-    def part(self, rows: Sequence[int]) -> "Verification":
-        """Return what became of some of the rows, in this order."""
-        return Verification(
-            self.tolerance,
-            {name: quantity.part(rows) for name, quantity in self.quantities.items()},
-        )
+    def part(self, records: Sequence[int]) -> "Verification":
+        """Return the verdicts on some of the records, in this order."""
+        parts = {name: quantity.part(records) for name, quantity in self.quantities.items()}
+        return Verification(self.tolerance, parts)
 
     def summary(self) -> Summary:
-        """Return the answer for all rows together."""
+        """Return the answer for all records together."""
         summary = Summary(self.tolerance)
         summary.add(self.quantities, lambda row: f"row {row}")
         return summary
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed, and something of each quantity could be judged."""
+        """Whether nothing failed, and some of each quantity could be judged."""
         return self.summary().passed
 
     def __str__(self) -> str:
         return "\n".join(self.summary().lines())
 
     def raise_if_failed(self) -> None:
-        """Raise VerificationError with what is wrong, and what probably happened, if any is.
+        """Raise an error that says what is wrong, and what probably happened.
 
         Raises
         ------
         VerificationError
-            Where a claim failed, or where nothing of a quantity could be judged.
+            If a claim failed, or if nothing of a quantity could be judged.
         """
         summary = self.summary()
         if not summary.passed:
@@ -113,34 +112,39 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     ulp: float | None = None,
     **options: Unpack[LossOptions],
 ) -> Verification:
-    """Compare somebody's numbers with the exact ones, and name the mistake where they are wrong.
+    """Compare somebody's numbers with the exact ones, and name the mistake if they are wrong.
 
     Parameters
     ----------
     logits, targets
-        As for `softmax_cross_entropy`: one row of C logits, or N rows; exactly those that the
-        claims were computed from. Targets are labels or probabilities.
+        As for `softmax_cross_entropy`: one row of C logits, or N rows, exactly as the claims were
+        computed from them. Targets are labels or probabilities.
     probs, log_probs, grad_probs, grad_logits
         Claims of the shape of `logits`: the softmax f(x), its logarithm, dL/df(x) and dL/da.
     loss
-        Claims of the loss of each row, of shape (N,), or of that of all rows, a number, where it
-        is reduced.
+        Claims of the loss of each row, of shape (N,), or of the one loss of all rows, a number, if
+        it is reduced.
     dtype
-        The type they were computed in: float64, float32, bfloat16 or float16. By default that of
-        the claims, where they are arrays of one floating type.
+        The type that the claims were computed in: float64, float32, bfloat16 or float16. By
+        default that of the claims if they are arrays of one floating type.
     rtol, atol, ulp
         The tolerance, see `Tolerance`. By default that of torch.testing.assert_close.
     **options
-        The options of the loss, see `LossOptions`. With a reduction the rows are one batch, of
-        which there is one verdict.
+        The options of the loss, see `LossOptions`. With a reduction the rows are one batch, which
+        gets one verdict.
+
+    Returns
+    -------
+    Verification
+        The verdicts, and the mistakes that explain what failed.
 
     Raises
     ------
     InputError
         As `softmax_cross_entropy` does.
     ValueError
-        Where nothing is claimed, or a claim is not numbers or of another shape, or the tolerance
-        cannot be.
+        If nothing is claimed, if a claim is not an array of numbers of the right shape, or if the
+        tolerance is invalid.
 
     Examples
     --------
@@ -153,27 +157,23 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     rows = as_rows(logits)
     shape = rows.values.shape[1:] if rows.single else rows.values.shape
     objective = objective_of(targets, shape, **options)
-    if objective.batches is not None and not len(rows.values):
+    is_batch = objective.batches is not None
+    if is_batch and not len(rows.values):
         raise InputError("logits-empty", "expected rows of logits for the reduction, got none")
-    given = {
-        "probs": probs,
-        "log_probs": log_probs,
-        "loss": loss,
-        "grad_probs": grad_probs,
-        "grad_logits": grad_logits,
+    given = (probs, log_probs, loss, grad_probs, grad_logits)
+    arrays = {
+        name: as_array(name, claim)
+        for name, claim in zip(QUANTITIES, given, strict=True)
+        if claim is not None
     }
-    arrays = {name: _as_array(name, claim) for name, claim in given.items() if claim is not None}
     if not arrays:
         raise ValueError(f"expected a claim to verify: {', '.join(QUANTITIES)}; got none")
-    tolerance = Tolerance(_dtype_of(arrays) if dtype is None else dtype, rtol, atol, ulp)
+    tolerance = Tolerance(dtype_of(arrays) if dtype is None else dtype, rtol, atol, ulp)
     if tolerance.dtype is Dtype.BFLOAT16:
-        _refuse_bits({"logits": np.asarray(logits), **arrays})
-    of_loss = () if objective.batches is not None else shape[:-1]
-    claims = {
-        name: _as_claim(name, array, of_loss if name == "loss" else shape)
-        for name, array in arrays.items()
-    }
-    if objective.batches is not None:
+        refuse_bits({"logits": np.asarray(logits), **arrays})
+    shapes = dict.fromkeys(QUANTITIES, shape) | {"loss": () if is_batch else shape[:-1]}
+    claims = {name: as_rows_of(name, array, shapes[name]) for name, array in arrays.items()}
+    if is_batch:
         claims = {name: claim.reshape(1, -1) for name, claim in claims.items()}
     return verify_rows(rows.values, objective, claims, tolerance)
 
@@ -181,150 +181,75 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
 def verify_rows(
     rows: FloatArray, objective: Objective, claims: Mapping[str, FloatArray], tolerance: Tolerance
 ) -> Verification:
-    """Verify claims about checked rows of shape (N, C).
+    """Verify claims about checked rows of logits, of shape (N, C), block by block.
 
-    Claims are of shape (M, N * C / M) for M records, which are rows or batches; a claimed loss is
-    of shape (M, 1), or (M, N / M) where batches are not reduced.
+    There are M records, which are rows or batches, with claims of shape (M, N * C / M). Losses are
+    of shape (M, 1), or (M, N / M) for batches that are not reduced.
     """
     size = objective.batches.size if objective.batches else 1
-    count = len(rows) // size
-    step = max(1, CHUNK_ELEMENTS // (size * rows.shape[1]))
+    records = len(rows) // size
+    step = max(1, BLOCK_ELEMENTS // (size * rows.shape[1]))
     highest = float(rows.max(initial=-np.inf))
-    # Overflow, underflow and NaN are what is looked for here, not accidents.
+    parts: dict[str, list[VerifiedQuantity]] = {name: [] for name in claims}
+    # Overflow, underflow and NaN are what is looked for here.
     with np.errstate(all="ignore"):
-        parts = [
-            _verify_chunk(
-                rows[start * size : (start + step) * size],
-                objective.of_batches(range(start, min(start + step, count))),
-                {name: claim[start : start + step] for name, claim in claims.items()},
-                tolerance,
-                highest,
-            )
-            for start in range(0, max(1, count), step)
-        ]
-    if len(parts) == 1:
-        return Verification(tolerance, parts[0])
-    return Verification(
-        tolerance, {name: _joined([part[name] for part in parts], step) for name in claims}
-    )
+        for start in range(0, max(1, records), step):
+            a = by_class(rows[start * size : (start + step) * size])
+            of_block = objective.of_batches(range(start, min(start + step, records)))
+            exact = reference(a, of_block, tolerance.dtype)
+            block = _Block(a, of_block, exact, tolerance, highest)
+            for name, claim in claims.items():
+                parts[name].append(block.verified(name, claim[start : start + step]))
+    joined = {name: VerifiedQuantity.joined(blocks, step) for name, blocks in parts.items()}
+    return Verification(tolerance, joined)
 
 
-def _verify_chunk(
-    rows: FloatArray,
-    objective: Objective,
-    claims: Mapping[str, FloatArray],
-    tolerance: Tolerance,
-    highest: float,
-) -> dict[str, VerifiedQuantity]:
-    a = by_class(rows)
-    exact = reference(a, objective, tolerance.dtype)
-    verified = {}
-    for name, claim in claims.items():
-        # The components of each record, one after another: those of all its rows.
-        size = exact[name].shape[1] // len(claim) if len(claim) else 1
-        comparison = compare_claims(by_class(claim), _by_record(exact[name], size), tolerance)
+class _Block(NamedTuple):
+    """Records that are verified together: their logits, of shape (C, N), and exact values."""
+
+    a: FloatArray
+    objective: Objective
+    exact: Mapping[str, WideArray]
+    tolerance: Tolerance
+    highest_logit: float
+
+    def verified(self, name: str, claim: FloatArray) -> VerifiedQuantity:
+        """Compare a claim of the records with the exact values, and diagnose what failed."""
+        exact = self.exact[name]
+        # A claim about a batch has the numbers of all of its rows, or one loss for all.
+        size = exact.shape[1] // len(claim) if len(claim) else 1
+        by_record = exact if size == 1 else exact.T.reshape(len(claim), -1).T
+        comparison = compare_claims(by_class(claim), by_record, self.tolerance)
         failed = np.flatnonzero(comparison.failed)
         fits: list[Fit] = []
         if len(failed):
-            fits = recognise(
-                _case(name, (claim, comparison), a, objective, exact, failed, tolerance, highest)
-            )
-            fits = [fit.renumbered(failed) for fit in fits]
-        verified[name] = VerifiedQuantity(comparison, fits, size)
-    return verified
+            found = recognise(self._case(name, claim, comparison, failed))
+            fits = [fit.renumbered(failed) for fit in found]
+        return VerifiedQuantity(comparison, fits, size)
 
-
-def _by_record(values: WideArray, size: int) -> WideArray:
-    """Return rows as columns of all that a record of `size` rows has."""
-    return values if size == 1 else values.T.reshape(values.shape[1] // size, -1).T
-
-
-def _case(  # noqa: PLR0913, PLR0917 - the facts of the case
-    name: str,
-    claimed: tuple[FloatArray, ClaimComparison],
-    a: FloatArray,
-    objective: Objective,
-    exact: Mapping[str, WideArray],
-    failed: IndexArray,
-    tolerance: Tolerance,
-    highest: float,
-) -> Case:
-    """Return the case of the records that failed."""
-    claim, comparison = claimed
-    size = objective.batches.size if objective.batches else 1
-    rows = rows_of(failed, size)
-    width = len(exact[name])
-    columns = failed if exact[name].shape[1] == len(claim) else rows
-    wrong = comparison.component_ranks[failed] == Verdict.FAIL.rank
-    return Case(
-        name,
-        tolerance,
-        by_class(claim[failed].reshape(-1, width)),
-        wrong.reshape(-1, width).T,
-        a[:, rows],
-        objective.of_batches(failed),
-        np.asarray(exact["probs"][:, rows], dtype=np.float64),
-        _beside(exact[name], columns),
-        highest,
-    )
-
-
-def _beside(exact: WideArray, rows: IndexArray) -> tuple[FloatArray, FloatArray]:
-    """Return the values of the row before each, and of the one after; the ends meet."""
-    before, after = (
-        np.asarray(exact[:, (rows + step) % exact.shape[1]], dtype=np.float64) for step in (-1, 1)
-    )
-    return before, after
-
-
-def _joined(parts: Sequence[VerifiedQuantity], step: int) -> VerifiedQuantity:
-    """Return the parts, of `step` rows each, as one."""
-    columns = {
-        field.name: np.concatenate([getattr(part.comparison, field.name) for part in parts])
-        for field in fields(ClaimComparison)
-    }
-    fits = [
-        fit.renumbered(place * step + np.arange(step))
-        for place, part in enumerate(parts)
-        for fit in part.fits
-    ]
-    return VerifiedQuantity(ClaimComparison(**columns), fits, parts[0].size)
-
-
-def _dtype_of(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Dtype:
-    """Return the type of the claims, float64 for numbers of Python."""
-    types = sorted({array.dtype.name for array in arrays.values()} & {*Dtype})
-    if len(types) > 1:
-        raise ValueError(f"expected claims of one dtype, or dtype=, got {', '.join(types)}")
-    return Dtype(types[0]) if types else Dtype.FLOAT64
-
-
-def _refuse_bits(arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-    """Raise ValueError where numbers of bfloat16 may have come as their bits."""
-    for name, array in arrays.items():
-        if array.dtype == np.uint16:
-            raise ValueError(
-                f"expected {name} as numbers, got uint16, which may be the bits of bfloat16: these "
-                f"are ({name}.astype(numpy.uint32) << 16).view(numpy.float32) as numbers"
-            )
-
-
-def _as_array(name: str, claim: npt.ArrayLike) -> npt.NDArray[np.generic]:
-    try:
-        return np.asarray(claim)
-    except (TypeError, ValueError, RuntimeError) as error:
-        # Tensors that NumPy cannot read, such as bfloat16, or that need their gradient.
-        hint = f'; give {name}.float() and dtype="bfloat16"' if "BFloat16" in str(error) else ""
-        raise ValueError(f"expected {name} as an array of numbers: {error}{hint}") from None
-
-
-def _as_claim(name: str, array: npt.NDArray[np.generic], shape: tuple[int, ...]) -> FloatArray:
-    """Return a claim as rows of float64."""
-    # bfloat16 is no type of NumPy's own: what adds it there says "V", and converts.
-    if array.dtype.kind not in "iu" and array.dtype.name not in list(Dtype):
-        raise ValueError(f"expected {name} as an array of numbers, got {array.dtype}")
-    if array.shape != shape:
-        hint = '; have the loss of each row, reduction="none"' if shape and not array.ndim else ""
-        raise ValueError(f"expected {name} of shape {shape}, got {array.shape}{hint}")
-    columns = shape[-1] if name != "loss" else 1
-    return array.astype(np.float64).reshape(-1, columns)
+    def _case(
+        self, name: str, claim: FloatArray, comparison: ClaimComparison, failed: IndexArray
+    ) -> Case:
+        """Return the case of the records that failed."""
+        exact = self.exact[name]
+        rows = rows_of(failed, self.objective.batches.size if self.objective.batches else 1)
+        wrong = comparison.component_ranks[failed] == Verdict.FAIL.rank
+        # The exact value of each claim: one for each row, or one for each batch.
+        columns = failed if exact.shape[1] == len(claim) else rows
+        # The ends meet: before the first record is the last one.
+        before, after = (
+            np.asarray(exact[:, (columns + step) % exact.shape[1]], dtype=np.float64)
+            for step in (-1, 1)
+        )
+        return Case(
+            name,
+            self.tolerance,
+            claimed=by_class(claim[failed].reshape(-1, len(exact))),
+            wrong=wrong.reshape(-1, len(exact)).T,
+            before=before,
+            after=after,
+            logits=self.a[:, rows],
+            p=np.asarray(self.exact["probs"][:, rows], dtype=np.float64),
+            objective=self.objective.of_batches(failed),
+            highest_logit=self.highest_logit,
+        )

@@ -1,85 +1,62 @@
-"""What is known of a mistake over many records: which one explains most of them."""
+"""What many records say together: which mistakes explain most of the failures."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from softgrad_core.verification.diagnosis.catalogue import CATALOGUE, Mistake
-from softgrad_core.verification.diagnosis.recognition import Fit, with_parameter
-from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity, by_set
+from softgrad_core.loss.objective import BoolArray
+from softgrad_core.verification.diagnosis.catalogue import FORMS
+from softgrad_core.verification.diagnosis.mistake import Mistake
+from softgrad_core.verification.diagnosis.recognition import Fit, by_set
 
 NEARLY_AS_MANY = 0.95
-"""What gives the numbers of so many of the records that the best does is an alternative to it."""
+"""A mistake is an alternative to the best one if it explains this share of its records."""
 
 ENOUGH_FOR_A_CERTAIN_ONE = 0.2
-"""A more general mistake is named only where no certain one gives so many of its records."""
+"""A certain mistake is named before a general one if it explains this share of its records."""
 
 MOST_FINDINGS = 5
 
 SAME_PARAMETER = 0.01
-"""Parameters of different blocks that are so near to each other are the same."""
+"""Parameters of different blocks are the same if their relative distance is below this."""
 
 MOST_SETS = 20_000
-"""So many different sets of mistakes are kept apart; few are met unless all records differ."""
+"""The most sets of mistakes that are counted separately; there are few unless records differ."""
 
 MOST_VALUES = 100
-"""So many values of a parameter that are the same to three digits are counted."""
+"""The most values of a parameter that are counted among those with the same three digits."""
 
-_MISTAKES = {mistake.name: mistake for mistake in CATALOGUE}
 
-_FORMS = [
-    (mistake.name, form.formula)
-    for mistake in CATALOGUE
-    for forms in mistake.gives.values()
-    for form in forms
-]
-
-_ORDER = {form: place for place, form in enumerate(_FORMS)}
+Key = tuple[int, float]
+"""The place of a formula in the catalogue, and its parameter to three digits, 0 for none."""
 
 
 class Finding(NamedTuple):
-    """A mistake that was recognised, and in how many of the records that failed."""
+    """A mistake, its formula with the parameter, and the number of records that it explains."""
 
     mistake: Mistake
     formula: str
-    """What was returned, with the value of its parameter where that is the same in all records."""
     records: int
-    """The number of records in which the formula gives the claim."""
-
-
-class _Key(NamedTuple):
-    """A mistake in one of its forms, with about one value of its parameter."""
-
-    name: str
-    formula: str
-    parameter: float
-    """To three digits, so that there are few; 0 where there is none."""
-
-
-def _key(fit: Fit) -> _Key:
-    parameter = 0.0 if fit.parameter is None else float(f"{fit.parameter:.3g}")
-    return _Key(fit.mistake.name, fit.formula, parameter)
 
 
 class Evidence:
-    """What is known of one quantity over many records."""
+    """What is known of the claims of one quantity, counted block by block."""
 
-    def __init__(self) -> None:
+    def __init__(self, quantity: str) -> None:
         self.failed = 0
-        self._sets: Counter[frozenset[_Key]] = Counter()
-        self._values: dict[_Key, Counter[float]] = {}
+        self._quantity = quantity
+        self._sets: Counter[frozenset[Key]] = Counter()
+        self._values: dict[Key, Counter[float]] = {}
 
-    def add(self, quantity: VerifiedQuantity) -> None:
-        """Add the records that failed."""
-        failed = quantity.comparison.failed
+    def add(self, failed: BoolArray, fits: Sequence[Fit]) -> None:
+        """Add a block of records: which failed, and the mistakes that were recognised."""
         self.failed += int(np.count_nonzero(failed))
-        for fit in quantity.fits:
-            key = _key(fit)
+        for fit in fits:
             if fit.parameter is not None:
-                self._add_value(key, fit.parameter, len(fit.shared))
-        shared = [fit.shared for fit in quantity.fits]
-        for rows, fitting in by_set(failed, quantity.fits, shared):
+                self._add_value(_key(fit), fit.parameter, len(fit.shared))
+        for rows, fitting in by_set(failed, fits, [fit.shared for fit in fits]):
             self._add_set(frozenset(map(_key, fitting)), len(rows))
 
     def join(self, other: "Evidence") -> None:
@@ -91,86 +68,81 @@ class Evidence:
         for keys, records in other._sets.items():
             self._add_set(keys, records)
 
-    def _add_value(self, key: _Key, value: float, records: int) -> None:
+    def _add_value(self, key: Key, value: float, records: int) -> None:
         if key not in self._values and len(self._values) >= MOST_SETS:
             return
         values = self._values.setdefault(key, Counter())
         if value in values or len(values) < MOST_VALUES:
             values[value] += records
 
-    def _add_set(self, keys: frozenset[_Key], records: int) -> None:
+    def _add_set(self, keys: frozenset[Key], records: int) -> None:
         if keys not in self._sets and len(self._sets) >= MOST_SETS:
-            keys = frozenset(key for key in keys if not key.parameter)
+            keys = frozenset((place, value) for place, value in keys if not value)
         self._sets[keys] += records
 
     def findings(self, records: int) -> tuple[list[list[Finding]], int]:
         """Return what explains the records that failed, and how many nothing explains.
 
-        The first list is what explains most of them: the simplest mistake, and the others that
-        explain nearly as many. The next is what explains most of the rest, and so on. A batch of
-        exactly as many records as there are here is no coincidence.
+        The first list has the simplest mistake that explains most of them, and the others that
+        explain nearly as many; the next list has what explains most of the rest, and so on.
+        `records` is the number of all records, those that passed included.
         """
-        merged = _Merged(self._values)
-        left = Counter[frozenset[_Key]]()
+        first_of, value_of = _merged(self._values)
+        left = Counter[frozenset[Key]]()
         for keys, count in self._sets.items():
-            left[frozenset(map(merged.key, keys))] += count
+            left[frozenset(first_of.get(key, key) for key in keys)] += count
         groups: list[list[Finding]] = []
         while len(groups) < MOST_FINDINGS:
-            support = Counter[_Key]()
+            support = Counter[Key]()
             for keys, count in left.items():
-                for key in keys:
-                    support[key] += count
+                support.update(dict.fromkeys(keys, count))
             if not support:
                 break
-            best = _likely(support, merged, records)
-            groups.append(
-                [Finding(_MISTAKES[key.name], merged.formula(key), support[key]) for key in best]
-            )
+            likely = self._likely(support)
+            # A batch of exactly as many records as there are is no coincidence.
+            of_all = [
+                key
+                for key in likely
+                if self._mistake(key).is_whole and value_of.get(key) == records
+            ]
+            best = of_all or likely
+            groups.append([])
+            for key in best:
+                mistake, form = FORMS[self._quantity][key[0]]
+                formula = mistake.with_parameter(form.formula, value_of.get(key))
+                groups[-1].append(Finding(mistake, formula, support[key]))
             left = Counter({keys: n for keys, n in left.items() if not keys.intersection(best)})
         return groups, left.total()
 
+    def _likely(self, support: Counter[Key]) -> list[Key]:
+        """Return the mistakes that explain most records, one formula of each, simplest first."""
+        most = max(support.values())
+        for generality in range(3):
+            level = [key for key in support if self._mistake(key).generality == generality]
+            best = max((support[key] for key in level), default=0)
+            if best >= ENOUGH_FOR_A_CERTAIN_ONE * most:
+                break
+        level.sort(key=lambda key: (-support[key], key))
+        first_of = {self._mistake(key).name: key for key in reversed(level)}
+        return sorted(key for key in first_of.values() if support[key] >= NEARLY_AS_MANY * best)
 
-def _likely(support: Counter[_Key], merged: "_Merged", records: int) -> list[_Key]:
-    """Return the simplest of the mistakes that explain most, and its alternatives."""
-    most = max(support.values())
-    for generality in range(3):
-        level = [key for key in support if _MISTAKES[key.name].generality == generality]
-        best = max((support[key] for key in level), default=0)
-        if best >= ENOUGH_FOR_A_CERTAIN_ONE * most:
-            break
-    level.sort(key=lambda key: (-support[key], _ORDER[key[:2]], key.parameter))
-    first_of = {key.name: key for key in reversed(level)}
-    likely = [key for key in first_of.values() if support[key] >= NEARLY_AS_MANY * best]
-    of_batch = [
-        key for key in likely if _MISTAKES[key.name].is_whole and merged.value(key) == records
-    ]
-    return sorted(of_batch or likely, key=lambda key: _ORDER[key[:2]])
+    def _mistake(self, key: Key) -> Mistake:
+        return FORMS[self._quantity][key[0]][0]
 
 
-class _Merged:
-    """Keys whose parameters are neighbours are one, with the value that most records have."""
+def _key(fit: Fit) -> Key:
+    return fit.place, 0.0 if fit.parameter is None else float(f"{fit.parameter:.3g}")
 
-    def __init__(self, values: dict[_Key, Counter[float]]) -> None:
-        self._first: dict[_Key, _Key] = {}
-        self._values: dict[_Key, Counter[float]] = {}
-        last = first = _Key("", "", 0.0)
-        for key in sorted(values, key=lambda key: (key[:2], key.parameter)):
-            step = key.parameter - last.parameter
-            if key[:2] != last[:2] or step > SAME_PARAMETER * abs(key.parameter):
-                first = key
-            self._first[key] = first
-            self._values.setdefault(first, Counter()).update(values[key])
-            last = key
 
-    def key(self, key: _Key) -> _Key:
-        """Return the key that stands for this one and its neighbours."""
-        return self._first.get(key, key)
-
-    def value(self, key: _Key) -> float | None:
-        """Return the parameter of a key, if it has one."""
-        values = self._values.get(key)
-        return values.most_common(1)[0][0] if values else None
-
-    def formula(self, key: _Key) -> str:
-        """Return the formula of a key, with the value of its parameter."""
-        return with_parameter(key.formula, _MISTAKES[key.name], self.value(key))
+def _merged(values: dict[Key, Counter[float]]) -> tuple[dict[Key, Key], dict[Key, float]]:
+    """Return for each key the first one with about its parameter, and the value that most have."""
+    first_of: dict[Key, Key] = {}
+    counts: dict[Key, Counter[float]] = {}
+    last = first = (-1, 0.0)
+    for key in sorted(values):
+        if key[0] != last[0] or key[1] - last[1] > SAME_PARAMETER * abs(key[1]):
+            first = key
+        first_of[key] = first
+        counts.setdefault(first, Counter()).update(values[key])
+        last = key
+    return first_of, {key: count.most_common(1)[0][0] for key, count in counts.items()}

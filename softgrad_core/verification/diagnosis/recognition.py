@@ -1,6 +1,6 @@
-"""Failing claims -> which known mistakes give exactly these numbers, and in which records."""
+"""Claims that failed -> which known mistakes give exactly these numbers, and in which records."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,35 +9,40 @@ from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.diagnosis.case import Case, Terms, total, total_size
-from softgrad_core.verification.diagnosis.catalogue import CATALOGUE, Mistake
-from softgrad_core.verification.diagnosis.forms import Form
+from softgrad_core.verification.diagnosis.catalogue import FORMS
+from softgrad_core.verification.diagnosis.formulas import EVERY
+from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
 MOST_SHARED_VALUES = 4
-"""So many values of one parameter are looked for among records that are verified together."""
+"""The most values of one parameter that are looked for in records that are verified together."""
 
 SURELY_WHOLE = 0.01
-"""So many epsilons in a number leave no doubt that it is whole."""
+"""A number is known to be whole if its rounding error is below this."""
+
+_RIGHT = Form(EVERY, "{}", lambda c: c.right)
 
 
 class Fit(NamedTuple):
-    """A mistake in one of its forms, and the records whose claims it gives."""
+    """A mistake in one of its formulas, and the records whose claims it gives."""
 
     mistake: Mistake
     formula: str
+    """The formula without the value of its parameter."""
+    place: int
+    """Its place in the catalogue's `FORMS` of the quantity."""
     own: IndexArray
-    """The records that show it by themselves, whatever stands beside them."""
+    """The records that show the mistake by themselves."""
     own_parameters: FloatArray
-    """The parameter that each of these shows; empty where there is none."""
+    """The parameter of each of these; empty if there is none."""
     shared: IndexArray
-    """Those that show it together with the others: with one value of the parameter, if any."""
+    """The records that show it together, with one value of the parameter."""
     parameter: float | None
     """This value."""
     doubt: int
-    """0 where it is one certain mistake, 1 where a record of two classes leaves its parameter free
-    to fit anything, 2 where it is a family of mistakes."""
+    """0 for a certain mistake, 2 for a general one, 1 if two classes let the parameter fit all."""
 
     def renumbered(self, numbers: IndexArray) -> "Fit":
-        """Return the fit with these numbers for the records, without those below 0."""
+        """Return the fit with these numbers for its records, without those below 0."""
         own, shared = numbers[self.own], numbers[self.shared]
         parameters = self.own_parameters
         return self._replace(
@@ -47,25 +52,12 @@ class Fit(NamedTuple):
         )
 
 
-def with_parameter(formula: str, mistake: Mistake, value: float | None) -> str:
-    """Return a formula with the value of its parameter, if it has one."""
-    if value is None:
-        return formula
-    if value.is_integer() and abs(value) < 1e10:
-        shown = f"{value:,.0f}"
-    else:
-        # What is nearly 1 is not said to be 1.
-        texts = (f"{value:.{digits}g}" for digits in range(4, 18))
-        shown = next(text for text in texts if float(text) != 1.0)
-    return f"{formula} with {mistake.symbol} = {shown}"
-
-
 def recognise(case: Case) -> list[Fit]:
     """Return the mistakes that give the claims of some records, the simplest first.
 
-    Rounding errors are those of the claims' own type, of float32 if that has fewer digits, or what
-    is tolerated if that is more. Where nothing gives these numbers, and they are numbers of a
-    narrower type, rounding errors are those of that.
+    A formula must give a claim to within the rounding errors of the claims' own type (of float32
+    if that has fewer digits) and what is tolerated. Claims that nothing gives, and that are
+    numbers of a narrower type, are tried again with the rounding errors of that type.
     """
     fits = list(_fits(case, case.epsilon))
     for dtype in case.dtype.narrower:
@@ -80,77 +72,107 @@ def recognise(case: Case) -> list[Fit]:
     return fits
 
 
-def _fits(case: Case, epsilon: float) -> Iterator[Fit]:
-    """Yield the mistakes that give the claims but for rounding errors of this size."""
-    is_right = _gives(case, case.right, epsilon, Form("", lambda c: c.right))
-    for mistake in CATALOGUE:
-        shows = ~is_right if mistake.keeps_digits else np.ones(case.records, dtype=bool)
-        for form in mistake.gives.get(case.quantity, ()):
-            for own, shared, parameters, value in _try(case, form, epsilon, mistake):
-                if (shared & shows).any() or (own & shows).any():
-                    is_free = case.classes == 2 and form.parameter and not mistake.is_whole
-                    yield Fit(
-                        mistake,
-                        form.formula,
-                        np.flatnonzero(own & shows),
-                        parameters[own & shows] if len(parameters) else parameters,
-                        np.flatnonzero(shared & shows),
-                        value,
-                        doubt=2 if mistake.is_general else int(bool(is_free)),
-                    )
+def by_set(
+    failed: BoolArray, fits: Sequence[Fit], records: Sequence[IndexArray]
+) -> Iterator[tuple[IndexArray, list[Fit]]]:
+    """Yield the records that failed and have the same fits, and these fits.
 
-
-def _try(
-    case: Case, form: Form, epsilon: float, mistake: Mistake
-) -> Iterator[tuple[BoolArray, BoolArray, FloatArray, float | None]]:
-    """Yield which records show a form by themselves, and which together, and its parameters.
-
-    The parameters are that of each record, and the one that they have together.
+    `records` has the records of each fit. Many records have few different sets of fits.
     """
-    epsilon = form.dtype.epsilon if form.dtype else epsilon
-    none, nothing = np.zeros(case.records, dtype=bool), np.empty(0)
+    if not failed.any():
+        return
+    has = np.zeros((max(1, len(fits)), len(failed)), dtype=bool)
+    for place, indices in enumerate(records):
+        has[place, indices] = True
+    rows = np.flatnonzero(failed)
+    sets, set_of = np.unique(np.packbits(has[:, rows], axis=0), axis=1, return_inverse=True)
+    order = np.argsort(set_of.reshape(-1), kind="stable")
+    ends = np.cumsum(np.bincount(set_of.reshape(-1), minlength=sets.shape[1]))
+    for same in np.split(rows[order], ends[:-1]):
+        yield same, [fit for place, fit in enumerate(fits) if has[place, same[0]]]
+
+
+class _Shown(NamedTuple):
+    """The records that show a formula by themselves, and those that show it together."""
+
+    own: BoolArray
+    shared: BoolArray
+    own_parameters: FloatArray = np.empty(0)
+    parameter: float | None = None
+
+
+def _fits(case: Case, epsilon: float) -> Iterator[Fit]:
+    """Yield the mistakes that give the claims but for rounding errors of size epsilon."""
+    is_right = _gives(case, _RIGHT, case.right, epsilon)
+    for place, (mistake, form) in enumerate(FORMS[case.quantity]):
+        is_free = case.classes == 2 and form.parameter is not None and not mistake.is_whole
+        for shown in _tried(case, mistake, form, epsilon):
+            shows = ~is_right if mistake.keeps_digits else True
+            own, shared, parameters = shown.own & shows, shown.shared & shows, shown.own_parameters
+            if own.any() or shared.any():
+                yield Fit(
+                    mistake,
+                    form.formula,
+                    place,
+                    np.flatnonzero(own),
+                    parameters[own] if len(parameters) else parameters,
+                    np.flatnonzero(shared),
+                    shown.parameter,
+                    doubt=2 if mistake.generality else int(is_free),
+                )
+
+
+def _tried(case: Case, mistake: Mistake, form: Form, epsilon: float) -> Iterator[_Shown]:
+    """Yield the records that show a formula, for each value of its parameter."""
+    none = np.zeros(case.records, dtype=bool)
+    epsilon = form.dtype(case).epsilon if form.dtype else epsilon
     applies = form.applies(case) if form.applies else None
     if applies is not None and not applies.any():
         return
     if form.parameter is None:
-        given = _gives(case, form.terms(case), epsilon, form, applies)
+        given = _gives(case, form, form.terms(case), epsilon, applies)
         if not mistake.of_batch:
-            yield given, given, nothing, None
-        elif np.count_nonzero(given) >= max(2, case.records / 2):
-            yield none, given, nothing, None
+            yield _Shown(given, given)
+        elif _are_most(given):
+            yield _Shown(none, given)
         return
 
-    values = case.parameter(form.parameter, varies=mistake.varies)
-    own = _gives(case, form.terms(case, values), epsilon, form, ~np.isnan(values))
-    if mistake.varies:
-        yield own, own, values if case.size == 1 else nothing, None
+    varies = mistake.generality == 2
+    values = case.parameter(form.parameter, varies=varies)
+    own = _gives(case, form, form.terms(case, values), epsilon, ~np.isnan(values))
+    if varies:
+        yield _Shown(own, own, values if case.size == 1 else np.empty(0))
         return
     parameters = values[:: case.size]
     left = own
     for _ in range(MOST_SHARED_VALUES):
         if not left.any():
             break
-        # One value that all have is known better than rounding errors leave it in one record.
+        # Rounding errors blur the value in one record; the middle of many is sharper.
         value = float(np.sort(parameters[left])[(np.count_nonzero(left) - 1) // 2])
-        shared = _gives(case, form.terms(case, np.full(case.count, value)), epsilon, form)
-        if case.is_one_number:
-            # A parameter of its own fits any number, unless it is whole and known to be so. What
-            # counts otherwise is that most have the same.
+        shared = _gives(case, form, form.terms(case, np.full(case.count, value)), epsilon)
+        left = left & ~shared
+        if case.quantity in {"loss", "grad_probs"}:
+            # These have one number, which some parameter always fits: so it must be known to be
+            # whole, or most records must have the same one.
             is_whole = mistake.is_whole & (parameters * epsilon < SURELY_WHOLE)
-            most = np.count_nonzero(shared) >= max(2, case.records / 2)
-            yield own & is_whole, shared & (most | is_whole), parameters, value
-        else:
-            yield own, shared, parameters, value
-        own, left = none, left & ~shared
+            own, shared = own & is_whole, shared & (_are_most(shared) | is_whole)
+        yield _Shown(own, shared, parameters, value)
+        own = none
+
+
+def _are_most(shown: BoolArray) -> bool:
+    """Return whether at least half of the records show something, and not one alone."""
+    return bool(np.count_nonzero(shown) >= max(2, len(shown) / 2))
 
 
 def _gives(
-    case: Case, terms: Terms, epsilon: float, form: Form, applies: BoolArray | None = None
+    case: Case, form: Form, terms: Terms, epsilon: float, applies: BoolArray | None = None
 ) -> BoolArray:
     """Return for each record whether the terms give its claim, but for rounding errors.
 
-    Of the rows of a record those that failed must show it, and the form apply to them. NaN is given
-    by nothing, unless the form means it.
+    All rows of the record that failed must show it, and the formula must apply to them. NaN gives
+    nothing, unless the formula stands for it.
     """
     given, size = total(terms), total_size(terms)
     errors = case.rounding_errors(epsilon) * size

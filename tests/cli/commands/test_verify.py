@@ -78,7 +78,7 @@ def test_a_wrong_claim_fails_and_is_named():
 def test_what_is_unknown_is_said_to_be_unknown():
     ended = verify(UNKNOWN)
     assert ended.records[0]["verify"]["grad_logits"]["mistake"] == "unknown"
-    assert "unknown: none of the known mistakes gives these numbers" in ended.err
+    assert "unknown: no known mistake gives these numbers" in ended.err
 
 
 def test_numbers_rounded_by_hand_are_diagnosed_with_the_tolerance_that_they_need():

@@ -1,4 +1,4 @@
-"""Mistakes that need targets, weights, a temperature or a batch are known by their numbers."""
+"""Mistakes that need soft targets, weights, a temperature or a batch are recognised."""
 
 from typing import Any, NamedTuple
 
@@ -16,19 +16,19 @@ ONE_HOT = np.eye(C)[LABELS]
 
 
 def softmax(a, axis=1):
-    """Return the softmax over an axis, as anybody would write it."""
+    """Return the softmax over an axis, written as anybody would."""
     e = np.exp(a - a.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
 
 def smoothed(epsilon, others=C):
-    """Return targets with ε spread over so many classes, the target's own only if over all."""
+    """Return targets with ε spread over all classes, or over the others than the target."""
     spread = np.where(ONE_HOT == 1.0, others == C, 1.0) / others
     return (1 - epsilon) * ONE_HOT + epsilon * spread
 
 
 class Kernel(NamedTuple):
-    """A wrong kernel: what it is right for, and what it gives."""
+    """A wrong kernel: its mistake, the options that it should have used, and what it returns."""
 
     mistake: str
     options: dict[str, Any]
@@ -110,7 +110,7 @@ KERNELS = [
         -np.log(softmax(LOGITS, 0))[np.arange(N), LABELS].mean(),
         (softmax(LOGITS, 0) - ONE_HOT) / N,
     ),
-    # Mistakes of the plain loss are known in any other.
+    # Mistakes of the plain loss are recognised with options too.
     Kernel("wrong-sign", SMOOTH, (smoothed(0.2) * LOG_P).sum() / N, (smoothed(0.2) - P) / N),
     Kernel("target-not-subtracted", MEAN, None, P / N),
     Kernel("logarithm-to-base-2", MEAN, NLL.mean() / np.log(2), (P - ONE_HOT) / N / np.log(2)),
@@ -149,7 +149,7 @@ def test_a_mistake_of_a_batch_is_named(kernel, quantity):
     [MEAN, WEIGHTED, IGNORING, SMOOTH, HOT, {**WEIGHTED, **SMOOTH, **HOT, **IGNORING}],
     ids=["mean", "weighted", "ignoring", "smooth", "hot", "all"],
 )
-def test_what_is_right_is_called_right_and_what_is_unknown_unknown(options):
+def test_right_claims_pass_and_noise_is_unknown(options):
     got = softmax_cross_entropy(LOGITS, LABELS, **options)
     claims = {name: getattr(got, name) for name in ("probs", "loss", "grad_probs", "grad_logits")}
     verify(LOGITS, LABELS, **claims, **options).raise_if_failed()
@@ -159,7 +159,7 @@ def test_what_is_right_is_called_right_and_what_is_unknown_unknown(options):
     assert len(result.failed) == 1
 
 
-def test_a_row_of_a_batch_that_is_wrong_alone_is_enough():
+def test_one_wrong_row_of_a_batch_is_recognised():
     got = softmax_cross_entropy(LOGITS, LABELS, **MEAN).grad_logits.copy()
     got[3] = P[3] / N
     result = verify(LOGITS, LABELS, grad_logits=got, **MEAN)

@@ -20,7 +20,7 @@ NUMBERS_OF_LONG_DOUBLE = np.finfo(np.longdouble).nmant
 
 
 def as_mpf(number):
-    """Return a NumPy number of any width without rounding it."""
+    """Return a NumPy number of any type without rounding it."""
     mantissa, exponent = np.frexp(number)
     high = np.float64(mantissa)
     low = np.float64(mantissa - high)
@@ -28,7 +28,7 @@ def as_mpf(number):
 
 
 def distance(number, expected, dtype, size):
-    """Return how far a number is off, in ulp of the type, or 0 where both are out of its range."""
+    """Return the error of a number in ulp of the type; 0 if both overflow float64."""
     if np.isinf(number) or abs(expected) > LARGEST:
         return 0.0 if abs(expected) > LARGEST * (1 - 1e-15) else math.inf
     with mpmath.workprec(300):
@@ -46,7 +46,7 @@ def distance(number, expected, dtype, size):
         pytest.param(lambda: islice(wide_rows(seed=7), 8), id="wide"),
     ],
 )
-def test_every_quantity_is_exact_but_for_a_small_part_of_an_ulp(rows, dtype):
+def test_quantities_of_the_plain_loss_are_exact_to_a_small_part_of_an_ulp(rows, dtype):
     if dtype == "float64" and NUMBERS_OF_LONG_DOUBLE < 63:
         pytest.skip("long double has no more digits than float64 here")
     worst = 0.0
@@ -60,7 +60,7 @@ def test_every_quantity_is_exact_but_for_a_small_part_of_an_ulp(rows, dtype):
 
 
 def largest_distance(got, expected, dtype):
-    """Return the largest distance in ulp, that of a gradient of the logits by its terms."""
+    """Return the largest error in ulp; for gradients of logits, in ulp of their terms."""
     worst = 0.0
     for name in QUANTITIES:
         wanted = getattr(expected, name)
@@ -80,7 +80,7 @@ def largest_distance(got, expected, dtype):
         *sampled("adversarial", lambda count: list(adversarial_rows(count, 9)), 600),
     ],
 )
-def test_every_quantity_of_the_whole_loss_is_exact_but_for_a_small_part_of_an_ulp(rows, dtype):
+def test_quantities_of_any_loss_are_exact_to_a_small_part_of_an_ulp(rows, dtype):
     if dtype == "float64" and NUMBERS_OF_LONG_DOUBLE < 63:
         pytest.skip("long double has no more digits than float64 here")
     worst = 0.0
@@ -95,7 +95,7 @@ def test_every_quantity_of_the_whole_loss_is_exact_but_for_a_small_part_of_an_ul
     assert worst < Dtype(dtype).reference_ulp / 2
 
 
-def test_a_masked_class_and_a_masked_target_are_exact():
+def test_quantities_of_a_masked_target_are_exact():
     got = reference(np.array([[0.0], [-math.inf], [0.0]]), Objective(np.array([1])), Dtype.FLOAT64)
     assert {name: values[:, 0].astype(float).tolist() for name, values in got.items()} == {
         "probs": [0.5, 0.0, 0.5],

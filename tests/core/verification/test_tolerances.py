@@ -1,4 +1,4 @@
-"""The floating types of claims: their spacing, their rounding, and what they are allowed."""
+"""The floating types of claims: their spacing, their rounding, and their tolerances."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from softgrad_core.verification.tolerances import Tolerance
 
 
 def odd_numbers():
-    """Return numbers of every size that some type has, and of the sizes where types end."""
+    """Return numbers of every size that some type has, and numbers at the ends of the types."""
     rng = np.random.default_rng(0)
     sizes = np.concatenate([rng.uniform(-1080, 1023, 20_000), rng.uniform(-160, 130, 20_000)])
     ends = [65504.0, 65519.99, 65520.0, 3.4028235e38, 3.4028236e38, 2.0**-24, 2.0**-25, 1e-45]
@@ -21,14 +21,14 @@ def odd_numbers():
 def test_numbers_are_rounded_as_the_type_rounds_them(dtype):
     numbers = odd_numbers()
     if dtype == "bfloat16":
-        # The oracle rounds to float32 first, and rounding twice is not the same.
+        # The oracle rounds to float32 first, and rounding twice gives another result.
         numbers = rounder("float32")(numbers)
     expected = rounder(dtype)(numbers)
     np.testing.assert_array_equal(Dtype(dtype).round(numbers), expected)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-def test_the_spacing_is_that_of_numpy(dtype):
+def test_the_spacing_agrees_with_numpy(dtype):
     with np.errstate(all="ignore"):
         numbers = np.abs(odd_numbers()).astype(dtype)
     numbers = numbers[np.isfinite(numbers) & (numbers < np.finfo(dtype).max)]
@@ -45,7 +45,7 @@ def test_the_spacing_of_bfloat16_is_that_of_float32_without_the_lower_half():
 @pytest.mark.parametrize(
     "given", ["float32", np.float32, np.dtype("float32"), np.zeros(1, np.float32).dtype]
 )
-def test_a_type_is_known_by_its_name_and_by_numpy_s_type(given):
+def test_a_type_is_found_by_its_name_and_by_numpy_s_type(given):
     assert Dtype.of(given) is Dtype.FLOAT32
 
 
@@ -67,11 +67,11 @@ def test_the_default_tolerances_are_those_of_torch_testing():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rtol": -1.0}, "expected rtol to be a number from 0 on, got -1.0"),
-        ({"atol": float("nan")}, "expected atol to be a number from 0 on, got nan"),
-        ({"ulp": 1.0, "atol": 0.0}, "expected ulp or rtol and atol, got both"),
+        ({"rtol": -1.0}, "expected rtol to be a finite number, 0 or more, got -1.0"),
+        ({"atol": float("nan")}, "expected atol to be a finite number, 0 or more, got nan"),
+        ({"ulp": 1.0, "atol": 0.0}, "expected either ulp, or rtol and atol, got both"),
     ],
 )
-def test_a_tolerance_that_cannot_be_is_refused(options, message):
+def test_an_invalid_tolerance_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Tolerance("float32", **options)

@@ -1,4 +1,4 @@
-"""verify: which claims are right, which are wrong, and which could not be judged."""
+"""verify: claims pass, fail, or cannot be judged."""
 
 import math
 
@@ -28,7 +28,7 @@ def verdict(result, name="grad_logits", row=0):
 
 
 def neighbour(value, steps):
-    """Return the float64 so many units in the last place further from 0."""
+    """Return the float64 that is `steps` units in the last place further from 0."""
     return value + steps * math.ulp(value) * math.copysign(1, value)
 
 
@@ -44,7 +44,7 @@ def test_correctly_rounded_claims_are_half_an_ulp_off_at_most(name):
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 10])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_errors_are_told_to_a_part_of_an_ulp(place, steps):
+def test_errors_are_measured_to_a_hundredth_of_an_ulp(place, steps):
     claim = [*GRADIENT]
     claim[place] = neighbour(claim[place], steps)
     result = verify(ROW, 0, grad_logits=claim, ulp=steps - 0.6)
@@ -93,18 +93,18 @@ def test_what_passes_by_the_absolute_tolerance_alone_is_uninformative():
 
 
 @pytest.mark.parametrize("options", [{"rtol": 1.0, "atol": 0.0}, {"ulp": 1e20}, {"atol": 1.0}])
-def test_no_tolerance_is_so_wide_that_0_shows_anything(options):
+def test_zeros_never_pass_however_wide_the_tolerance(options):
     assert not verify(ROW, 0, grad_logits=[0.0, 0.0, 0.0], **options).passed
     assert not verify(ROW, 0, loss=0.0, **options).passed
 
 
-def test_no_rows_are_verified_to_nothing():
+def test_without_rows_nothing_was_verified():
     result = verify(np.zeros((0, 3)), [], loss=[])
     assert not result.passed
     assert str(result).endswith("nothing was verified")
 
 
-def test_the_verdict_and_the_mistakes_of_a_row_are_easy_to_ask_for():
+def test_the_verdict_and_the_mistakes_of_a_row_have_methods():
     claims = [GRADIENT, [-value for value in GRADIENT]]
     quantity = verify([ROW, ROW], [0, 0], grad_logits=claims).quantities["grad_logits"]
     assert [quantity.verdict(row) for row in (0, 1)] == [Verdict.PASS, Verdict.FAIL]
@@ -112,7 +112,7 @@ def test_the_verdict_and_the_mistakes_of_a_row_are_easy_to_ask_for():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_worst_class_is_the_one_that_the_error_is_of(dtype):
+def test_the_worst_class_has_the_largest_error(dtype):
     rng = np.random.default_rng(11)
     logits, targets = rng.normal(size=(50, 7)), rng.integers(7, size=50)
     wrong = rng.normal(size=(50, 7))
@@ -124,14 +124,14 @@ def test_the_worst_class_is_the_one_that_the_error_is_of(dtype):
     assert picked.tolist() == comparison.max_error_ulp.tolist()
 
 
-def test_numbers_of_another_byte_order_are_of_their_type():
+def test_another_byte_order_is_the_same_type():
     claims = np.array(GRADIENT, dtype=">f4")
     assert verify(ROW, 0, grad_logits=claims).tolerance.dtype == "float32"
     with pytest.raises(ValueError, match="expected grad_logits as an array of numbers, got"):
         verify(ROW, 0, grad_logits=np.array(GRADIENT, dtype=np.longdouble))
 
 
-def test_what_numpy_cannot_read_is_named():
+def test_an_array_that_numpy_cannot_read_is_refused_by_name():
     class Tensor:
         def __array__(self, *_args, **_options):
             raise RuntimeError("call detach() first")
@@ -142,12 +142,12 @@ def test_what_numpy_cannot_read_is_named():
         verify(Tensor(), 0, loss=0.4)
 
 
-def test_a_mean_is_not_the_loss_of_each_row():
-    with pytest.raises(ValueError, match='have the loss of each row, reduction="none"'):
+def test_a_mean_in_place_of_the_losses_of_rows_is_refused():
+    with pytest.raises(ValueError, match='for the loss of the whole batch pass reduction="mean"'):
         verify([ROW, ROW], [0, 0], loss=0.4)
 
 
-def test_without_absolute_slack_every_digit_is_demanded():
+def test_without_an_absolute_tolerance_small_numbers_need_their_digits():
     for options in ({"ulp": 4}, {"atol": 0}):
         result = verify(
             [40.0, 0.0], 0, grad_logits=[0.0, 4.2483543e-18], dtype="float32", **options
@@ -155,7 +155,7 @@ def test_without_absolute_slack_every_digit_is_demanded():
         assert verdicts(result) == ["fail", "pass"]
 
 
-def test_a_number_large_enough_passes_with_the_absolute_tolerance():
+def test_numbers_larger_than_the_absolute_tolerance_may_use_it():
     result = verify(ROW, 0, grad_logits=[g + 9e-6 for g in GRADIENT], dtype="float32")
     assert verdicts(result) == ["pass", "pass", "pass"]
 
@@ -165,13 +165,13 @@ def test_a_number_that_the_type_rounds_to_0_may_be_0():
     assert verdicts(result, "probs") == ["pass", "pass"]
 
 
-def test_so_few_of_the_smallest_numbers_that_0_would_pass_say_nothing():
+def test_a_subnormal_number_for_which_0_would_pass_is_uninformative():
     # exp(-103) is 0.9 of the smallest float32.
     result = verify([103.0, 0.0], 0, probs=[1.0, 3e-45], dtype="float32", ulp=2)
     assert verdicts(result, "probs") == ["pass", "uninformative"]
 
 
-def test_an_overflow_is_right_where_one_is_due():
+def test_infinity_is_right_where_the_type_overflows():
     for logits, dtype in (([0.0, 100.0], "float32"), ([0.0, 20.0], "float16"), ([0, 800], None)):
         result = verify(logits, 0, grad_probs=[-math.inf, 0.0], dtype=dtype)
         assert result.passed
@@ -182,7 +182,7 @@ def test_an_overflow_is_right_where_one_is_due():
 @pytest.mark.parametrize("claim", [0.0, 5.0, 1e300, math.inf, math.nan])
 @pytest.mark.parametrize("options", [{}, {"dtype": "float32"}, {"ulp": 4}])
 @pytest.mark.parametrize("other", [100.0, 720.0, 1000.0, 20000.0, 1e17, 1e300])
-def test_nothing_but_minus_infinity_passes_for_it(other, options, claim):
+def test_only_minus_infinity_passes_where_it_is_right(other, options, claim):
     if other == 100.0 and "dtype" not in options:
         return
     result = verify([3.0, other], 0, grad_probs=[claim, 0.0], **options)
@@ -200,12 +200,12 @@ def test_a_masked_target_has_an_infinite_loss():
     assert not verify([0.0, -math.inf], 0, log_probs=[0.0, 123.0]).passed
 
 
-def test_a_mask_that_leaves_nothing_but_the_target_has_gradients_of_0():
+def test_a_mask_that_leaves_only_the_target_has_zero_gradients():
     assert verify([0.0, -math.inf], 0, loss=0.0, grad_logits=[0, 0], probs=[1, 0]).passed
 
 
 @pytest.mark.parametrize("claim", [math.nan, math.inf, -math.inf])
-def test_a_claim_that_is_no_finite_number_fails(claim):
+def test_a_claim_that_is_not_finite_fails(claim):
     result = verify(ROW, 0, grad_logits=[GRADIENT[0], claim, GRADIENT[2]])
     assert verdicts(result) == ["pass", "fail", "pass"]
     assert result.quantities["grad_logits"].comparison.max_error_ulp[0] == math.inf
@@ -219,7 +219,7 @@ def test_the_worst_class_is_one_that_failed():
     assert comparison.worst_class[0] == 0
 
 
-def test_rows_are_judged_alone_and_all_together():
+def test_rows_are_judged_alone_and_summed_up_together():
     logits = np.tile(ROW, (5, 1))
     claims = np.tile(GRADIENT, (5, 1))
     claims[3, 1] *= 1.5
@@ -241,7 +241,7 @@ def test_the_worst_place_is_one_that_failed():
     assert "row 0, class 2" in "\n".join(summary.lines())
 
 
-def test_many_rows_are_verified_as_few_are():
+def test_a_row_gets_the_same_verdict_in_a_large_array():
     rng = np.random.default_rng(4)
     logits, targets = rng.normal(size=(20_000, 10)), rng.integers(10, size=20_000)
     claims = softmax_cross_entropy(logits, targets).grad_logits
@@ -269,7 +269,7 @@ def test_the_type_is_that_of_the_claims():
 
 
 @pytest.mark.parametrize("bits", ["logits", "loss"])
-def test_the_bits_of_bfloat16_are_not_taken_for_whole_numbers(bits):
+def test_the_bits_of_bfloat16_are_not_taken_for_integers(bits):
     arrays = {"logits": np.array([[1.0, 2.0]]), "loss": np.array([0.3125])}
     arrays[bits] = (arrays[bits].astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
     what = f"expected {bits} as numbers, got uint16, which may be the bits of bfloat16"
@@ -290,7 +290,7 @@ def test_a_failure_is_raised_with_the_summary():
     assert "|claim - exact| <= 1e-07 + 1e-07 |exact|: 1 failed" in text
 
 
-def test_a_verification_does_not_pass_by_looking_away():
+def test_a_verification_that_judged_nothing_has_not_passed():
     result = verify([40.0, 0.0], 0, grad_logits=[0.0, 0.0], dtype="float32")
     with pytest.raises(VerificationError, match="grad_logits: 0 of 1 could be judged"):
         result.raise_if_failed()
@@ -306,7 +306,7 @@ def test_a_verification_does_not_pass_by_looking_away():
         ({"probs": [True, False, True]}, "expected probs as an array of numbers, got bool"),
         (
             {"probs": np.zeros(3, np.float32), "loss": np.float64(1)},
-            "expected claims of one dtype, or dtype=, got float32, float64",
+            "expected claims of one dtype, got float32, float64; pass dtype= to choose one",
         ),
     ],
 )
@@ -315,12 +315,12 @@ def test_claims_that_cannot_be_compared_are_refused(claims, message):
         verify(ROW, 0, **claims)
 
 
-def test_bad_logits_are_refused_as_elsewhere():
+def test_bad_targets_are_refused_as_elsewhere():
     with pytest.raises(InputError, match=r"target 3 is outside 0\.\.2"):
         verify(ROW, 3, loss=1.0)
 
 
-def test_the_reference_agrees_with_an_independent_one_on_log_probs():
+def test_log_probs_agree_with_an_independent_computation():
     with mpmath.workprec(200):
         wanted = [float(mpmath.mpf(a) - mpmath.log(sum(map(mpmath.exp, ROW)))) for a in ROW]
     assert verify(ROW, 0, log_probs=wanted, ulp=0.5).passed

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from softgrad_core.derivation.explain import Derivation
     from softgrad_core.derivation.steps import Evaluation
     from softgrad_core.verification.diagnosis.recognition import Fit
-    from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity
+    from softgrad_core.verification.quantity import VerifiedQuantity
 
 Column: TypeAlias = bytes | list[bytes]
 """A piece of JSON: the same for all records, or one for each."""

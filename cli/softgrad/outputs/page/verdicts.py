@@ -24,7 +24,7 @@ from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.summary import UNKNOWN
 
 if TYPE_CHECKING:
-    from softgrad_core.verification.diagnosis.verdict import VerifiedQuantity
+    from softgrad_core.verification.quantity import VerifiedQuantity
 
 DIGITS = 9
 """Enough to tell any two float32 numbers apart."""

@@ -1,31 +1,39 @@
-"""The catalogue of known mistakes, in families: where several mistakes fit, the first is named.
+"""The catalogue of known mistakes, sorted into families.
 
-The families stand in the order in which they are tried, and so do the mistakes of a family: the
-simplest explanation first. A new mistake is an entry of one family.
+A new mistake is one entry in the table of its family. Where several mistakes fit, all are reported,
+and the one that comes first here is named: the simplest explanation.
 """
 
-from softgrad_core.verification.diagnosis.catalogue.averages import AVERAGES
-from softgrad_core.verification.diagnosis.catalogue.digits import DIGITS
-from softgrad_core.verification.diagnosis.catalogue.extras import EXTRAS
-from softgrad_core.verification.diagnosis.catalogue.formulas import FORMULAS
+from softgrad_core.verification.diagnosis.case import CORRECT
+from softgrad_core.verification.diagnosis.catalogue.digits import FEW_DIGITS, LOST_DIGITS
+from softgrad_core.verification.diagnosis.catalogue.functions import FUNCTIONS
 from softgrad_core.verification.diagnosis.catalogue.general import GENERAL
-from softgrad_core.verification.diagnosis.catalogue.losses import LOSSES
-from softgrad_core.verification.diagnosis.catalogue.mistake import Mistake
 from softgrad_core.verification.diagnosis.catalogue.neighbours import NEIGHBOURS
 from softgrad_core.verification.diagnosis.catalogue.options import OPTIONS
-from softgrad_core.verification.diagnosis.catalogue.simplest import SIMPLEST
-
-__all__ = ["CATALOGUE", "Mistake"]
+from softgrad_core.verification.diagnosis.catalogue.signs import SIGNS
+from softgrad_core.verification.diagnosis.catalogue.steps import STEPS
+from softgrad_core.verification.diagnosis.catalogue.unasked import UNASKED
 
 CATALOGUE = (
-    *SIMPLEST,
-    *FORMULAS,
-    *LOSSES,
+    *FEW_DIGITS,
+    *SIGNS,
+    *STEPS,
+    *FUNCTIONS,
     *OPTIONS,
-    *AVERAGES,
-    *EXTRAS,
+    *UNASKED,
     *NEIGHBOURS,
-    *DIGITS,
+    *LOST_DIGITS,
     *GENERAL,
 )
-"""All mistakes, the simplest first."""
+"""All mistakes in the order in which they are tried and named."""
+
+FORMS = {
+    quantity: [
+        (mistake, form._replace(formula=form.formula.format(right)))
+        for mistake in CATALOGUE
+        for form in mistake.forms
+        if quantity in form.quantities.split()
+    ]
+    for quantity, right in CORRECT.items()
+}
+"""For each quantity, the mistakes and their formulas in this order."""

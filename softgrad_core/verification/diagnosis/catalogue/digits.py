@@ -1,70 +1,74 @@
-"""Overflow, guards, and digits that were lost on the way."""
+"""Right formulas that lost digits, left the range of the type, or were changed by a guard."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray
-from softgrad_core.verification.diagnosis import forms
-from softgrad_core.verification.diagnosis.case import CORRECT, Case, Terms, total
-from softgrad_core.verification.diagnosis.catalogue.mistake import Mistake
-from softgrad_core.verification.diagnosis.forms import Form, every
-
-
-def bound(c: Case) -> FloatArray:
-    """Return the size of the largest number."""
-    largest = np.abs(c.safe_unit * c.claim).max(axis=0)
-    return np.where(largest > 0.0, largest, np.nan)
-
+from softgrad_core.verification.diagnosis import formulas as f
+from softgrad_core.verification.diagnosis.case import Case, Terms, total
+from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
 EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 2.0**-23, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16)
+"""The numbers that people add to a probability, or clip it at, to keep its logarithm finite."""
 
 
-def guarded(formula: str, epsilon: float) -> Form:
-    """Return the form with p + ε for p."""
+def cancels(c: Case) -> BoolArray:
+    """Return the rows in which the largest p rounds to 1, so that 1 - p is 0."""
+    return np.asarray(c.p_of_others <= c.dtype.epsilon)
+
+
+def to_decimals(decimals: int) -> Form:
+    """Return the form of the right value, written with a few decimals."""
     return Form(
-        f"{formula.format('(p_y + ε)')} with ε = {epsilon:.2g}",
-        lambda c: forms.from_p(c, c.p + epsilon),
-    )
-
-
-def clipped(formula: str, epsilon: float) -> Form:
-    """Return the form with p no nearer to 0 and to 1 than ε."""
-    return Form(
-        f"{formula.format('max(p_y, ε)')} with ε = {epsilon:.2g}",
-        lambda c: forms.from_p(c, c.p.clip(epsilon, 1.0 - epsilon)),
+        f.EVERY,
+        f"{{}} rounded to {decimals} decimals",
+        lambda c: ((c.safe_unit * total(c.right)).round(decimals) / c.safe_unit,),
+        applies=lambda c: c.of_rows(
+            np.asarray((np.abs(c.claimed - c.claimed.round(decimals)) < 1e-12).all(axis=0))
+        ),
     )
 
 
 def out_of_range(dtype: Dtype, shift: Callable[[Case], FloatArray | float], formula: str) -> Form:
-    """Return the form of a softmax of exp(a - shift), for records that have no room in the type."""
-
-    def exponentials(c: Case) -> FloatArray:
-        return dtype.round(np.exp(c.a - shift(c)))
+    """Return the form of a softmax of exp(a - shift), for rows that leave the range of the type."""
 
     def divide(c: Case) -> Terms:
-        e = exponentials(c)
-        return forms.from_p(c, e / dtype.round(e.sum(axis=0)))
+        e = dtype.round(np.exp(c.a - shift(c)))
+        return f.from_p(c, e / dtype.round(e.sum(axis=0)))
 
     def leaves_range(c: Case) -> BoolArray:
-        if not c.has(dtype):
+        if dtype.epsilon < c.dtype.epsilon:
             return np.zeros(c.count, dtype=bool)
         height = c.a.max(axis=0) - shift(c)
         is_low = height < math.log(dtype.smallest) + 7.0
         is_high = height > math.log(dtype.largest) - math.log(c.classes)
         return np.asarray(is_low | is_high)
 
-    return Form(f"{formula} in {dtype}", divide, applies=leaves_range, gives_nan=True)
+    return Form(f.EVERY, f"{formula} in {dtype}", divide, applies=leaves_range, gives_nan=True)
+
+
+def guarded(p_y: str, guard: Callable[[FloatArray, float], FloatArray]) -> Iterator[Form]:
+    """Yield the forms of a logarithm that is guarded by each ε; `p_y` is the guarded p_y."""
+    for epsilon in EPSILONS:
+
+        def terms(c: Case, epsilon: float = epsilon) -> Terms:
+            return f.from_p(c, guard(c.p, epsilon))
+
+        value = f"with ε = {epsilon:.2g}"
+        yield Form("log_probs", f"log {p_y} {value}", terms)
+        yield Form("loss", f"-log {p_y} {value}", terms)
+        yield Form("grad_probs", f"-e / {p_y} {value}", terms)
 
 
 def rounded_before_subtraction(dtype: Dtype) -> Form:
-    """Return the form of p_y - 1 where p_y, and the result, is of a type of few digits."""
+    """Return the form of p_y - 1 where p_y or the difference was rounded to a type."""
 
     def is_rounded(c: Case) -> BoolArray:
-        if not (c.has(dtype) and c.only_target_is_wrong.any()):
+        if dtype.epsilon < c.dtype.epsilon or not c.only_target_is_wrong.any():
             return np.zeros(c.count, dtype=bool)
         claim_y = c.at_target(c.claim)
         claimed_p = claim_y + 1.0
@@ -72,100 +76,103 @@ def rounded_before_subtraction(dtype: Dtype) -> Form:
         near = np.abs(claimed_p - c.p_y) <= dtype.spacing(c.p_y) + dtype.spacing(1.0 - c.p_y)
         return np.asarray(fits & near & c.only_target_is_wrong)
 
-    return Form(f"{dtype}(p_y) - 1 at the target", lambda c: (c.claim,), applies=is_rounded)
+    formula = f"{dtype}(p_y) - 1 at the target"
+    return Form("grad_logits", formula, lambda c: (c.claim,), applies=is_rounded)
 
 
 def of_rounded_logits(dtype: Dtype) -> Form:
-    """Return the form of the right value for logits that were rounded to a type before."""
+    """Return the form of the right value for logits that were rounded to a type."""
     return Form(
+        f.EVERY,
         f"{{}} of {dtype}(a)",
-        lambda c: forms.from_log_p(c, forms.log_softmax(dtype.round(c.logits) / c.temperature)),
+        lambda c: f.from_log_p(c, f.log_softmax(dtype.round(c.logits) / c.temperature)),
         applies=lambda c: c.is_near_right & (dtype.round(c.logits) != c.logits).any(axis=0),
     )
 
 
-def in_own_digits(dtype: Dtype) -> Form:
-    """Return the form of the right value, for claims of this type."""
-    return Form(
-        "{} with rounding errors",
-        lambda c: c.right,
-        None,
-        dtype,
-        lambda c: c.is_near_right & (dtype is c.dtype),
-    )
+def bound(c: Case) -> FloatArray:
+    """Return the size of the largest number, NaN where all are 0."""
+    largest = np.abs(c.safe_unit * c.claim).max(axis=0)
+    return np.where(largest > 0.0, largest, np.nan)
 
 
-DIGITS = (
+FEW_DIGITS = (
+    Mistake(
+        "cancelled-to-zero",
+        "a probability was rounded to 1, so that 1 - p, or log p, is 0 and has no digits left",
+        "compute 1 - p as the sum of the other probabilities, and the loss with log1p",
+        Form("loss", "-log 1", lambda c: (np.zeros_like(c.claim),), applies=cancels),
+        Form("log_probs", "a - max(a) - log 1", lambda c: (c.d,), applies=cancels),
+        Form("grad_logits", "p - e with 1 for p_y", lambda c: (c.p * (1 - c.e),), applies=cancels),
+        keeps_digits=False,
+    ),
+    Mistake(
+        "rounded-to-decimals",
+        "the numbers are right, but written with few decimals",
+        "allow half a unit of the last decimal: for three decimals an atol of 5e-4",
+        *(to_decimals(decimals) for decimals in range(1, 8)),
+        keeps_digits=False,
+    ),
+)
+"""Tried before all others: numbers that have lost their digits fit many formulas."""
+
+LOST_DIGITS = (
     Mistake(
         "no-shift-by-the-maximum",
         "the maximum was not subtracted before exp, which left the range of the type",
         "subtract the largest logit of each record before exp",
-        every(
-            CORRECT,
-            *(out_of_range(dtype, lambda _: 0.0, "exp(a) / Σ exp(a)") for dtype in Dtype),
-        ),
+        *(out_of_range(dtype, lambda _: 0.0, "exp(a) / Σ exp(a)") for dtype in Dtype),
     ),
     Mistake(
         "shift-by-the-maximum-of-all",
         "the maximum of the whole array was subtracted before exp: low records are 0 / 0",
         "subtract the largest logit of each record before exp",
-        every(
-            CORRECT,
-            *(
-                out_of_range(dtype, lambda c: c.highest, "exp(a - max over all) / Σ")
-                for dtype in Dtype
-            ),
-        ),
+        *(out_of_range(dtype, lambda c: c.highest, "exp(a - max over all) / Σ") for dtype in Dtype),
         of_batch=True,
     ),
     Mistake(
         "epsilon-in-the-logarithm",
         "an ε that guards the logarithm changes small probabilities",
         "compute log_softmax from the logits, which needs no guard",
-        {
-            name: tuple(guarded(formula, epsilon) for epsilon in EPSILONS)
-            + tuple(clipped(formula, epsilon) for epsilon in EPSILONS)
-            for name, formula in (
-                ("log_probs", "log {}"),
-                ("loss", "-log {}"),
-                ("grad_probs", "-e / {}"),
-            )
-        },
+        *guarded("(p_y + ε)", lambda p, epsilon: p + epsilon),
+        *guarded("max(p_y, ε)", lambda p, epsilon: p.clip(epsilon, 1.0 - epsilon)),
     ),
     Mistake(
         "target-subtracted-in-low-precision",
         "p_y was rounded before 1 was subtracted from it",
-        "subtract in a wider type, or compute 1 - p_y as the sum of the others; round once",
-        {"grad_logits": tuple(map(rounded_before_subtraction, Dtype))},
+        "subtract in a wider type, or compute 1 - p_y as the sum of the other probabilities",
+        *(rounded_before_subtraction(dtype) for dtype in Dtype),
         keeps_digits=False,
     ),
     Mistake(
         "logits-in-low-precision",
         "the logits were rounded before the softmax",
-        "keep the logits in their own type, or give those that the kernel had",
-        every(CORRECT, *map(of_rounded_logits, Dtype.FLOAT32.narrower)),
+        "keep the logits in their own type, or verify with the rounded logits",
+        *(of_rounded_logits(dtype) for dtype in Dtype.FLOAT32.narrower),
         keeps_digits=False,
     ),
     Mistake(
         "rounding-errors",
-        "the formula is right, and rounding errors have added up to more than is allowed",
-        "accumulate in a wider type, or allow for them",
-        every(CORRECT, *map(in_own_digits, Dtype)),
+        "the formula is right, but rounding errors add up to more than the tolerance",
+        "accumulate in a wider type, or allow a larger error",
+        Form(
+            f.EVERY,
+            "{} with rounding errors",
+            lambda c: c.right,
+            applies=lambda c: c.is_near_right,
+            dtype=lambda c: c.dtype,
+        ),
         keeps_digits=False,
     ),
     Mistake(
         "clipped",
-        "no number is larger than a bound c: the gradient was clipped",
-        "compare before it is clipped",
-        every(
-            ("grad_probs", "grad_logits"),
-            Form(
-                "{} between -c and c",
-                lambda c, bound: (
-                    np.clip(c.safe_unit * total(c.right), -bound, bound) / c.safe_unit,
-                ),
-                bound,
-            ),
+        "the gradient was clipped: no number is larger than a bound c",
+        "verify the gradient before it is clipped",
+        Form(
+            "grad_probs grad_logits",
+            "{} between -c and c",
+            lambda c, bound: (np.clip(c.safe_unit * total(c.right), -bound, bound) / c.safe_unit,),
+            bound,
         ),
         symbol="c",
     ),

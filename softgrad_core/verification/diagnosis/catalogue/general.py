@@ -1,25 +1,19 @@
-"""Whole families of mistakes, named only where no certain one fits."""
+"""Mistakes that cover many others, named only where none of the others fits."""
 
 import numpy as np
 
 from softgrad_core.dtypes import Dtype
+from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray
-from softgrad_core.verification.diagnosis import forms
-from softgrad_core.verification.diagnosis.case import CORRECT, Case, Terms, total
-from softgrad_core.verification.diagnosis.catalogue.mistake import Mistake
-from softgrad_core.verification.diagnosis.forms import Form, every, scaled
+from softgrad_core.verification.diagnosis import formulas as f
+from softgrad_core.verification.diagnosis.case import Case, Terms, total
+from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
 
-def in_digits_of(dtype: Dtype) -> Form:
-    """Return the form of the right value, for claims that are numbers of a narrower type."""
-
-    def are_of_it(c: Case) -> BoolArray:
-        if not (dtype in c.dtype.narrower and c.is_near_right.any()):
-            return np.zeros(c.count, dtype=bool)
-        # Numbers of float32 may have been written with fewer digits than tell them apart.
-        return c.are_of(dtype) | (dtype is Dtype.FLOAT32)
-
-    return Form(f"{{}} to the digits of {dtype}", lambda c: c.right, None, dtype, are_of_it)
+def label(c: Case) -> FloatArray:
+    """Return the class at which the gradient subtracts most."""
+    shown = c.claim - c.p if c.quantity == "grad_logits" else c.claim
+    return np.asarray(np.where(np.isnan(shown), np.inf, shown).argmin(axis=0), dtype=np.float64)
 
 
 def reordered(c: Case) -> Terms:
@@ -28,78 +22,83 @@ def reordered(c: Case) -> Terms:
     return (np.take_along_axis(np.sort(total(c.right), axis=0), order, axis=0),)
 
 
-def has_nan(c: Case) -> BoolArray:
-    """Return which claims have NaN in them."""
-    return c.of_rows(np.asarray(np.isnan(c.claimed).any(axis=0)))
+def in_digits_of(dtype: Dtype) -> Form:
+    """Return the form of the right value, for claims whose numbers have a narrower type."""
+
+    def are_of_it(c: Case) -> BoolArray:
+        if dtype.epsilon <= c.dtype.epsilon or not c.is_near_right.any():
+            return np.zeros(c.count, dtype=bool)
+        # Numbers of float32 may have been written with fewer digits than tell them apart.
+        return c.are_of(dtype) | (dtype is Dtype.FLOAT32)
+
+    formula = f"{{}} to the digits of {dtype}"
+    return Form(f.EVERY, formula, lambda c: c.right, applies=are_of_it, dtype=lambda _: dtype)
 
 
 GENERAL = (
     Mistake(
         "constant-factor",
-        "all is multiplied by one number",
-        "look for a scale: a weight, an upstream gradient, a loss scale, a mean over other records "
-        "than those that count",
-        scaled("r × {}", lambda _, r: r, lambda c: c.factor),
+        "all numbers are multiplied by the same factor",
+        "look for a weight, an upstream gradient, a loss scale, or a mean over other records",
+        f.scaled("r × {}", lambda _, r: r, lambda c: c.factor),
         symbol="r",
-        is_general=True,
+        generality=1,
     ),
     Mistake(
         "factor-of-each-record",
-        "each record is multiplied by a number of its own",
-        "look for an upstream gradient or a weight that should not be in it, or is that of "
-        "another record",
-        scaled("r × {}", lambda _, r: r, lambda c: c.factor, ("log_probs", "grad_logits")),
+        "each record is multiplied by a factor of its own",
+        "look for weights or upstream gradients that do not belong to their records",
+        f.scaled("r × {}", lambda _, r: r, lambda c: c.factor, "log_probs grad_logits"),
         symbol="r",
-        varies=True,
-        is_general=True,
+        generality=2,
     ),
     Mistake(
         "weighted-target",
         "only the one-hot vector was multiplied by a weight w",
-        "multiply p and e alike; for a target q whose weights do not sum to 1, p Σq - q",
-        {"grad_logits": (Form("p - w e", lambda c, w: (c.p, -w * c.e), forms.kept_target),)},
+        "multiply p and e by the same weight; for a target q that does not sum to 1 use p Σq - q",
+        Form("grad_logits", "p - w e", lambda c, w: (c.p, -w * c.e), f.subtracted_at_target),
         symbol="w",
-        varies=True,
-        is_general=True,
+        generality=2,
     ),
     Mistake(
         "another-label",
-        "it is right for another label",
-        "look whether labels and logits are in the same order",
-        every(
-            ("grad_probs", "grad_logits"),
-            Form("{} with e(k) for e", lambda c, k: forms.for_label(c, k.astype(int)), forms.label),
+        "the numbers are right for another label",
+        "check that labels and logits are in the same order",
+        Form(
+            "grad_probs grad_logits",
+            "{} with e(k) for e",
+            lambda c, k: f.for_labels(c, k.astype(int)),
+            label,
         ),
         symbol="k",
-        varies=True,
-        is_general=True,
+        generality=2,
     ),
     Mistake(
         "classes-in-another-order",
-        "the numbers are right and stand at other classes",
+        "the numbers are right, but for other classes",
         "look for a transposed, sorted or shuffled axis",
-        every(
-            ("probs", "log_probs", "grad_probs", "grad_logits"),
-            Form("{} in another order", reordered),
-        ),
-        is_general=True,
+        Form(f"{f.OF_P} grad_probs", "{} in another order", reordered),
+        generality=1,
     ),
     Mistake(
         "digits-of-a-narrower-type",
-        "the formula is right, but there are no more digits than a narrower type has",
-        "name that type as the dtype, look for a conversion to it, or write logits with all digits",
-        every(CORRECT, *map(in_digits_of, Dtype.FLOAT64.narrower)),
-        is_general=True,
+        "the formula is right, but the numbers have no more digits than a narrower type",
+        "pass that type as the dtype, look for a conversion to it, or write logits in full",
+        *(in_digits_of(dtype) for dtype in Dtype.FLOAT64.narrower),
+        generality=1,
         keeps_digits=False,
     ),
     Mistake(
         "not-a-number",
-        "there is NaN in it: an overflow, 0 / 0, infinity - infinity or log of what is below 0",
-        "look for exp of something large, and for logarithms of 0",
-        every(
-            CORRECT,
-            Form("NaN", lambda c: (c.claim,), applies=has_nan, gives_nan=True),
+        "there is a NaN: from an overflow, 0 / 0, infinity - infinity, or log of a negative number",
+        "look for exp of large numbers and for logarithms of 0",
+        Form(
+            f.EVERY,
+            "NaN",
+            lambda c: (c.claim,),
+            applies=lambda c: c.of_rows(np.asarray(np.isnan(c.claimed).any(axis=0))),
+            gives_nan=True,
         ),
-        is_general=True,
+        generality=1,
     ),
 )

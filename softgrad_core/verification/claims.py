@@ -1,0 +1,56 @@
+"""The arrays that somebody claims -> rows of float64 and the type that they were computed in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad_core.dtypes import Dtype
+from softgrad_core.loss.logits import FloatArray
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def as_array(name: str, claim: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Return a claim as an array, or raise ValueError if NumPy cannot read it."""
+    try:
+        return np.asarray(claim)
+    except (TypeError, ValueError, RuntimeError) as error:
+        # A tensor of bfloat16, or one that requires its gradient.
+        hint = f'; pass {name}.float() and dtype="bfloat16"' if "BFloat16" in str(error) else ""
+        raise ValueError(f"expected {name} as an array of numbers: {error}{hint}") from None
+
+
+def dtype_of(arrays: Arrays) -> Dtype:
+    """Return the type of the claims, float64 for Python's numbers."""
+    types = sorted({array.dtype.name for array in arrays.values()} & {*Dtype})
+    if len(types) > 1:
+        raise ValueError(
+            f"expected claims of one dtype, got {', '.join(types)}; pass dtype= to choose one"
+        )
+    return Dtype(types[0]) if types else Dtype.FLOAT64
+
+
+def refuse_bits(arrays: Arrays) -> None:
+    """Raise ValueError if integers may be the bits of bfloat16 numbers."""
+    for name, array in arrays.items():
+        if array.dtype == np.uint16:
+            raise ValueError(
+                f"expected {name} as numbers, got uint16, which may be the bits of bfloat16; "
+                f"as numbers they are ({name}.astype(numpy.uint32) << 16).view(numpy.float32)"
+            )
+
+
+def as_rows_of(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> FloatArray:
+    """Return a claim of this shape as rows of float64, or raise ValueError."""
+    # NumPy has no bfloat16; the types that other libraries add for it have that name.
+    if array.dtype.kind not in "iu" and array.dtype.name not in list(Dtype):
+        raise ValueError(f"expected {name} as an array of numbers, got {array.dtype}")
+    if array.shape != shape:
+        hint = ""
+        if shape and not array.ndim:
+            hint = '; for the loss of the whole batch pass reduction="mean" or "sum"'
+        raise ValueError(f"expected {name} of shape {shape}, got {array.shape}{hint}")
+    columns = shape[-1] if name != "loss" else 1
+    return array.astype(np.float64).reshape(-1, columns)

@@ -1,0 +1,95 @@
+"""The claims of one quantity: their verdicts, and the mistakes of each record that failed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad_core.verdicts import RANKED, Verdict
+from softgrad_core.verification.comparison import ClaimComparison
+from softgrad_core.verification.diagnosis.recognition import Fit, by_set
+
+
+@dataclass(frozen=True, eq=False)
+class VerifiedQuantity:
+    """The claims of one quantity, and the mistakes that give the numbers of those that failed."""
+
+    comparison: ClaimComparison
+    fits: Sequence[Fit]
+    size: int = 1
+    """The number of rows of logits in each record."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["VerifiedQuantity"], step: int) -> "VerifiedQuantity":
+        """Return the parts, of `step` records each, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        fits = [
+            fit.renumbered(place * step + np.arange(step))
+            for place, part in enumerate(parts)
+            for fit in part.fits
+        ]
+        comparison = ClaimComparison.joined([part.comparison for part in parts])
+        return cls(comparison, fits, parts[0].size)
+
+    def part(self, records: Sequence[int]) -> "VerifiedQuantity":
+        """Return what is known of some of the records, in this order."""
+        place_of = np.full(len(self.comparison.ranks), -1)
+        place_of[records] = np.arange(len(records))
+        fits = [fit.renumbered(place_of) for fit in self.fits]
+        return VerifiedQuantity(self.comparison.part(records), fits, self.size)
+
+    def place(self, components: Any) -> tuple[Any, Any]:
+        """Return the row in its record, and the class, of each component of the claims."""
+        classes = self.comparison.got.shape[1] // self.size
+        return components // classes, components % classes
+
+    def verdict(self, record: int) -> Verdict:
+        """Return the verdict on a record."""
+        return RANKED[self.comparison.ranks[record]]
+
+    def mistakes(self, record: int) -> list[str]:
+        """Return the names of the mistakes that give a record's numbers, the simplest first."""
+        return [fit.mistake.name for fit in self.fits_by_row.get(record, ())]
+
+    @cached_property
+    def fits_by_row(self) -> Mapping[int, Sequence[Fit]]:
+        """For each record that failed, the mistakes that it shows by itself, the simplest first.
+
+        Each mistake has one formula; general mistakes are there only if no certain one fits.
+        """
+        fits = sorted(self.fits, key=lambda fit: fit.doubt)
+        by_row: dict[int, Sequence[Fit]] = {}
+        for records, fitting in by_set(self.comparison.failed, fits, [fit.own for fit in fits]):
+            first_of: dict[str, Fit] = {}
+            for fit in fitting:
+                first_of.setdefault(fit.mistake.name, fit)
+            named = list(first_of.values())
+            if named and named[0].doubt == 0:
+                named = [fit for fit in named if not fit.mistake.generality]
+            by_row.update(dict.fromkeys(records.tolist(), named))
+        return by_row
+
+    @cached_property
+    def formulas(self) -> Mapping[int, str]:
+        """For each record with a mistake, the formula of the simplest, with its parameter."""
+        parameters = {
+            id(fit): dict(zip(fit.own.tolist(), fit.own_parameters.tolist(), strict=False))
+            for fit in self.fits
+        }
+        return {
+            record: fits[0].mistake.with_parameter(
+                fits[0].formula, parameters[id(fits[0])].get(record)
+            )
+            for record, fits in self.fits_by_row.items()
+            if fits
+        }
+
+
+def worst_ranks(quantities: Mapping[str, VerifiedQuantity]) -> npt.NDArray[np.uint8]:
+    """Return the rank of the worst verdict on each record, of shape (N,)."""
+    ranks = [quantity.comparison.ranks for quantity in quantities.values()]
+    return np.asarray(np.max(ranks, axis=0))
