@@ -1,4 +1,4 @@
-"""A run on files of arrays: blocks of rows -> outcomes -> arrays, or the worst rows."""
+"""A run on files of arrays."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -13,18 +13,22 @@ from softgrad.running.workers import Workers
 
 
 class Writer(Protocol):
-    """Takes the results of the blocks of one file."""
+    """Takes the results of the blocks of one file, in order."""
 
     def write(self, results: Any) -> None:
-        """Take the results of the block that comes next."""
+        """Take the results of the next block."""
 
     def close(self) -> None:
-        """Write what is known in the end only."""
+        """Write what is known only at the end."""
+
+
+Prepare = Callable[[ArraySource, Output], tuple[Pipeline, Writer]]
+"""Returns what is done with the blocks of a file, and what takes their results."""
 
 
 def run_on_arrays(  # noqa: PLR0913, PLR0917 - what, where from, where to, and who does it
     options: ArrayOptions,
-    prepare: Callable[[ArraySource, Output], tuple[Pipeline, Writer]],
+    prepare: Prepare,
     places: Iterable[tuple[Sequence[str], str | None]],
     elements: int,
     report: Report,
@@ -35,27 +39,31 @@ def run_on_arrays(  # noqa: PLR0913, PLR0917 - what, where from, where to, and w
     Parameters
     ----------
     options
-        What the command says of arrays.
+        What the command line says about arrays.
     prepare
-        Returns what is done with the blocks of a file, and what takes their results.
+        See `Prepare`.
     places
-        The files whose results go to one place, and that place; None is standard output.
+        Files, and the place of their results; None is standard output.
     elements
-        How many logits are in a block.
+        The logits in a block.
     report, workers
-        What is said of the run, and who does the work.
+        What reports the run, and who does the work.
     """
     with closing(report), workers:
         for files, place in places:
             with Output(place) as output:
                 for name in files:
-                    with open_arrays(name, options) as source:
-                        pipeline, writer = prepare(source, output)
-                        report.add(Outcome(near_claims=source.near_claims))
-                        blocks = source.blocks(elements)
-                        size = source.logits.size
-                        outcomes = workers.outcomes_of_arrays(pipeline.process, blocks, size)
-                        _write(outcomes, writer, source, report)
+                    source = open_arrays(name, options)
+                    report.add(Outcome(near_claims=source.near_claims))
+                    pipeline, writer = prepare(source, output)
+                    blocks, size = source.blocks(elements), source.logits.size
+                    for outcome in workers.outcomes_of_arrays(pipeline.process, blocks, size):
+                        writer.write(outcome.results)
+                        report.add(outcome)
+                        source.release()
+                        if report.is_over:
+                            break
+                    writer.close()
                     if report.is_over:
                         break
                 if not report.is_over:
@@ -64,16 +72,3 @@ def run_on_arrays(  # noqa: PLR0913, PLR0917 - what, where from, where to, and w
                 break
         report.summarize()
     return report.status
-
-
-def _write(
-    outcomes: Iterable[Outcome], writer: Writer, source: ArraySource, report: Report
-) -> None:
-    """Hand the results of each block on as soon as they are known."""
-    for outcome in outcomes:
-        writer.write(outcome.results)
-        report.add(outcome)
-        source.release()
-        if outcome.is_last:
-            break
-    writer.close()

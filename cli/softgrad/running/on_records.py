@@ -1,4 +1,4 @@
-"""A run on JSON records, or on numbers: blocks -> outcomes -> text, in one file or several."""
+"""A run on JSON records, or on numbers given as arguments."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -7,17 +7,15 @@ from softgrad.exits import Exit
 from softgrad.outputs.file import Output
 from softgrad.outputs.formats import Renderer
 from softgrad.records.records import Block
-from softgrad.running.pipeline import Outcome, Pipeline
+from softgrad.running.pipeline import Pipeline
 from softgrad.running.report import Report
 from softgrad.running.workers import Workers
-
-Blocks = Callable[[], Iterator[Block]]
 
 
 def run_on_records(
     pipeline: Pipeline,
     renderer: Renderer,
-    sources: Iterable[tuple[Blocks, str | None]],
+    sources: Iterable[tuple[Callable[[], Iterator[Block]], str | None]],
     report: Report,
     workers: Workers,
 ) -> Exit:
@@ -26,42 +24,36 @@ def run_on_records(
     Parameters
     ----------
     pipeline, renderer
-        What is done with each block, and what stands before and after the texts.
+        What is done with each block, and what stands before and after their texts.
     sources
-        What reads blocks, and the file that their results go to; None is standard output.
+        Functions that read blocks, and the file for their results; None is standard output.
     report, workers
-        What is said of the run, and who does the work.
+        What reports the run, and who does the work.
     """
     with closing(report), workers:
         for read, place in sources:
-            with closing(workers.outcomes(pipeline.process, read())) as outcomes:
-                if _write(outcomes, renderer, place, report):
-                    break
+            unread = report.unread
+            with (
+                closing(workers.outcomes(pipeline.process, read())) as outcomes,
+                Output(place) as output,
+            ):
+                output.write(renderer.opening)
+                for outcome in outcomes:
+                    output.write(outcome.results)
+                    report.add(outcome)
+                    if report.is_over:
+                        break
+                output.write(renderer.closing)
+                if not report.is_over and report.unread == unread:
+                    output.commit()
+            if report.is_over:
+                break
         report.summarize()
     return report.status
 
 
-def _write(
-    outcomes: Iterable[Outcome], renderer: Renderer, place: str | None, report: Report
-) -> bool:
-    """Write the text of each block as soon as it is known; return whether the run stops here."""
-    unread = report.unread
-    with Output(place) as output:
-        output.write(renderer.opening)
-        for outcome in outcomes:
-            output.write(outcome.results)
-            report.add(outcome)
-            if outcome.is_last:
-                break
-        output.write(renderer.closing)
-        is_last = report.is_over
-        if not is_last and report.unread == unread:
-            output.commit()
-    return is_last
-
-
 def blocks_of(files: Sequence[str], *, slow: bool) -> Iterator[Block]:
-    """Return the records of the files, in small blocks where each record takes long."""
+    """Return the blocks of the files, small ones if each record takes long."""
     from softgrad.inputs.json.stream import BLOCK_BYTES, SMALL_BLOCK_BYTES
     from softgrad.inputs.sources import read
     from softgrad.running.process import prepare_for_stream

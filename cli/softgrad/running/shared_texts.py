@@ -1,6 +1,6 @@
-"""Shared memory by which the texts of blocks go to worker processes and come back.
+"""Shared memory that carries the texts of blocks to worker processes and back.
 
-It makes two processes 8 % faster than pipes between them do.
+Two processes are 8 % faster with it than with pipes between them.
 """
 
 import pickle
@@ -14,19 +14,19 @@ from softgrad.records.records import Block
 from softgrad.running.pipeline import Outcome
 
 SLOT_BYTES = 1 << 23
-"""The room for the text of a block. Memory is used only as far as it is written to."""
+"""The room for the text of a block. Only what is written to takes memory."""
 
 Task = tuple[int, bytes, list[int]]
-"""A slot, a pickled block without its texts, and how long these are in the slot."""
+"""A slot, a pickled block without its texts, and the lengths of these texts in the slot."""
 
 InSlot = tuple[int, int, Outcome]
-"""A slot, the length of the text in it, and the outcome that the text belongs to."""
+"""A slot, the length of the text in it, and the outcome to which the text belongs."""
 
 
 class SharedTexts:
-    """Memory cut into slots, one for each block that is on its way.
+    """Memory cut into slots, one for each block in flight.
 
-    A text that is too long for its slot is pickled, as everything else is.
+    A text that is too long for its slot is pickled, like everything else.
     """
 
     def __init__(self, slots: int) -> None:
@@ -36,7 +36,7 @@ class SharedTexts:
             self._free.put(slot)
 
     def tasks(self, blocks: Iterable[Block]) -> Iterator[Task]:
-        """Yield each block with a slot for its text, as soon as one is free."""
+        """Yield each block with its text in a slot, as soon as one is free."""
         for block in blocks:
             slot = self._free.get()
             buffers: list[pickle.PickleBuffer] = []
@@ -50,7 +50,7 @@ class SharedTexts:
             yield slot, pickled, sizes
 
     def process(self, process: Callable[[Block], Outcome], task: Task) -> InSlot:
-        """Do the work of a task, in a worker; return the outcome with its text in the slot."""
+        """Work on a task, in a worker; return the outcome with its text in the slot."""
         slot, pickled, sizes = task
         memory, ends = memoryview(self._memory[slot]), list(accumulate(sizes))
         buffers = [memory[end - size : end] for end, size in zip(ends, sizes, strict=True)]

@@ -1,11 +1,10 @@
-"""Blocks -> their outcomes, in order: on one process, several, threads, or a cluster."""
+"""Who works on the blocks, in their order: one process, several, threads or a cluster."""
 
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property, partial
-from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -28,19 +27,19 @@ LONG_ENOUGH_SECONDS = 0.25
 """After so much work on one core, starting the others costs little of what they save."""
 
 BLOCKS_AHEAD = 3
-"""How many blocks for each worker are read ahead, or kept until their turn comes."""
+"""How many blocks for each worker are in flight, read ahead or waiting for their turn."""
 
 
 class Workers:
-    """Whatever works on blocks, for all files of a run; to be used as a context.
+    """Those who work on the blocks of all files of a run; to be used as a context.
 
-    Results are the same, in the same order, whoever does the work.
+    The results and their order are the same whoever does the work.
 
     Parameters
     ----------
     jobs
-        How many processes or threads, 0 for one on each core. None: one at first, and one on each
-        core once that has worked for long enough.
+        How many processes or threads; 0 for one on each core. None starts with one, and uses each
+        core after `LONG_ENOUGH_SECONDS`.
     scheduler
         The address of a Dask scheduler that does the work instead.
     """
@@ -53,7 +52,7 @@ class Workers:
         self._started = ExitStack()
 
     def __enter__(self) -> Self:
-        # Without its cluster a run is not to begin, nor to open a file for results.
+        # Without its cluster a run must not start, nor open a file for results.
         if self._scheduler is not None:
             _ = self._cluster
         return self
@@ -64,7 +63,7 @@ class Workers:
     def outcomes(
         self, process: Callable[[Block], Outcome], blocks: Iterator[Block]
     ) -> Generator[Outcome]:
-        """Yield what becomes of blocks of text."""
+        """Yield the outcomes of blocks of text."""
         if self._scheduler is not None:
             yield from self._on_cluster(process, blocks)
             return
@@ -87,12 +86,12 @@ class Workers:
     def outcomes_of_arrays(
         self, process: Callable[[Block], Outcome], blocks: Iterator[Block], elements: int
     ) -> Generator[Outcome]:
-        """Yield what becomes of blocks of arrays with so many logits in all, on threads."""
-        from concurrent.futures import ThreadPoolExecutor
-
+        """Yield the outcomes of blocks of arrays, which have so many logits in all, on threads."""
         if self._scheduler is not None:
             yield from self._on_cluster(process, blocks)
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         is_small = self._jobs is None and elements < 2 * THREAD_ELEMENTS
         jobs = 1 if is_small else self._most
         threads = ThreadPoolExecutor(jobs)
@@ -105,7 +104,7 @@ class Workers:
         self, process: Callable[[Block], Outcome], blocks: Iterator[Block]
     ) -> Generator[Outcome]:
         submit, workers = self._cluster
-        yield from in_order(submit, process, blocks, workers * BLOCKS_AHEAD)
+        return in_order(submit, process, blocks, workers * BLOCKS_AHEAD)
 
     @cached_property
     def _cluster(self) -> "tuple[Submit, int]":
@@ -116,7 +115,7 @@ class Workers:
     @cached_property
     def _processes(self) -> "tuple[Submit, SharedTexts | None]":
         shared = None
-        # Forked processes share memory and need not import anything; that is safe on Linux only.
+        # Forked processes share memory and import nothing, but forking is safe on Linux only.
         if sys.platform == "linux":
             from softgrad.running.shared_texts import SharedTexts
 
@@ -127,12 +126,13 @@ class Workers:
 def in_order(
     submit: "Submit", work: Callable[[T], R], blocks: Iterator[T], ahead: int
 ) -> Generator[R]:
-    """Yield what comes of the blocks, in their order, with at most `ahead` on their way.
+    """Yield the results of the blocks in order, with at most `ahead` blocks in flight.
 
-    The `submit` of any executor will do, whose futures have a `result()`. Blocks are read on a
-    thread, so that no result waits for the next block to arrive.
+    `submit` is that of any executor. A thread reads the blocks, so that no result waits for the
+    next block to arrive.
     """
     from concurrent.futures import Future
+    from queue import Queue
 
     submitted: Queue[Future[R] | None] = Queue(ahead)
 
@@ -141,7 +141,7 @@ def in_order(
             for block in blocks:
                 submitted.put(submit(work, block))
             submitted.put(None)
-        except BaseException as error:  # noqa: BLE001 - is raised again where results are awaited
+        except BaseException as error:  # noqa: BLE001 - raised again where results are awaited
             failed: Future[R] = Future()
             failed.set_exception(error)
             submitted.put(failed)
@@ -151,32 +151,23 @@ def in_order(
         yield future.result()
 
 
-_shared_texts: "SharedTexts | None" = None
-
-
-def _work_in_slot(process: Callable[[Block], Outcome], task: "Task") -> "InSlot":
-    assert _shared_texts is not None  # noqa: S101 - `_begin` has set it
-    return _shared_texts.process(process, task)
-
-
 @contextmanager
 def _processes(count: int, shared: "SharedTexts | None") -> "Iterator[Executor]":
-    """Yield an executor with so many processes, which end with it, whatever they are doing."""
+    """Yield an executor with so many processes; leaving the context ends them at once."""
     import multiprocessing
     from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn" if shared is None else "fork")
     executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(shared,))
     try:
-        # They are started here, before there are threads.
+        # The first task starts all processes, before there are threads.
         with nullcontext() if shared is None else _signals_wait():
             executor.submit(cores).result()
         yield executor
     except BrokenExecutor:
+        why = "a worker process died: it was killed, or out of memory"
         raise StoppedError(
-            Exit.BUG,
-            "a worker process died: killed, or out of memory; results end before the records "
-            "that it had",
+            Exit.BUG, f"{why}; the results end before the records that it had"
         ) from None
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
@@ -186,7 +177,7 @@ def _processes(count: int, shared: "SharedTexts | None") -> "Iterator[Executor]"
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Hold Ctrl-C back while processes fork: raised in a hook of the fork, it would be lost."""
+    """Delay Ctrl-C while processes fork: raised inside a hook of the fork, it would be lost."""
     import signal
 
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDINGS})
@@ -196,8 +187,17 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
+_shared_texts: "SharedTexts | None" = None
+"""The memory that this process shares with its parent, if it is a worker."""
+
+
+def _work_in_slot(process: Callable[[Block], Outcome], task: "Task") -> "InSlot":
+    assert _shared_texts is not None  # noqa: S101 - `_begin` has set it
+    return _shared_texts.process(process, task)
+
+
 def _begin(shared: "SharedTexts | None") -> None:
-    """Prepare a worker: it leaves Ctrl-C to its parent, and does not outlive it."""
+    """Prepare a worker: it leaves Ctrl-C to its parent, and ends when its parent does."""
     import signal
 
     from softgrad.running.process import prepare_for_stream

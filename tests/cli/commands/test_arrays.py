@@ -130,6 +130,7 @@ def test_a_row_is_explained_with_the_options_in_the_file_and_of_the_command(fold
         ("explain logits.npy -t labels.npy --row x", 2, "expected --row to be a whole number"),
         ("explain logits.npy labels.npy --row 1", 2, "--row needs one file"),
         ("explain logits.npy -t labels.npy --row 1 -f npz", 2, "not as npz"),
+        ("explain logits.npy -t 1 --row 1 --output-dir d", 2, "--output-dir needs JSON"),
         (
             "verify logits.npy -t labels.npy -f html",
             2,

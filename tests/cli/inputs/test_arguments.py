@@ -129,6 +129,8 @@ def test_options_may_stand_before_between_and_after_numbers():
             ["1", "2", "-t", "0", "--json", "--format", "table"],
             "--json and --format table contradict each other",
         ),
+        (["1", "2", "-t", "0", "--output-dir", "d"], "--output-dir needs JSON or arrays"),
+        (["1", "2", "-t", "0", "-j", "x"], "expected --jobs to be a whole number from 0 on"),
         (["1", "2", "-t", "0", "-f", "xml"], "expected --format to be one of table, jsonl"),
     ],
 )

@@ -64,7 +64,8 @@ def test_bfloat16_comes_and_goes_as_uint16(tmp_path):
     ended = run(*arguments, cwd=tmp_path)
     assert ended.status == 3
     assert ended.err == (
-        "softgrad: a.npy: logits are of uint16: if that is bfloat16, say --dtype bfloat16\n"
+        "softgrad: a.npy: logits: got uint16; if these are the bits of bfloat16, "
+        "use --dtype bfloat16\n"
     )
     assert run(*arguments, "--dtype", "bfloat16", cwd=tmp_path).status == 0
     results = results_of(tmp_path / "r.npz")
@@ -266,7 +267,7 @@ def test_the_loss_of_a_batch_with_a_row_that_cannot_be_used_is_not_judged(tmp_pa
     ended = run("verify", "a.npz", cwd=tmp_path)
     assert ended.status == 3
     assert "a.npz: row 3: logits[2]: expected a finite number" in ended.err
-    assert "a.npz: loss: not judged, since a row that it is of was rejected" in ended.err
+    assert "a.npz: loss: not judged, because a row of its batch was rejected" in ended.err
 
 
 def test_results_of_a_batch_pass_their_own_verification(tmp_path):
@@ -365,7 +366,7 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("logits.npy -t short.npy -o r.npz", 3, "expected targets of shape (500,), or (500, 12)"),
         ("text.npy -t labels.npy -o r.npz", 3, "expected logits as numbers, at most float64"),
         ("broken.npy -t labels.npy -o r.npz", 74, "broken.npy: expected NumPy arrays: it breaks"),
-        ("junk.npz -o r.npz", 74, "junk.npz: expected NumPy arrays: it is no .npz file"),
+        ("junk.npz -o r.npz", 74, "junk.npz: expected NumPy arrays: it is not a .npz file"),
         ("junk.npy -t 0 -o r.npz", 74, "junk.npy: expected NumPy arrays: the magic string is"),
         ("empty.npy -t 0 -o r.npz", 74, "empty.npy: expected NumPy arrays: it is empty"),
         ("none.npy -t 0 -o r.npz", 74, "none.npy: No such file or directory"),
@@ -403,7 +404,7 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("half.npy -t 0 -o r.npz --dtype bfloat16", 3, "half.npy: expected logits as the bits of"),
         ("logits.npy -t mask.npy -o r.npz", 3, "expected targets as probabilities, got bool"),
         ("odd.npz -o r.npz", 3, "odd.npz: expected a temperature above 0, got -1.0"),
-        ("verify mean.npz", 3, "got (); say --reduction mean or sum if it is that of all rows"),
+        ("verify mean.npz", 3, "got (); use --reduction mean or sum if it is the loss of all rows"),
     ],
 )
 def test_what_is_wrong_is_said(folder, arguments, status, message):
@@ -455,7 +456,9 @@ def test_what_looks_like_a_claim_and_is_none_is_told(tmp_path):
 def test_json_that_gzip_packed_is_told_how_to_unpack():
     ended = run(stdin=gzip.compress(b'{"logits": [1, 2], "target": 0}\n'))
     assert ended.status == 3
-    assert ended.err.startswith("<stdin>:1: expected JSON, got what gzip packed; unpack it: gunzip")
+    assert ended.err.startswith(
+        "<stdin>:1: expected JSON, got a gzip file; unpack it first: gunzip"
+    )
     assert len(ended.records) == 1
 
 

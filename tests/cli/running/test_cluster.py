@@ -162,7 +162,8 @@ def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path, of_arrays):
     # Some of the rows are rejected, which is told before.
     *_, last = err.decode().splitlines()
     assert last == (
-        f"softgrad: {address}: the scheduler was lost; results end before the records it had"
+        f"softgrad: {address}: the scheduler was lost; "
+        "the results end before the records that it had"
     )
     assert run_of_softgrad.returncode == 74
     assert not (tmp_path / "r.npz").exists()

@@ -194,8 +194,8 @@ def test_a_worker_that_dies_ends_the_run_and_no_line_is_missing(running):
     out, err = running.communicate(timeout=60)
     assert running.returncode == 70
     assert err.decode() == (
-        "softgrad: a worker process died: killed, or out of memory; results end before the records "
-        "that it had\n"
+        "softgrad: a worker process died: it was killed, or out of memory; the results end before "
+        "the records that it had\n"
     )
     assert out.endswith(b"}\n")
     assert set(out.splitlines()[1:]) == {out.splitlines()[-1]}
