@@ -12,6 +12,7 @@ from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.file import STANDARD_OUTPUT, Output
 from softgrad.running.pipeline import Pipeline
+from softgrad.running.run import Places
 from softgrad.work import compute
 from softgrad_core.checking import CHECK_TOLERANCE
 from softgrad_core.dtypes import Dtype
@@ -81,7 +82,7 @@ def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | N
     from softgrad.records.bfloat16 import result_dtype
 
     settings: Settings = given.settings
-    dtype = values.parse_dtype(settings.dtype)
+    dtype = values.parse_word("--dtype", settings.dtype, Dtype)
     if dtype not in {None, Dtype.BFLOAT16}:
         raise UsageError(f"--dtype {dtype} is for 'softgrad verify': results have the logits' type")
     places = given.places(".npz")
@@ -108,7 +109,7 @@ def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | N
     return given.run_on_arrays(prepare, places, elements, dtype)
 
 
-def _refuse_to_replace(files: Sequence[str], places: task.Places) -> None:
+def _refuse_to_replace(files: Sequence[str], places: Places) -> None:
     """Raise UsageError if there is no file for the results, or it is one of the inputs."""
     for sources, place in places:
         if len(sources) > 1:

@@ -13,6 +13,7 @@ from softgrad.exits import Exit, UsageError
 from softgrad.outputs.members import writable
 from softgrad.records.records import Records
 from softgrad.work import compute
+from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.results import FIELDS
 
 _OTHER = option("--class", "CLASS", "The class to show beside the target.", "Input")
@@ -53,7 +54,7 @@ def _row_of_arrays(given: task.Task) -> Records:
 
     settings: Settings = given.settings
     number = values.parse_count("--row", settings.row) or 0
-    dtype = values.parse_dtype(settings.dtype)
+    dtype = values.parse_word("--dtype", settings.dtype, Dtype)
     options = ArrayOptions(given.array_target(), given.loss, dtype, with_claims=False)
     if len(given.files) > 1:
         raise UsageError("--row needs one file of arrays")

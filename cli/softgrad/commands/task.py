@@ -15,12 +15,13 @@ from softgrad.commands.together import Command, Kind, format_of, refuse
 from softgrad.exits import Exit, UsageError
 from softgrad.inputs.numbers import numbers_or_files
 from softgrad.inputs.records.interpretation import interpret
+from softgrad.outputs.file import Output
 from softgrad.outputs.formats import Format, InOrder, renderer_for
 from softgrad.records.fields import LOGITS
 from softgrad.records.records import Block, Defaults, Examples, Records, json_number
-from softgrad.running.on_records import blocks_of, run_on_records
-from softgrad.running.pipeline import Pipeline
+from softgrad.running.pipeline import Outcome, Pipeline
 from softgrad.running.report import Report
+from softgrad.running.run import Places, Stream, TextWriter, Writer, run
 from softgrad.running.workers import Workers
 from softgrad.work import Batch
 from softgrad_core.dtypes import Dtype
@@ -29,13 +30,10 @@ from softgrad_core.loss.results import FIELDS
 from softgrad_core.loss.targets import class_index
 
 if TYPE_CHECKING:
-    from softgrad.running.on_arrays import Prepare
+    from softgrad.inputs.arrays.source import ArraySource
     from softgrad_core.verification.tolerances import Tolerance
 
 ARRAY_SUFFIXES = (".npy", ".npz")
-
-Places = Sequence[tuple[Sequence[str], str | None]]
-"""Files, and the place of their results; None is standard output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +45,9 @@ class Settings(Running, Results, Input):
 class Task:
     """What a command line asks for.
 
-    Attributes
-    ----------
-    command, settings
-        The command, and its options as they were typed.
-    logits, files
-        The numbers, or the names of the files; the other is empty.
-    kind, shown
-        The kind of input, and the format of the output.
-    names, loss
-        The names of the classes, and the options of the loss.
+    `settings` are the options as they were typed. Either there are logits or there are files.
     """
 
-    command: Command
     settings: Any
     logits: list[float]
     files: list[str]
@@ -81,7 +69,7 @@ class Task:
         refuse(command, kind, shown, settings)
         names = values.parse_classes(settings.classes)
         loss = values.parse_loss(settings.loss, names)
-        return cls(command, settings, logits, files, kind, shown, names, loss)
+        return cls(settings, logits, files, kind, shown, names, loss)
 
     def places(self, suffix: str | None = None) -> Places:
         """Return the places of the results: one for all files, or one for each.
@@ -141,17 +129,19 @@ class Task:
         read = partial(interpret, defaults=defaults, with_claims=required is not None)
         render = InOrder(renderer, only_failures)
         pipeline = Pipeline(read, work, render, required, settings.fail_fast)
-        blocks: Callable[[Sequence[str]], Iterator[Block]] = partial(blocks_of, slow=slow)
-        if records:
-            blocks = lambda _: iter([records])  # noqa: E731
-        sources = [(partial(blocks, files), place) for files, place in self.places()]
+        workers = self._workers()
+
+        def streams(files: Sequence[str], output: Output) -> Iterator[Stream]:
+            blocks = iter([records]) if records else _blocks_of(files, slow=slow)
+            yield workers.outcomes(pipeline.process, blocks), TextWriter(output, renderer)
+
         may_draw = screen is None or not screen.isatty()
         report = Report(self.files, may_draw=may_draw, required=required)
-        return run_on_records(pipeline, renderer, sources, report, self._workers())
+        return run(streams, self.places(), report, workers)
 
     def run_on_arrays(
         self,
-        prepare: "Prepare",
+        prepare: "Callable[[ArraySource, Output], tuple[Pipeline, Writer]]",
         places: Places,
         elements: int,
         dtype: Dtype | None,
@@ -161,20 +151,32 @@ class Task:
 
         Parameters
         ----------
-        prepare, places, elements
-            See `softgrad.running.on_arrays.run_on_arrays`.
+        prepare
+            Returns what is done with the blocks of a file, and what writes their results.
+        places
+            Files, and the place of their results.
+        elements
+            The logits in a block.
         dtype
             The type of arrays for which NumPy has no type.
         required
             The standard for claims, if they are verified.
         """
-        from softgrad.inputs.arrays.source import ArrayOptions
-        from softgrad.running.on_arrays import run_on_arrays
+        from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
 
         with_claims = required is not None
         options = ArrayOptions(self.array_target(), self.loss, dtype, with_claims)
         report = Report(self.files, may_draw=True, required=required)
-        return run_on_arrays(options, prepare, places, elements, report, self._workers())
+        workers = self._workers()
+
+        def streams(files: Sequence[str], output: Output) -> Iterator[Stream]:
+            for name in files:
+                source = open_arrays(name, options)
+                report.add(Outcome(near_claims=source.near_claims))
+                pipeline, writer = prepare(source, output)
+                yield workers.outcomes_of_arrays(pipeline.process, source, elements), writer
+
+        return run(streams, places, report, workers)
 
     def _workers(self) -> Workers:
         jobs = values.parse_count("--jobs", self.settings.jobs)
@@ -196,6 +198,16 @@ class Task:
         except InputError:
             expected = "expected --target to be a class or a .npy file for arrays"
             raise UsageError(f"{expected}, got {text!r}") from None
+
+
+def _blocks_of(files: Sequence[str], *, slow: bool) -> Iterator[Block | OSError]:
+    """Return the blocks of files of records, small ones if each record takes long."""
+    from softgrad.inputs.json.stream import BLOCK_BYTES, SMALL_BLOCK_BYTES
+    from softgrad.inputs.sources import read
+    from softgrad.running.process import prepare_for_stream
+
+    prepare_for_stream()
+    return read(files, SMALL_BLOCK_BYTES if slow else BLOCK_BYTES)
 
 
 def _record_of_arguments(logits: list[float], defaults: Defaults) -> Records:

@@ -126,11 +126,6 @@ def parse_format(text: str | None, *, json: bool) -> Format | None:
     return Format.JSONL if json else parse_word("--format", text, Format)
 
 
-def parse_dtype(text: str | None) -> Dtype | None:
-    """Return the type of this name, if any."""
-    return parse_word("--dtype", text, Dtype)
-
-
 def parse_word(option: str, text: str | None, words: type[Word]) -> Word | None:
     """Return one of some words, if any is given."""
     if text is not None and text not in list(words):

@@ -50,7 +50,7 @@ def run(settings: Settings) -> Exit:
     torch.testing.assert_close for the type of the claims.
     """
     given = task.Task.of(Command.VERIFY, settings)
-    dtype = values.parse_dtype(settings.dtype)
+    dtype = values.parse_word("--dtype", settings.dtype, Dtype)
     if given.kind is Kind.ARRAYS:
         return _run_on_arrays(given, dtype)
     required = _required(dtype or Dtype.FLOAT64, settings)

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
@@ -31,20 +30,8 @@ NOT_JSON = {
 """The first bytes of files that are not text, with the code of the error and what they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Stands for the part of a source that could not be read."""
-
-    error: OSError
-    size: int = 0
-
-    def records(self) -> Records:
-        """Raise the error."""
-        raise self.error
-
-
-def read(names: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Yield the blocks of the named sources in order, and `Unread` for what cannot be read."""
+def read(names: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block | OSError]:
+    """Yield the blocks of the named sources in order, and an error for what cannot be read."""
     for name in names:
         try:
             if name == STANDARD_INPUT:
@@ -53,7 +40,7 @@ def read(names: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block
                 with Path(name).open("rb") as file:
                     yield from read_stream(file, name, block_bytes)
         except OSError as error:
-            yield Unread(OSError(error.errno, error.strerror or str(error), name))
+            yield OSError(error.errno, error.strerror or str(error), name)
 
 
 def standard_input() -> BufferedReader:

@@ -20,7 +20,7 @@ class Block(Protocol):
         """How many bytes were read for it."""
 
     def records(self) -> "Rows":
-        """Return the records, or raise OSError if the source could not be read."""
+        """Return the records."""
 
 
 class Rows(Block, Protocol):
@@ -39,18 +39,9 @@ class Rows(Block, Protocol):
 class Records:
     """Consecutive records of one source of JSON, as columns.
 
-    Attributes
-    ----------
-    source
-        The name of the file.
-    lines
-        The line on which each starts, from 1; None for logits given as arguments.
-    texts
-        Each as valid JSON on one line; empty if it could not be read.
-    values
-        Each as Python's objects; an InputError if it could not be read.
-    size
-        How many bytes were read for them.
+    A line is the one on which a record starts, from 1, or None for logits given as arguments. A
+    text is valid JSON on one line. A record that could not be read has an empty text, and its
+    value is an InputError. `size` is how many bytes were read.
     """
 
     source: str
@@ -104,19 +95,9 @@ class Defaults:
 class Examples:
     """Records of one shape, ready to be computed or verified.
 
-    Attributes
-    ----------
-    indices
-        The place of each record in its block.
-    logits, objective
-        The rows of all records, one after another: M records of N rows have M * N.
-    names, others
-        For each record, the names of its classes and the class to show beside the target.
-    claims
-        For each claimed quantity an array of shape (M, N * C). A loss has the shape (M, 1), or
-        (M, N) if each row has its own.
-    are_batches
-        Whether records are batches of rows rather than single rows.
+    M records of N rows have M * N rows of logits, one record after another. Claims have the shape
+    (M, N * C), those about the loss (M, 1), or (M, N) if each row has its own. `indices` are the
+    places of the records in their block, and `others` the classes to show beside the target.
     """
 
     indices: Sequence[int]
@@ -153,16 +134,9 @@ class Examples:
 
 
 class Interpreted(NamedTuple):
-    """What the records of a block say.
+    """The good records of a block, in groups of one shape, and the errors of the others by place.
 
-    Attributes
-    ----------
-    examples
-        The good records, in groups of one shape.
-    errors
-        The errors of the others, by their place in the block.
-    near_claims
-        Fields that look like claims but are not read.
+    `near_claims` are fields that look like claims but are not read.
     """
 
     examples: list[Examples]

@@ -18,24 +18,9 @@ if TYPE_CHECKING:
 class Outcome:
     """What became of a block of records; it can be sent from another process.
 
-    Attributes
-    ----------
-    results
-        The rendered results: text, arrays or the worst rows.
-    messages
-        What is wrong with rejected records and failed checks, each with its place.
-    records, rejected, failed, undecided
-        How many records there were, were rejected, failed, or could be judged only in part.
-    summary
-        The verdicts on claims, in a run that verifies.
-    near_claims
-        Fields that look like claims but are not read.
-    size
-        How many bytes were read for the block.
-    is_last
-        Whether the run stops here, because of --fail-fast.
-    is_unread
-        Whether the block stands for a source that could not be read.
+    `results` are rendered: text, arrays or the worst rows. Of `records`, some were `rejected`,
+    `failed`, or are `undecided`: they could be judged only in part. `size` is how many bytes were
+    read. `is_last` says that --fail-fast ends the run here.
     """
 
     results: Any = b""
@@ -51,22 +36,15 @@ class Outcome:
     is_unread: bool = False
 
 
+Process = Callable[[Any], Outcome]
+"""Does everything for a block that is done before its results are written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The three steps for each block.
+    """The three steps for each block, which `process` takes.
 
-    Attributes
-    ----------
-    read
-        Returns records as examples of one shape, and the errors of the other records.
-    work
-        Returns results of examples, or verdicts on their claims.
-    render
-        Returns what is written for records, from their batches and errors.
-    required
-        The standard for claims; None if nothing is verified.
-    fail_fast
-        Whether to stop after the first record that is rejected or fails.
+    `required` is the standard for claims; None if nothing is verified.
     """
 
     read: Callable[[Any], Interpreted]
@@ -75,12 +53,11 @@ class Pipeline:
     required: "Tolerance | None" = None
     fail_fast: bool = False
 
-    def process(self, block: Block) -> Outcome:
-        """Return what became of a block."""
-        try:
-            rows = block.records()
-        except OSError as error:
-            return Outcome(messages=[f"{error.filename}: {error.strerror}"], is_unread=True)
+    def process(self, block: Block | OSError) -> Outcome:
+        """Return what became of a block, or of a source that could not be read."""
+        if isinstance(block, OSError):
+            return Outcome(messages=[f"{block.filename}: {block.strerror}"], is_unread=True)
+        rows = block.records()
         groups, errors, near_claims = self.read(rows)
         batches = [self.work(examples) for examples in groups]
         failed = [batch.examples.indices[row] for batch in batches for row in batch.failed]

@@ -31,13 +31,6 @@ class Report:
         Whether there may be a progress bar.
     required
         The standard for claims, in a run that verifies.
-
-    Attributes
-    ----------
-    status, unread
-        The worst status so far, and how many sources could not be read.
-    is_over
-        Whether the run stops, because of --fail-fast.
     """
 
     def __init__(

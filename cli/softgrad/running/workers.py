@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from softgrad.exits import ENDINGS, Exit, StoppedError
 from softgrad.records.records import Block
-from softgrad.running.pipeline import Outcome
+from softgrad.running.pipeline import Outcome, Process
 from softgrad_core.loss.cross_entropy import THREAD_ELEMENTS, cores
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+    from softgrad.inputs.arrays.source import ArraySource
     from softgrad.running.shared_texts import InSlot, SharedTexts, Task
 
     Submit = Callable[..., Future[Any]]
@@ -50,22 +51,23 @@ class Workers:
         self._worked = 0.0 if jobs is None else LONG_ENOUGH_SECONDS
         self._scheduler = scheduler
         self._started = ExitStack()
+        self._cluster: tuple[Submit, int] | None = None
 
     def __enter__(self) -> Self:
         # Without its cluster a run must not start, nor open a file for results.
         if self._scheduler is not None:
-            _ = self._cluster
+            from softgrad.running.cluster import cluster
+
+            self._cluster = self._started.enter_context(cluster(self._scheduler))
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._started.__exit__(*error)
 
-    def outcomes(
-        self, process: Callable[[Block], Outcome], blocks: Iterator[Block]
-    ) -> Generator[Outcome]:
+    def outcomes(self, process: Process, blocks: Iterator[Block | OSError]) -> Generator[Outcome]:
         """Yield the outcomes of blocks of text."""
-        if self._scheduler is not None:
-            yield from self._on_cluster(process, blocks)
+        if self._cluster is not None:
+            yield from in_order(*self._cluster, process, blocks)
             return
         while self._most == 1 or self._worked < LONG_ENOUGH_SECONDS:
             if (block := next(blocks, None)) is None:
@@ -75,42 +77,29 @@ class Workers:
             self._worked += time.perf_counter() - started
             yield outcome
         submit, shared = self._processes
-        ahead = self._most * BLOCKS_AHEAD
         if shared is None:
-            yield from in_order(submit, process, blocks, ahead)
+            yield from in_order(submit, self._most, process, blocks)
             return
         work = partial(_work_in_slot, process)
-        for finished in in_order(submit, work, shared.tasks(blocks), ahead):
+        for finished in in_order(submit, self._most, work, shared.tasks(blocks)):
             yield from shared.take(*finished)
 
     def outcomes_of_arrays(
-        self, process: Callable[[Block], Outcome], blocks: Iterator[Block], elements: int
+        self, process: Process, source: "ArraySource", elements: int
     ) -> Generator[Outcome]:
-        """Yield the outcomes of blocks of arrays, which have so many logits in all, on threads."""
-        if self._scheduler is not None:
-            yield from self._on_cluster(process, blocks)
-            return
+        """Yield the outcomes of blocks of arrays, with so many logits in each, on threads."""
         from concurrent.futures import ThreadPoolExecutor
 
-        is_small = self._jobs is None and elements < 2 * THREAD_ELEMENTS
+        is_small = self._jobs is None and source.logits.size < 2 * THREAD_ELEMENTS
         jobs = 1 if is_small else self._most
         threads = ThreadPoolExecutor(jobs)
         try:
-            yield from in_order(threads.submit, process, blocks, jobs * BLOCKS_AHEAD)
+            submit, workers = self._cluster or (threads.submit, jobs)
+            for outcome in in_order(submit, workers, process, source.blocks(elements)):
+                yield outcome
+                source.release()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
-
-    def _on_cluster(
-        self, process: Callable[[Block], Outcome], blocks: Iterator[Block]
-    ) -> Generator[Outcome]:
-        submit, workers = self._cluster
-        return in_order(submit, process, blocks, workers * BLOCKS_AHEAD)
-
-    @cached_property
-    def _cluster(self) -> "tuple[Submit, int]":
-        from softgrad.running.cluster import cluster
-
-        return self._started.enter_context(cluster(str(self._scheduler)))
 
     @cached_property
     def _processes(self) -> "tuple[Submit, SharedTexts | None]":
@@ -124,17 +113,17 @@ class Workers:
 
 
 def in_order(
-    submit: "Submit", work: Callable[[T], R], blocks: Iterator[T], ahead: int
+    submit: "Submit", workers: int, work: Callable[[T], R], blocks: Iterator[T]
 ) -> Generator[R]:
-    """Yield the results of the blocks in order, with at most `ahead` blocks in flight.
+    """Yield the results of the blocks in order.
 
-    `submit` is that of any executor. A thread reads the blocks, so that no result waits for the
-    next block to arrive.
+    `submit` is that of an executor with so many workers. A thread reads the blocks, so that no
+    result waits for the next block to arrive.
     """
     from concurrent.futures import Future
     from queue import Queue
 
-    submitted: Queue[Future[R] | None] = Queue(ahead)
+    submitted: Queue[Future[R] | None] = Queue(workers * BLOCKS_AHEAD)
 
     def submit_all() -> None:
         try:
@@ -191,7 +180,7 @@ _shared_texts: "SharedTexts | None" = None
 """The memory that this process shares with its parent, if it is a worker."""
 
 
-def _work_in_slot(process: Callable[[Block], Outcome], task: "Task") -> "InSlot":
+def _work_in_slot(process: Process, task: "Task") -> "InSlot":
     assert _shared_texts is not None  # noqa: S101 - `_begin` has set it
     return _shared_texts.process(process, task)
 

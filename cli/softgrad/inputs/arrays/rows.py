@@ -60,16 +60,8 @@ class RowBlock:
 class RowReader:
     """Reads blocks of rows.
 
-    Attributes
-    ----------
-    options
-        The options of the loss of each row, without the reduction.
-    reduction, divisor
-        The reduction over all rows, and the divisor of a mean; None for no mean.
-    dtype
-        The type of arrays for which NumPy has no type: bfloat16, as uint16.
-    with_claims
-        Whether the arrays are claims to verify.
+    `options` are those of the loss of a row, without the reduction over all rows. `divisor` is
+    that of a mean, else None.
     """
 
     options: Mapping[str, Any]

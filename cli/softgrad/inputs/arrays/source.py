@@ -35,16 +35,8 @@ BATCH_ELEMENTS = 1 << 23
 class ArrayOptions(NamedTuple):
     """What the command line says about arrays.
 
-    Attributes
-    ----------
-    target
-        A class, or the name of a .npy file with the targets; None if the .npz has them.
-    loss
-        The options of the loss; those in the file take precedence.
-    dtype
-        The type of arrays for which NumPy has no type: bfloat16, as uint16.
-    with_claims
-        Whether the arrays are claims to verify.
+    The target is a class, or the name of a .npy file. The type is that of arrays for which NumPy
+    has none: bfloat16, as uint16. Options of the loss that stand in the file take precedence.
     """
 
     target: int | str | None
@@ -57,18 +49,7 @@ class ArrayOptions(NamedTuple):
 class ArraySource:
     """The arrays of one file of logits, mapped, with shapes that fit together.
 
-    Attributes
-    ----------
-    options
-        The options of the loss, from the file and the command line.
-    claims
-        What is claimed about each row.
-    loss
-        The claimed loss of the whole batch, if there is one.
-    given
-        What the command line says about arrays.
-    files
-        The open files.
+    `claims` are about single rows, and `loss` is the claimed loss of the whole batch, if any.
     """
 
     name: str
