@@ -1,4 +1,4 @@
-"""The entry point: every way in which a run can end gets its exit status here."""
+"""The entry point, which turns every way a run can end into an exit status."""
 
 import gc
 import os
@@ -10,10 +10,17 @@ from softgrad.exits import ENDINGS, Exit, StoppedError
 from softgrad.messages import say
 
 
+class _Ended(BaseException):
+    """A signal ended the run; unfinished output files must go."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 def main() -> None:
     """Run the command and exit."""
     ending: int | None = None
-    _let_endings_raise()
     try:
         status = _run()
         if sys.stdout is not None:
@@ -30,44 +37,29 @@ def main() -> None:
     except StoppedError as error:
         say(f"softgrad: {error}", "red")
         status = error.status
-    except Exception as error:  # noqa: BLE001 - this is where bugs end
+    except Exception as error:  # noqa: BLE001 - all that is left is a bug
         say(f"softgrad: a bug in softgrad, not in your input: {type(error).__name__}: {error}")
         if "--debug" in sys.argv:
             sys.excepthook(type(error), error, error.__traceback__)
         else:
             say("softgrad: run it again with --debug to see where")
         status = Exit.BUG
-    _let_go(sys.stdout, 1)
-    _let_go(sys.stderr, 2)
+    _drain(sys.stdout, 1)
+    _drain(sys.stderr, 2)
     if ending is not None:
-        # Who waits for this process is to see that a signal ended it.
+        # The parent process should see that a signal ended this one.
         signal.signal(ending, signal.SIG_DFL)
         os.kill(os.getpid(), ending)
-    # All is written and closed: taking the interpreter apart would be a tenth of a short run.
+    # Everything is written. Taking the interpreter apart would be a tenth of a short run.
     os._exit(status)
-
-
-class _Ended(BaseException):
-    """A signal ends the run; nothing is to stay that has not become a result."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-def _let_endings_raise() -> None:
-    for number in ENDINGS:
-        # Who ignores one, as nohup does, goes on.
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _end)
 
 
 def _end(number: int, _frame: object) -> None:
     raise _Ended(number)
 
 
-def _let_go(stream: TextIO | None, descriptor: int) -> None:
-    """See to it that what cannot be written does not fail once more at the exit."""
+def _drain(stream: TextIO | None, descriptor: int) -> None:
+    """Flush a stream; discard what cannot be written, which was reported already."""
     try:
         if stream is not None:
             stream.flush()
@@ -76,8 +68,12 @@ def _let_go(stream: TextIO | None, descriptor: int) -> None:
 
 
 def _run() -> int:
-    # Imported here, so that Ctrl-C during start-up is silent too. Imports leave no garbage, and
-    # looking for it among all that they make is a tenth of their time.
+    for number in ENDINGS:
+        # A signal that the caller ignores, as nohup does, stays ignored.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+    # Importing here keeps Ctrl-C silent during start-up. Imports create no garbage, and looking
+    # for some would be a tenth of their time.
     gc.disable()
     from softgrad.commands.app import run_command
 

@@ -1,4 +1,4 @@
-"""The exit statuses, by which scripts tell outcomes apart, and the signals that end a run."""
+"""The exit statuses, and the signals that end a run."""
 
 import signal
 from enum import IntEnum
@@ -8,7 +8,7 @@ ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 
 class Exit(IntEnum):
-    """Why the command ended. A run returns the worst status that it met: the largest."""
+    """Why the command ended. A run returns the largest status that it met."""
 
     OK = 0
     CHECK_FAILED = 1
@@ -21,7 +21,7 @@ class Exit(IntEnum):
 
 
 class StoppedError(Exception):
-    """The run cannot go on, for a reason in the user's words."""
+    """The run cannot go on; the reason is shown to the user."""
 
     def __init__(self, status: Exit, reason: str) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""Lines for people on standard error, and text that is safe to show there."""
+"""Messages on standard error, and text that is safe to show there."""
 
 import os
 import sys
@@ -8,11 +8,11 @@ _STYLES = {"red": "31", "bold": "1"}
 
 
 def say(message: str, style: str = "") -> None:
-    """Write one line to standard error, in colour where it is a terminal that wants it."""
+    """Write one line to standard error, in colour on a terminal unless NO_COLOR is set."""
     line = printable(message)
     if style and is_terminal() and not os.environ.get("NO_COLOR"):
         line = f"\x1b[{_STYLES[style]}m{line}\x1b[0m"
-    # Where standard error is closed or full, there is nobody to tell.
+    # If standard error is closed or full, there is no place left to report that.
     with suppress(OSError, AttributeError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
@@ -24,5 +24,5 @@ def is_terminal() -> bool:
 
 
 def printable(text: str) -> str:
-    """Return `text` with a sign in the place of each character that would not print."""
+    """Return `text` with a replacement character for each character that does not print."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,11 +1,11 @@
-"""Which softgrad this is: of two that say the same, results are the same."""
+"""The version, which also says whether the compiled kernel is there."""
 
 from functools import cache
 
 
 @cache
 def version_text() -> str:
-    """Return the version, and whether the kernel is compiled."""
+    """Return the version; two that are equal give the same results, bit for bit."""
     from importlib.metadata import version
 
     from softgrad_core.loss.kernels.direct import KERNELS

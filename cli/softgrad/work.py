@@ -1,4 +1,4 @@
-"""The work: examples of one shape -> their results, or what became of their claims."""
+"""The work on examples: their results, checks and derivations, or verdicts on their claims."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Computed:
-    """Examples of one shape and their results.
-
-    If asked for, also the check of each record, or the derivation of each of its rows.
-    """
+    """Results of examples of one shape, with the check or the derivations of each record."""
 
     examples: Examples
     result: SoftmaxCrossEntropy
@@ -33,7 +30,7 @@ class Computed:
 
     @property
     def failed(self) -> list[int]:
-        """The records whose check failed."""
+        """The records that failed the check."""
         return [row for row, check in enumerate(self.checks or ()) if check.passed is False]
 
     @property
@@ -43,14 +40,12 @@ class Computed:
 
     def part(self, records: Sequence[int]) -> "Computed":
         """Return some of the records, in the order given."""
-        result, count = self.result, len(self.examples)
-        of_logits = rows_of(records, self.examples.size)
-        of_losses = of_logits
-        if result.loss is not None:
-            of_losses = rows_of(records, len(result.loss) // count)
+        of_losses = of_logits = rows_of(records, self.examples.size)
+        if self.result.loss is not None:
+            of_losses = rows_of(records, len(self.result.loss) // len(self.examples))
         return Computed(
             self.examples.part(records),
-            result.part(of_logits, of_losses),
+            self.result.part(of_logits, of_losses),
             self.checks and [self.checks[record] for record in records],
             self.derivations and [self.derivations[record] for record in records],
         )
@@ -58,19 +53,19 @@ class Computed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verified:
-    """Examples of one shape with claims about the same quantities, and the verdict on these."""
+    """Examples of one shape that claim the same quantities, and the verdicts on their claims."""
 
     examples: Examples
     verification: "Verification"
 
     @property
     def failed(self) -> list[int]:
-        """The records of which a claim failed."""
+        """The records with a claim that failed."""
         return self.verification.failed
 
     @property
     def undecided(self) -> list[int]:
-        """The records of which a claim could not be judged, and none failed."""
+        """The records with a claim that could not be judged, and none that failed."""
         return self.verification.undecided
 
     def part(self, records: Sequence[int]) -> "Verified":
@@ -89,46 +84,44 @@ def compute(
     explained: bool = False,
     in_float64: bool = False,
 ) -> Computed:
-    """Compute results of the examples; check the gradients, or derive them, if asked to.
+    """Compute results of the examples.
 
     Parameters
     ----------
-    fields, examples
-        The results to compute, and of what.
+    fields
+        The results to compute. A check needs both gradients, in float64.
+    examples
+        The examples.
     check_tolerance
-        The relative error at which a component fails the check; None for no check. A check needs
-        both gradients, in float64.
+        The relative error at which a component fails the numerical check; None for no check.
     explained
-        Whether each row is explained.
+        Whether to derive the gradients of each row.
     in_float64
-        Whether results are not yet rounded to the type of the logits.
+        Whether to leave results in float64, not rounded to the type of the logits.
     """
     logits, objective = examples.logits, examples.objective
     dtype = np.dtype(np.float64) if in_float64 else logits.dtype
     result = compute_rows(Rows(logits, dtype, single=False), objective, fields)
     checks = derivations = None
-    records = range(len(examples))
+    rows_by_record = [examples.rows(record) for record in range(len(examples))]
     if check_tolerance is not None:
         from softgrad_core.checking.check import BatchCheck, check_rows
 
         gradients = result.grad_probs, result.grad_logits
         of_rows = check_rows(logits, objective, gradients, check_tolerance)
-        checks = [BatchCheck([of_rows[row] for row in examples.rows(r)]) for r in records]
+        checks = [BatchCheck([of_rows[row] for row in rows]) for rows in rows_by_record]
     if explained:
         from softgrad_core.derivation.explain import explain_row
 
         derivations = [
-            [
-                explain_row(logits[row], objective.part([row]), examples.others[r])
-                for row in examples.rows(r)
-            ]
-            for r in records
+            [explain_row(logits[row], objective.part([row]), other) for row in rows]
+            for rows, other in zip(rows_by_record, examples.others, strict=True)
         ]
     return Computed(examples, result, checks, derivations)
 
 
 def verify(examples: Examples, tolerance: "Tolerance") -> Verified:
-    """Compare what the examples claim with the exact values."""
+    """Compare the claims of the examples with the exact values."""
     from softgrad_core.verification.verify import verify_rows
 
     return Verified(

@@ -1,1 +1,1 @@
-"""The commands: a module each, with its options and what it wires together."""
+"""The commands: each module has the options of one, and connects what it needs."""

@@ -1,4 +1,4 @@
-"""The command line: which command is meant, its help, and what became of wrong usage."""
+"""The command line: finds the command, shows its help, and explains wrong usage."""
 
 import os
 import re
@@ -21,20 +21,25 @@ COMMANDS = {
     "verify": "are somebody else's numbers right, and if not, why?",
     "guide": "the manual",
 }
-"""The commands that have a name, and what the help says of them."""
+"""The commands that have a name, and their line in the help."""
 
 _COMPLETION = "_SOFTGRAD_COMPLETE"
-"""The variable by which a shell asks how a line goes on."""
+"""The environment variable by which a shell asks for completions."""
 
 _ABOUT_COMPLETION = {"--install-completion", "--show-completion"}
 
 _HIDDEN_NEGATIVE = re.compile(rf" (?={NEGATIVE.pattern})", re.ASCII | re.IGNORECASE)
 
+# The base of every usage error of Typer's parser; its name depends on the release of Typer.
+_USAGE_ERROR: Any = next(
+    base for base in reversed(typer.BadParameter.__mro__) if hasattr(base, "format_message")
+)
+
 
 class NumbersCommand(TyperCommand):
-    """A command whose arguments may be negative numbers, which are no options.
+    """A command whose arguments may be negative numbers.
 
-    Lines of its help are broken where the screen ends, not where the docstring breaks them.
+    Its help is wrapped to the width of the screen, not at the line breaks of the docstring.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -43,9 +48,9 @@ class NumbersCommand(TyperCommand):
         self.help = "\n\n".join(p if "\b" in p else p.replace("\n", " ") for p in paragraphs)
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, which need no conversion: all are flags or text.
+        """Return the parameters, without conversion: all are flags or text.
 
-        Typer 0.29 imports pydantic to convert them, and a run takes 1.4 times as long.
+        To convert them, Typer 0.29 imports pydantic, and a run takes 1.4 times as long.
         """
         parameters = super().get_params(ctx)
         for parameter in parameters:
@@ -59,7 +64,7 @@ class NumbersCommand(TyperCommand):
         return ["[OPTIONS]", *(metavar for metavar in arguments if metavar)]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Hide the minus of negative numbers behind a blank while the words are parsed."""
+        """Put a blank before negative numbers while the words are parsed."""
         rest = super().parse_args(ctx, [f" {a}" if NEGATIVE.match(a) else a for a in args])
         for name, value in ctx.params.items():
             if isinstance(value, str):
@@ -70,7 +75,7 @@ class NumbersCommand(TyperCommand):
 
 
 def _processed(parameter: Any, context: Any, value: Any) -> Any:
-    """Return the value of an option: what its callback makes of it, if it has one."""
+    """Return the value of an option, passed through its callback if it has one."""
     return parameter.callback(context, parameter, value) if parameter.callback else value
 
 
@@ -80,47 +85,42 @@ def _as_typed(word: str) -> str:
 
 def run_command() -> int:
     """Run the command that the command line asks for; return the exit status."""
-    words = sys.argv[1:] or _completed_words()
+    is_completion = _COMPLETION in os.environ
+    words = sys.argv[1:]
+    if is_completion and not words:
+        line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+        words = line.split()[1:]
     name = words.pop(0) if words and words[0] in COMMANDS else ""
-    module = import_module(f"softgrad.commands.{name or 'compute'}")
     called = f"softgrad {name}".rstrip()
     try:
-        refuse_near_command(name, words)
-        # Shells complete the options of every command by one and the same name.
-        prog_name = "softgrad" if _COMPLETION in os.environ else called
-        status: int | None = app_of(module, name)(words, prog_name=prog_name, standalone_mode=False)
+        if not name:
+            _refuse_near_command(words)
+        app = _app_of(_module_of(name), name)
+        # A shell asks for the completions of every command under one name.
+        prog_name = "softgrad" if is_completion else called
+        status: int | None = app(words, prog_name=prog_name, standalone_mode=False)
     except UsageError as error:
         return _usage_error(str(error), called)
     except _USAGE_ERROR as error:
         return _usage_error(_reason(error, name), called)
     except SystemExit as ended:
-        # typer ends with 1 where whoever reads the output has gone.
+        # Typer exits with 1 if the reader of the output has gone.
         if ended.code == 1:
             raise BrokenPipeError from None
         raise
     return status or Exit.OK
 
 
-def _completed_words() -> list[str]:
-    """Return the words of the line that a shell wants to complete."""
-    if _COMPLETION not in os.environ:
-        return []
-    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
-    return line.split()[1:]
+def _module_of(name: str) -> ModuleType:
+    return import_module(f"softgrad.commands.{name or 'compute'}")
 
 
-# What every usage error of Typer's parser is, by whatever name a release of Typer has it.
-_USAGE_ERROR: Any = next(
-    base for base in reversed(typer.BadParameter.__mro__) if hasattr(base, "format_message")
-)
-
-
-def app_of(module: ModuleType, name: str) -> typer.Typer:
+def _app_of(module: ModuleType, name: str) -> typer.Typer:
     """Return the Typer application of one command."""
     app = typer.Typer(
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
-        # Only where it is asked for, so that help has no lines about it.
+        # Only on demand, so that the help has no lines about it.
         add_completion=_COMPLETION in os.environ or bool(_ABOUT_COMPLETION & {*sys.argv}),
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -139,7 +139,7 @@ def _usage_error(reason: str, called: str) -> Exit:
 
 
 def _reason(error: Any, name: str) -> str:
-    """Return what is wrong with the words; for an option of another command, which that is."""
+    """Return what is wrong with the words, and for a misplaced option, where it belongs."""
     reason = str(error.format_message()).removeprefix("Invalid value: ")
     option = getattr(error, "option_name", None)
     if option is None or not reason.startswith("No such option"):
@@ -155,14 +155,13 @@ def _reason(error: Any, name: str) -> str:
 
 def _options_of(name: str) -> set[str]:
     """Return the options of a command, as they are typed."""
-    module = import_module(f"softgrad.commands.{name or 'compute'}")
-    command = typer.main.get_command(app_of(module, name))
+    command = typer.main.get_command(_app_of(_module_of(name), name))
     return {word for parameter in command.params for word in parameter.opts}
 
 
-def refuse_near_command(name: str, words: list[str]) -> None:
-    """Raise UsageError where the first word is no file, but nearly the name of a command."""
-    if name or not words or words[0].startswith("-") or os.path.lexists(words[0]):
+def _refuse_near_command(words: list[str]) -> None:
+    """Raise UsageError if the first word is not a file, but nearly the name of a command."""
+    if not words or words[0].startswith("-") or os.path.lexists(words[0]):
         return
     from difflib import get_close_matches
 

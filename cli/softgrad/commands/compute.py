@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from softgrad.commands import task, values
-from softgrad.commands.settings import QUIET, Text, option
+from softgrad.commands.settings import QUIET, RAW_DTYPE, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.file import STANDARD_OUTPUT, Output
 from softgrad.running.pipeline import Pipeline
+from softgrad.running.run import Places
 from softgrad.work import compute
 from softgrad_core.checking import CHECK_TOLERANCE
 from softgrad_core.dtypes import Dtype
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
     from softgrad.outputs.arrays.results import ArrayWriter
 
-TOLERANCE_HELP = f"Relative error that fails: {CHECK_TOLERANCE:g}."
+_FIELDS = option("--fields", "NAME,…", "Write these results only.", "Output")
+_CHECK = option("--check", "", "Check both gradients numerically.", "Run")
+_TOLERANCE = option(
+    "--tolerance", "ERROR", f"Relative error that fails: {CHECK_TOLERANCE:g}.", "Run"
+)
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad 2.0 1.0 0.1 --target 0
@@ -37,16 +42,10 @@ EXAMPLES = """[bold]Examples[/bold]
 class Settings(task.Settings):
     """The options of the command without a name."""
 
-    dtype: Annotated[
-        Text, option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.", "Input")
-    ] = None
-    fields: Annotated[Text, option("--fields", "NAME,…", "Write these results only.", "Output")] = (
-        None
-    )
-    check: Annotated[bool, option("--check", "", "Check both gradients numerically.", "Run")] = (
-        False
-    )
-    tolerance: Annotated[Text, option("--tolerance", "ERROR", TOLERANCE_HELP, "Run")] = None
+    dtype: Annotated[Text, RAW_DTYPE] = None
+    fields: Annotated[Text, _FIELDS] = None
+    check: Annotated[bool, _CHECK] = False
+    tolerance: Annotated[Text, _TOLERANCE] = None
     quiet: Annotated[bool, QUIET] = False
 
 
@@ -77,22 +76,17 @@ def run(settings: Settings) -> Exit:
 
 
 def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | None) -> Exit:
-    """Compute the results of files of arrays, each in a .npz file."""
-    from softgrad.inputs.arrays.source import (
-        CHECKED_ELEMENTS,
-        COMPUTED_ELEMENTS,
-        ArrayOptions,
-    )
+    """Compute the results of files of arrays, and write a .npz file for each."""
+    from softgrad.inputs.arrays import source as arrays
     from softgrad.outputs.arrays.results import ArrayResults, ArrayWriter
     from softgrad.records.bfloat16 import result_dtype
 
     settings: Settings = given.settings
-    dtype = values.parse_dtype(settings.dtype)
+    dtype = values.parse_word("--dtype", settings.dtype, Dtype)
     if dtype not in {None, Dtype.BFLOAT16}:
         raise UsageError(f"--dtype {dtype} is for 'softgrad verify': results have the logits' type")
-    target = given.array_target()
     places = given.places(".npz")
-    _refuse_to_replace([*given.files, str(target)], places)
+    _refuse_to_replace([*given.files, str(given.array_target())], places)
 
     def prepare(source: "ArraySource", output: Output) -> tuple[Pipeline, "ArrayWriter"]:
         reader = source.reader()
@@ -101,27 +95,22 @@ def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | N
             compute,
             fields if tolerance is None else FIELDS,
             check_tolerance=tolerance,
-            # What is checked or added up is rounded afterwards.
+            # Results that are checked or added up are rounded afterwards.
             in_float64=is_reduced or dtype is not None or tolerance is not None,
         )
-        results = ArrayResults(
-            fields, result_dtype(source.logits.dtype, dtype), is_reduced, settings.quiet
-        )
+        rounded_to = result_dtype(source.logits.dtype, dtype)
+        results = ArrayResults(fields, rounded_to, is_reduced, settings.quiet)
         pipeline = Pipeline(reader, work, results, None, settings.fail_fast)
         is_empty_mean = reader.divisor == 0.0
-        return pipeline, ArrayWriter(
-            output, results, source.logits.shape, is_empty_mean=is_empty_mean
-        )
+        shape = source.logits.shape
+        return pipeline, ArrayWriter(output, results, shape, is_empty_mean=is_empty_mean)
 
-    options = ArrayOptions(target, given.loss, dtype, with_claims=False)
-    elements = COMPUTED_ELEMENTS if tolerance is None else CHECKED_ELEMENTS
-    return given.run_on_arrays(options, prepare, places, elements)
+    elements = arrays.COMPUTED_ELEMENTS if tolerance is None else arrays.CHECKED_ELEMENTS
+    return given.run_on_arrays(prepare, places, elements, dtype)
 
 
-def _refuse_to_replace(
-    files: Sequence[str], places: Sequence[tuple[Sequence[str], str | None]]
-) -> None:
-    """Raise UsageError where there is no file for the results, or it is one of the inputs."""
+def _refuse_to_replace(files: Sequence[str], places: Places) -> None:
+    """Raise UsageError if there is no file for the results, or it is one of the inputs."""
     for sources, place in places:
         if len(sources) > 1:
             raise UsageError("several files of arrays need --output-dir")

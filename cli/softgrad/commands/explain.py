@@ -7,13 +7,17 @@ from typing import Annotated
 import orjson
 
 from softgrad.commands import task, values
-from softgrad.commands.settings import Text, option
+from softgrad.commands.settings import RAW_DTYPE, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.json.members import writable
 from softgrad.records.records import Records
 from softgrad.work import compute
+from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.results import FIELDS
+
+_OTHER = option("--class", "CLASS", "The class to show beside the target.", "Input")
+_ROW = option("--row", "N", "The row of the arrays, from 0.", "Input")
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad explain 2.0 1.0 0.1 --target 0
@@ -26,13 +30,9 @@ EXAMPLES = """[bold]Examples[/bold]
 class Settings(task.Settings):
     """The options of `softgrad explain`."""
 
-    other: Annotated[
-        Text, option("--class", "CLASS", "The class to show beside the target.", "Input")
-    ] = None
-    row: Annotated[Text, option("--row", "N", "The row of the arrays, from 0.", "Input")] = None
-    dtype: Annotated[
-        Text, option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.", "Input")
-    ] = None
+    other: Annotated[Text, _OTHER] = None
+    row: Annotated[Text, _ROW] = None
+    dtype: Annotated[Text, RAW_DTYPE] = None
 
 
 def run(settings: Settings) -> Exit:
@@ -43,22 +43,22 @@ def run(settings: Settings) -> Exit:
     """
     given = task.Task.of(Command.EXPLAIN, settings)
     other = values.parse_class("--class", settings.other, given.names)
-    records = _row_of_arrays(given, settings) if given.kind is Kind.ARRAYS else None
+    row = _row_of_arrays(given) if given.kind is Kind.ARRAYS else None
     work = partial(compute, FIELDS, explained=True)
-    return given.run_on_records(work, other=other, slow=True, records=records)
+    return given.run_on_records(work, other=other, slow=True, row=row)
 
 
-def _row_of_arrays(given: task.Task, settings: Settings) -> Records:
+def _row_of_arrays(given: task.Task) -> Records:
     """Return one row of the arrays in a file as a record."""
     from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
 
+    settings: Settings = given.settings
     number = values.parse_count("--row", settings.row) or 0
-    dtype = values.parse_dtype(settings.dtype)
+    dtype = values.parse_word("--dtype", settings.dtype, Dtype)
     options = ArrayOptions(given.array_target(), given.loss, dtype, with_claims=False)
     if len(given.files) > 1:
         raise UsageError("--row needs one file of arrays")
     [name] = given.files
-    with open_arrays(name, options) as source:
-        row = source.row(number)
+    row = open_arrays(name, options).row(number)
     text = orjson.dumps({key: writable(value) for key, value in row.items()})
     return Records(f"{name}: row {number}", [None], [text], [row])

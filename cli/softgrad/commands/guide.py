@@ -5,12 +5,14 @@ import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
 from softgrad.commands.settings import Common
 from softgrad.exits import Exit, UsageError
+
+_CHAPTER = typer.Argument(metavar="[CHAPTER]", help="The chapter to show.")
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad guide
@@ -22,30 +24,7 @@ EXAMPLES = """[bold]Examples[/bold]
 class Settings(Common):
     """The options of `softgrad guide`."""
 
-    chapter: Annotated[
-        str | None, typer.Argument(metavar="[CHAPTER]", help="The chapter to show.")
-    ] = None
-
-
-class Chapter(NamedTuple):
-    """A chapter of the manual."""
-
-    name: str
-    text: str
-
-    @property
-    def purpose(self) -> str:
-        """The sentence below the title."""
-        return self.text.split("\n\n", 2)[1].replace("\n", " ")
-
-
-def chapters() -> list[Chapter]:
-    """Return the chapters, in alphabetical order."""
-    return [
-        Chapter(path.name.removesuffix(".md"), path.read_text(encoding="utf-8"))
-        for path in sorted(files("softgrad").joinpath("guide").iterdir(), key=lambda p: p.name)
-        if path.name.endswith(".md")
-    ]
+    chapter: Annotated[str | None, _CHAPTER] = None
 
 
 def run(settings: Settings) -> Exit:
@@ -53,15 +32,24 @@ def run(settings: Settings) -> Exit:
 
     A chapter is shown through the pager of the terminal, or written as Markdown to a pipe.
     """
-    found = {chapter.name: chapter for chapter in chapters()}
-    if settings.chapter is None:
-        _show("".join(f"- `{chapter.name}`: {chapter.purpose}\n" for chapter in found.values()))
+    folder = files("softgrad").joinpath("guide")
+    chapters = {
+        path.name.removesuffix(".md"): path.read_text(encoding="utf-8")
+        for path in sorted(folder.iterdir(), key=lambda path: path.name)
+        if path.name.endswith(".md")
+    }
+    name = settings.chapter
+    if name is None:
+        # The sentence below the title of a chapter says what it is for.
+        purposes = {name: text.split("\n\n", 2)[1] for name, text in chapters.items()}
+        listed = (f"- `{name}`: {what}".replace("\n", " ") for name, what in purposes.items())
+        _show("".join(f"{line}\n" for line in listed))
         return Exit.OK
-    if settings.chapter not in found:
-        close = get_close_matches(settings.chapter, found, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"the chapters are {', '.join(found)}"
-        raise UsageError(f"there is no chapter {settings.chapter!r}; {hint}")
-    _show(found[settings.chapter].text, paged=True)
+    if name not in chapters:
+        close = get_close_matches(name, chapters, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"the chapters are {', '.join(chapters)}"
+        raise UsageError(f"there is no chapter {name!r}; {hint}")
+    _show(chapters[name], paged=True)
     return Exit.OK
 
 

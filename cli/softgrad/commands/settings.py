@@ -1,8 +1,4 @@
-"""The options of the commands: what each is called, and what the help says of it.
-
-A command has a settings class, made of the groups that it needs. `command_of` turns the class into
-the parameters that Typer reads.
-"""
+"""The options that commands share, and how a settings class becomes the parameters of a command."""
 
 import inspect
 import sys
@@ -19,11 +15,11 @@ from softgrad.version import version_text
 from softgrad_core.loss.options import OPTIONS
 
 Text = str | None
-"""What an option holds as it was typed; None where it was not given."""
+"""The text of an option; None if it is not given."""
 
 
 def option(names: str, metavar: str, help: str, panel: str) -> Any:  # noqa: A002 - as Typer
-    """Return an option of Typer, or a flag where there is no metavar."""
+    """Return an option of Typer, or a flag if there is no metavar."""
     return typer.Option(*names.split(), metavar=metavar or None, help=help, rich_help_panel=panel)
 
 
@@ -37,27 +33,34 @@ _VERSION = typer.Option(
     "--version", help="Show the version.", callback=_print_version, is_eager=True
 )
 _DEBUG = typer.Option("--debug", help="Show the traceback of a bug in softgrad.")
-# What the arguments may be is said in the text of each command.
+# Hidden, because the text of each command says what the arguments may be.
 _INPUTS = typer.Argument(metavar="[LOGITS... | FILES...]", hidden=True)
-QUIET = option("--quiet -q", "", "Write only what fails or is rejected.", "Run")
+_TARGET = option("--target -t", "Y", "Class index or name, or probabilities.", "Input")
+_CLASSES = option("--classes", "NAME,…", "The names of the classes.", "Input")
+RAW_DTYPE = option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.", "Input")
 _FORMATS = ", ".join(form for form in Format if form is not Format.NPZ)
+_FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}.", "Output")
+_JSON = option("--json", "", "Short for --format jsonl.", "Output")
+_STANDALONE = option("--standalone", "", "Write a whole LaTeX document.", "Output")
+_OUTPUT = option("--output -o", "FILE", "Replace FILE, in one step.", "Output")
+_OUTPUT_DIR = option("--output-dir", "DIR", "One file of results for each input.", "Output")
+_FAIL_FAST = option("--fail-fast", "", "Stop after the first failure.", "Run")
+_JOBS = option("--jobs -j", "N", "Work on N cores, 0 for all.", "Run")
+_SCHEDULER = option("--scheduler", "ADDRESS", "Work on a Dask cluster.", "Run")
+QUIET = option("--quiet -q", "", "Write only what fails or is rejected.", "Run")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What every command has."""
+    """The options of every command."""
 
     debug: Annotated[bool, _DEBUG] = False
     version: Annotated[bool, _VERSION] = False
 
 
-_TARGET = option("--target -t", "Y", "Class index or name, or probabilities.", "Input")
-_CLASSES = option("--classes", "NAME,…", "The names of the classes.", "Input")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Input(Common):
-    """What is read: the same for every command that takes numbers.
+    """What is read.
 
     `loss` holds the options of the loss that are given, as text, or True for a flag.
     """
@@ -66,13 +69,6 @@ class Input(Common):
     target: Annotated[Text, _TARGET] = None
     classes: Annotated[Text, _CLASSES] = None
     loss: Mapping[str, str | bool]
-
-
-_FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}.", "Output")
-_JSON = option("--json", "", "Short for --format jsonl.", "Output")
-_STANDALONE = option("--standalone", "", "Write a whole LaTeX document.", "Output")
-_OUTPUT = option("--output -o", "FILE", "Replace FILE, in one step.", "Output")
-_OUTPUT_DIR = option("--output-dir", "DIR", "One file of results for each input.", "Output")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,19 +84,15 @@ class Results:
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """How a run goes."""
+    """How the run goes."""
 
-    fail_fast: Annotated[
-        bool, option("--fail-fast", "", "Stop after the first failure.", "Run")
-    ] = False
-    jobs: Annotated[Text, option("--jobs -j", "N", "Work on N cores, 0 for all.", "Run")] = None
-    scheduler: Annotated[
-        Text, option("--scheduler", "ADDRESS", "Work on a Dask cluster.", "Run")
-    ] = None
+    fail_fast: Annotated[bool, _FAIL_FAST] = False
+    jobs: Annotated[Text, _JOBS] = None
+    scheduler: Annotated[Text, _SCHEDULER] = None
 
 
 def command_of(settings: type[Any], run: Callable[[Any], int]) -> Callable[..., None]:
-    """Return the function that Typer makes a command of: its parameters are the settings' fields.
+    """Return the function that Typer makes a command of; its parameters are the settings' fields.
 
     The options of the loss come from their table in the core.
     """
@@ -110,43 +102,30 @@ def command_of(settings: type[Any], run: Callable[[Any], int]) -> Callable[..., 
             with redirect_stdout(sys.stderr):
                 typer.echo(context.get_help())
             raise typer.Exit(Exit.USAGE)
-        if takes_loss:
+        if "loss" in hints:
             given = {name: words.pop(name) for name in OPTIONS}
             words["loss"] = {name: value for name, value in given.items() if value}
         raise typer.Exit(run(settings(**words)))
 
     hints = get_type_hints(settings, include_extras=True)
-    takes_loss = hints.pop("loss", None) is not None
-    kind = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter("context", kind, annotation=typer.Context)]
+    parameters = [_parameter("context", typer.Context)]
     for field in fields(settings):
-        if field.name == "loss":
-            parameters += _loss_parameters()
-        else:
-            parameters.append(
-                inspect.Parameter(
-                    field.name, kind, default=field.default, annotation=hints[field.name]
-                )
-            )
+        if field.name != "loss":
+            parameters.append(_parameter(field.name, hints[field.name], field.default))
+            continue
+        for name, entry in OPTIONS.items():
+            kind, default = (Text, None) if entry.metavar else (bool, False)
+            words = f"--{name.replace('_', '-')}"
+            declared = option(words, entry.metavar, f"{entry.help}.", "Loss")
+            parameters.append(_parameter(name, Annotated[kind, declared], default))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     call.__doc__ = inspect.cleandoc(run.__doc__ or "")
     return call
 
 
-def _loss_parameters() -> list[inspect.Parameter]:
-    """Return the options of the loss; they come as text, but for flags."""
-    parameters = []
-    for name, entry in OPTIONS.items():
-        words = f"--{name.replace('_', '-')}"
-        declared = option(words, entry.metavar, f"{entry.help}.", "Loss")
-        kind: Any = Text if entry.metavar else bool
-        parameters.append(
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=None if entry.metavar else False,
-                annotation=Annotated[kind, declared],
-            )
-        )
-    return parameters
+def _parameter(
+    name: str, annotation: Any, default: Any = inspect.Parameter.empty
+) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)

@@ -1,6 +1,6 @@
-"""What goes together: which command takes which input, in which formats, with which options.
+"""What goes together: the inputs, formats and options of each command.
 
-These tables say it once; every refusal is written from them.
+These tables are the only place that says so, and every refusal is written from them.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ from softgrad.outputs.formats import Format
 
 
 class Command(StrEnum):
-    """The commands that read logits, as they are called."""
+    """The commands that read logits, as they are typed."""
 
     COMPUTE = "softgrad"
     EXPLAIN = "softgrad explain"
@@ -20,7 +20,7 @@ class Command(StrEnum):
 
 
 class Kind(StrEnum):
-    """What is read."""
+    """The kinds of input."""
 
     NUMBERS = "numbers"
     RECORDS = "JSON"
@@ -28,41 +28,47 @@ class Kind(StrEnum):
 
 
 _PAGES = (Format.MARKDOWN, Format.LATEX, Format.HTML)
+_TABLE_FIRST = (Format.TABLE, Format.JSONL, *_PAGES)
+_JSON_FIRST = (Format.JSONL, Format.TABLE, *_PAGES)
 
 FORMATS: Mapping[Command, Mapping[Kind, Collection[Format]]] = {
     Command.COMPUTE: {
-        Kind.NUMBERS: (Format.TABLE, Format.JSONL, *_PAGES),
-        Kind.RECORDS: (Format.JSONL, Format.TABLE, *_PAGES),
+        Kind.NUMBERS: _TABLE_FIRST,
+        Kind.RECORDS: _JSON_FIRST,
         Kind.ARRAYS: (Format.NPZ,),
     },
     Command.EXPLAIN: {
-        Kind.NUMBERS: (Format.TABLE, Format.JSONL, *_PAGES),
-        Kind.RECORDS: (Format.JSONL, Format.TABLE, *_PAGES),
-        Kind.ARRAYS: (Format.TABLE, Format.JSONL, *_PAGES),
+        Kind.NUMBERS: _TABLE_FIRST,
+        Kind.RECORDS: _JSON_FIRST,
+        Kind.ARRAYS: _TABLE_FIRST,
     },
     Command.VERIFY: {
-        Kind.RECORDS: (Format.JSONL, Format.TABLE, *_PAGES),
+        Kind.RECORDS: _JSON_FIRST,
         Kind.ARRAYS: (Format.TABLE, Format.JSONL),
     },
 }
 """The formats in which a command shows an input, the default first."""
 
+_FILES = (Kind.RECORDS, Kind.ARRAYS)
+
 NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str]] = {
     Command.COMPUTE: {
         "standalone": (Format.LATEX,),
         "fields": (Format.JSONL, Format.NPZ),
+        "output_dir": _FILES,
         "dtype": (Kind.ARRAYS,),
         "tolerance": "check",
         "quiet": "check",
     },
     Command.EXPLAIN: {
         "standalone": (Format.LATEX,),
+        "output_dir": (Kind.RECORDS,),
         "row": (Kind.ARRAYS,),
         "dtype": (Kind.ARRAYS,),
     },
-    Command.VERIFY: {"standalone": (Format.LATEX,)},
+    Command.VERIFY: {"standalone": (Format.LATEX,), "output_dir": _FILES},
 }
-"""Options that need one of some formats, one of some inputs, or another option."""
+"""Options that need one of these formats, one of these inputs, or another option."""
 
 EXCLUSIVE = (("output", "output_dir"), ("ulp", "rtol"), ("ulp", "atol"))
 """Options that contradict each other."""
@@ -72,20 +78,18 @@ REQUIRED = {(Command.EXPLAIN, Kind.ARRAYS): ("row", "--row N, the number of the 
 
 
 def format_of(command: Command, kind: Kind, asked: Format | None) -> Format:
-    """Return the format to write, or raise UsageError where the command does not have it."""
+    """Return the format to write, or raise UsageError if the command does not have it."""
     formats = FORMATS[command].get(kind)
     if formats is None:
-        others = " or ".join(FORMATS[command])
-        raise UsageError(f"'{command}' reads {others}, got {kind}")
+        raise UsageError(f"'{command}' reads {' or '.join(FORMATS[command])}, got {kind}")
     default, *_ = formats
     if asked is not None and asked not in formats:
-        expected = ", ".join(formats)
-        raise UsageError(f"'{command}' writes {kind} as {expected}, not as {asked}")
+        raise UsageError(f"'{command}' writes {kind} as {', '.join(formats)}, not as {asked}")
     return asked or default
 
 
 def refuse(command: Command, kind: Kind, shown: Format, settings: Any) -> None:
-    """Raise UsageError for an option that does not go with the command, the input or the format."""
+    """Raise UsageError if an option does not go with the command, the input or the format."""
     given = {name for name, value in vars(settings).items() if value not in (None, False)}
     for name in NEEDS[command].keys() & given:
         needed = NEEDS[command][name]
@@ -98,10 +102,9 @@ def refuse(command: Command, kind: Kind, shown: Format, settings: Any) -> None:
     for one, other in EXCLUSIVE:
         if one in given and other in given:
             raise UsageError(f"{_option(one)} and {_option(other)} contradict each other")
-    if (command, kind) in REQUIRED:
-        name, what = REQUIRED[command, kind]
-        if name not in given:
-            raise UsageError(f"'{command}' needs {what}, for {kind}")
+    name, what = REQUIRED.get((command, kind), ("", ""))
+    if name and name not in given:
+        raise UsageError(f"'{command}' needs {what}, for {kind}")
 
 
 def _option(name: str) -> str:

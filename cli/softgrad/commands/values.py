@@ -1,4 +1,4 @@
-"""The text of options -> their values, or a usage error that says what was expected."""
+"""The text of options, turned into values or into a usage error that says what was expected."""
 
 import math
 import os
@@ -37,26 +37,21 @@ def parse_classes(text: str | None) -> list[str] | None:
 
 
 def parse_class(option: str, text: str | None, names: list[str] | None) -> int | str | None:
-    """Return a class: the name if there is one like this, else the index."""
+    """Return a class: a name if there is one like this, else an index."""
     if text is None:
         return None
     text = _as_utf8(text)
     is_index = re.fullmatch(r"[+-]?\d+", text, re.ASCII) is not None
     if is_index and len(text) > LONGEST_INDEX:
         raise UsageError(f"expected {option} to be a class, got {shortened(text)}")
-    if names is None or text not in names:
-        if is_index:
-            return int(text)
-        if NUMBER.fullmatch(with_plain_minus(text)):
-            raise UsageError(
-                f"expected {option} to be a whole number or a class name, got {text!r}"
-            )
+    if names is not None and text in names:
+        place = names.index(text)
+        if is_index and place != int(text):
+            raise UsageError(f"{text!r} is ambiguous: the name of class {place}, and an index")
         return text
-    if is_index and names.index(text) != int(text):
-        raise UsageError(
-            f"{text!r} is ambiguous: the name of class {names.index(text)}, and an index"
-        )
-    return text
+    if not is_index and NUMBER.fullmatch(with_plain_minus(text)):
+        raise UsageError(f"expected {option} to be a whole number or a class name, got {text!r}")
+    return int(text) if is_index else text
 
 
 def parse_target(text: str | None, names: list[str] | None) -> int | str | list[float] | None:
@@ -78,28 +73,23 @@ def parse_loss(given: Mapping[str, str | bool], names: list[str] | None) -> dict
         except InputError as error:
             raise UsageError(error.reason) from None
         options[name] = checked.tolist() if hasattr(checked, "tolist") else checked
-    if names is not None and len(options.get("class_weights", names)) != len(names):
-        count = len(options["class_weights"])
-        raise UsageError(
-            f"expected one of class_weights for each of {len(names)} logits, got {count}"
-        )
+    count = len(options.get("class_weights", ()))
+    if names is not None and "class_weights" in options and count != len(names):
+        expected = f"expected one of class_weights for each of {len(names)} logits"
+        raise UsageError(f"{expected}, got {count}")
     return options
 
 
 def _read(text: str, hint: Any, names: Sequence[str] | None) -> Any:
-    """Return a text as a value of the type that the option is declared with."""
+    """Return a text as a value of the type that an option is declared with."""
     types = get_args(hint) or (hint,)
     if int in types and float not in types:
         return int(text) if _is_index(text) else text
-    if float in types and len(types) == 1:
+    if types == (float,):
         return _number_or_text(text)
-    if str in types and len(types) == 1:
+    if types == (str,):
         return text
-    return _weights(text, names)
-
-
-def _weights(text: str, names: Sequence[str] | None) -> list[Any]:
-    """Return the weights of the classes, given in their order or by name: cat=2,dog=1."""
+    # What is left is the weights of the classes, in their order or by name: cat=2,dog=1.
     if "=" not in text:
         return [_number_or_text(word) for word in SEPARATORS.split(text) if word]
     given: dict[str, float | str] = {}
@@ -124,36 +114,27 @@ def parse_number(option: str, text: str | None, *, above_zero: bool = False) -> 
 
 def parse_count(option: str, text: str | None) -> int | None:
     """Return a whole number from 0 on."""
-    if text is None:
-        return None
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+    if text is not None and not re.fullmatch(r"\d{1,9}", text, re.ASCII):
         raise UsageError(f"expected {option} to be a whole number from 0 on, got {text!r}")
-    return int(text)
+    return None if text is None else int(text)
 
 
 def parse_format(text: str | None, *, json: bool) -> Format | None:
-    """Return the format that is asked for, if any is."""
+    """Return the format that is asked for, if any."""
     if json and text not in {None, Format.JSONL}:
         raise UsageError(f"--json and --format {text} contradict each other")
     return Format.JSONL if json else parse_word("--format", text, Format)
 
 
-def parse_dtype(text: str | None) -> Dtype | None:
-    """Return the type of this name, if one is given."""
-    return parse_word("--dtype", text, Dtype)
-
-
 def parse_word(option: str, text: str | None, words: type[Word]) -> Word | None:
-    """Return the word of a list, if one is given."""
-    if text is None:
-        return None
-    if text not in list(words):
+    """Return one of some words, if any is given."""
+    if text is not None and text not in list(words):
         raise UsageError(f"expected {option} to be one of {', '.join(words)}, got {text!r}")
-    return words(text)
+    return None if text is None else words(text)
 
 
 def _as_utf8(word: str) -> str:
-    """Return a word as text that JSON can hold, whatever the locale says it is."""
+    """Return a word as text that JSON can hold, whatever the locale is."""
     try:
         return os.fsencode(word).decode().strip()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""softgrad verify: whether somebody else's numbers are right, and which mistake they show."""
+"""softgrad verify: whether somebody else's numbers are right, and if not, which mistake it is."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from softgrad.outputs.arrays.worst import WorstRowsWriter
     from softgrad.outputs.file import Output
 
-DTYPE_HELP = f"The type of the claims: {', '.join(Dtype)}."
+_DTYPE = option("--dtype", "TYPE", f"The type of the claims: {', '.join(Dtype)}.", "Standard")
+_RTOL = option("--rtol", "ERROR", "The relative error allowed.", "Standard")
+_ATOL = option("--atol", "ERROR", "The absolute error allowed.", "Standard")
+_ULP = option("--ulp", "N", "Allow N units in the last place instead.", "Standard")
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad verify claims.jsonl --dtype float32
@@ -35,16 +38,10 @@ class Settings(task.Settings):
     """The options of `softgrad verify`."""
 
     inputs: Annotated[list[str] | None, typer.Argument(metavar="[FILES...]", hidden=True)] = None
-    dtype: Annotated[Text, option("--dtype", "TYPE", DTYPE_HELP, "Standard")] = None
-    rtol: Annotated[Text, option("--rtol", "ERROR", "The relative error allowed.", "Standard")] = (
-        None
-    )
-    atol: Annotated[Text, option("--atol", "ERROR", "The absolute error allowed.", "Standard")] = (
-        None
-    )
-    ulp: Annotated[
-        Text, option("--ulp", "N", "Allow N units in the last place instead.", "Standard")
-    ] = None
+    dtype: Annotated[Text, _DTYPE] = None
+    rtol: Annotated[Text, _RTOL] = None
+    atol: Annotated[Text, _ATOL] = None
+    ulp: Annotated[Text, _ULP] = None
     quiet: Annotated[bool, QUIET] = False
 
 
@@ -56,19 +53,16 @@ def run(settings: Settings) -> Exit:
     torch.testing.assert_close for the type of the claims.
     """
     given = task.Task.of(Command.VERIFY, settings)
-    dtype = values.parse_dtype(settings.dtype)
+    dtype = values.parse_word("--dtype", settings.dtype, Dtype)
     if given.kind is Kind.ARRAYS:
-        from softgrad.inputs.arrays.source import dtype_of_claims
-
-        required = _required(dtype or dtype_of_claims(given.files), settings)
-        return _run_on_arrays(given, dtype, required)
+        return _run_on_arrays(given, dtype)
     required = _required(dtype or Dtype.FLOAT64, settings)
     work = partial(verify, tolerance=required)
     return given.run_on_records(work, required=required, only_failures=settings.quiet)
 
 
 def _required(dtype: Dtype, settings: Settings) -> Tolerance:
-    """Return the standard that claims are held to."""
+    """Return the standard for claims of this type."""
     return Tolerance(
         dtype,
         values.parse_number("--rtol", settings.rtol),
@@ -77,19 +71,19 @@ def _required(dtype: Dtype, settings: Settings) -> Tolerance:
     )
 
 
-def _run_on_arrays(given: task.Task, dtype: Dtype | None, required: Tolerance) -> Exit:
+def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
     """Verify the claims in files of arrays, and show the worst rows of each file."""
-    from softgrad.inputs.arrays.source import VERIFIED_ELEMENTS, ArrayOptions
+    from softgrad.inputs.arrays.source import VERIFIED_ELEMENTS, dtype_of_claims
     from softgrad.outputs.arrays.worst import WorstRows, WorstRowsWriter
 
     settings: Settings = given.settings
+    required = _required(dtype or dtype_of_claims(given.files), settings)
+    work = partial(verify, tolerance=required)
+    render = WorstRows(settings.quiet)
 
     def prepare(source: "ArraySource", output: "Output") -> tuple[Pipeline, "WorstRowsWriter"]:
-        work = partial(verify, tolerance=required)
-        render = WorstRows(settings.quiet)
         pipeline = Pipeline(source.reader(), work, render, required, settings.fail_fast)
         return pipeline, WorstRowsWriter(output, source.name, given.shown)
 
-    options = ArrayOptions(given.array_target(), given.loss, dtype, with_claims=True)
     places = given.places(".jsonl" if given.shown is Format.JSONL else ".txt")
-    return given.run_on_arrays(options, prepare, places, VERIFIED_ELEMENTS, required)
+    return given.run_on_arrays(prepare, places, VERIFIED_ELEMENTS, dtype, required)

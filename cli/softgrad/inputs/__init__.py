@@ -1,1 +1,1 @@
-"""What comes in: numbers, JSON records, arrays -> rows with a place."""
+"""The inputs: numbers as arguments, JSON records and arrays, read as rows with a place."""

@@ -1,4 +1,4 @@
-"""Words of the command line -> logits, or the names of files."""
+"""The arguments of a command, read as logits or as the names of files."""
 
 import math
 import re
@@ -14,8 +14,8 @@ NEGATIVE = re.compile(r"-(?:\.?\d|inf|nan)", re.ASCII | re.IGNORECASE)
 SEPARATORS = re.compile(r"[\s,\[\]]+")
 
 _FOREIGN_MINUS = re.compile("[\N{MINUS SIGN}\N{EN DASH}\N{HYPHEN}](?=[.0-9])")
-# Numbers in a form that is not read, such as (2,1), 0.1.2 and tensor([2, 1]). A word that ends
-# like a file's name is more likely that.
+# Numbers in a form that is not read, such as (2,1), 0.1.2 and tensor([2, 1]). A word that ends as
+# a file's name does is more likely a file.
 _LIKE_NUMBERS = re.compile(r"[\s({+-]*\.?\d(?!.*\.[a-z]{2,}$)|.*[\[({=].*\d.*[\])}]\s*$", re.DOTALL)
 
 
@@ -25,7 +25,7 @@ def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
     Raises
     ------
     UsageError
-        Where they are neither, or some are one and some the other.
+        If they are neither, or a mixture.
     """
     if "" in words:
         raise UsageError("expected numbers or files, got an empty argument")
@@ -51,12 +51,12 @@ def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
 
 
 def is_number_list(word: str) -> bool:
-    """Return whether a word holds nothing but numbers, separators and brackets."""
+    """Return whether a word has only numbers, separators and brackets."""
     return all(NUMBER.fullmatch(part) for part in SEPARATORS.split(word) if part)
 
 
 def with_plain_minus(word: str) -> str:
-    """Return a word with a hyphen in the place of typographic minus signs."""
+    """Return a word with hyphens instead of typographic minus signs."""
     return _FOREIGN_MINUS.sub("-", word)
 
 
@@ -66,7 +66,7 @@ def parse_numbers(text: str) -> list[float]:
     Raises
     ------
     UsageError
-        Where they are not one list of numbers within the range of float64.
+        If they are not one list of numbers within the range of float64.
     """
     inner = text.strip()
     if "[" in inner or "]" in inner:

@@ -1,7 +1,7 @@
-"""Bytes -> blocks of located records. What a source holds is told by how it begins.
+"""The sources of JSON, read as blocks of records.
 
-A source whose first line is one whole value is JSON Lines: each line stands alone. Otherwise it
-holds values in any layout: one object, an array of records, or values one after another.
+A source whose first line is a whole value is JSON Lines. Any other source may have one object, an
+array of records, or values one after another, in any layout.
 """
 
 import errno
@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import cast
@@ -23,28 +22,16 @@ from softgrad_core.errors import InputError
 STANDARD_INPUT = "-"
 
 _OF_ARRAYS = "arrays are read from files whose names end in .npy or .npz"
-NO_JSON = {
+NOT_JSON = {
     b"\x93NUMPY": ("arrays-as-json", f"NumPy arrays; {_OF_ARRAYS}"),
     b"PK\x03\x04": ("arrays-as-json", f"a ZIP archive, as .npz and .pt are; {_OF_ARRAYS}"),
-    b"\x1f\x8b": ("compressed-json", "what gzip packed; unpack it: gunzip -c FILE | softgrad"),
+    b"\x1f\x8b": ("compressed-json", "a gzip file; unpack it first: gunzip -c FILE | softgrad"),
 }
-"""How files begin that are no text, with the code of the error and what they are."""
+"""The first bytes of files that are not text, with the code of the error and what they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Stands for what could not be read of a source, which is `error` to ask for."""
-
-    error: OSError
-    size: int = 0
-
-    def records(self) -> Records:
-        """Raise the error."""
-        raise self.error
-
-
-def read(names: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Yield the blocks of the named sources in order, with one for each that could not be read."""
+def read(names: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block | OSError]:
+    """Yield the blocks of the named sources in order, and an error for what cannot be read."""
     for name in names:
         try:
             if name == STANDARD_INPUT:
@@ -53,15 +40,15 @@ def read(names: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block
                 with Path(name).open("rb") as file:
                     yield from read_stream(file, name, block_bytes)
         except OSError as error:
-            yield Unread(OSError(error.errno, error.strerror or str(error), name))
+            yield OSError(error.errno, error.strerror or str(error), name)
 
 
 def standard_input() -> BufferedReader:
-    """Return standard input, or raise OSError where the caller closed it."""
+    """Return standard input, or raise OSError if the caller closed it."""
     if sys.stdin is None:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    # Where another process that shares it has said otherwise, reading waits all the same: what
-    # has not come yet is not the end.
+    # A process that shares the descriptor may have made it non-blocking, and then input that has
+    # not arrived yet would look like its end.
     with suppress(AttributeError, OSError):
         os.set_blocking(sys.stdin.fileno(), True)
     return cast("BufferedReader", sys.stdin.buffer)
@@ -73,7 +60,7 @@ def read_stream(
     """Yield the blocks of an open source."""
     stream = BlockStream(file, block_bytes)
     first_line = stream.first_line()
-    for beginning, (code, what) in NO_JSON.items():
+    for beginning, (code, what) in NOT_JSON.items():
         if first_line.startswith(beginning):
             records = Records(source)
             records.add_unreadable(1, InputError(code, f"expected JSON, got {what}"))

@@ -1,1 +1,1 @@
-"""What a record is: its fields, its text, and what it says."""
+"""Records: their fields, their text and what they say."""

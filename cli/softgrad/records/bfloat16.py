@@ -1,4 +1,4 @@
-"""bfloat16 in arrays: NumPy has no such type, so its bits come and go as uint16."""
+"""bfloat16 in arrays: NumPy has no such type, so files hold its bits as uint16."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def is_raw(dtype: np.dtype[Any]) -> bool:
 
 
 def decoded(values: Array, dtype: Dtype | None) -> Array:
-    """Return the numbers that are meant: bits of bfloat16 as float32, all others as they are."""
+    """Return the bits of bfloat16 as float32, and any other numbers unchanged."""
     if dtype is not Dtype.BFLOAT16 or not is_raw(values.dtype):
         return values
     bits = values.view(np.uint16) if values.dtype.kind == "V" else values
@@ -33,7 +33,7 @@ def encoded(values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def result_dtype(logits: np.dtype[Any], dtype: Dtype | None) -> np.dtype[Any]:
-    """Return the type of the results for logits of a type: the same, float64 for integers."""
+    """Return the type of the results: that of the logits, or float64 for integers."""
     if dtype is Dtype.BFLOAT16 and is_raw(logits):
         return np.dtype(np.uint16)
     return logits.newbyteorder("=") if logits.kind == "f" else np.dtype(np.float64)

@@ -1,4 +1,4 @@
-"""The names of the fields of records: what is read, what is added, what can be claimed."""
+"""The names of the fields of records."""
 
 from softgrad_core.loss.options import OPTIONS as LOSS_OPTIONS
 
@@ -11,14 +11,14 @@ DENOMINATOR, WARNING = "denominator", "warning"
 OPTIONS = tuple(LOSS_OPTIONS)
 """The options of the loss."""
 
-CLASS_WEIGHTS, REDUCTION = "class_weights", "reduction"
-"""Options with readings of their own: weights come by name too, batches have a reduction."""
+CLASS_WEIGHTS, REDUCTION, IGNORE_INDEX = "class_weights", "reduction", "ignore_index"
+"""Options that readers treat in a way of their own."""
 
 RESULTS = (PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS)
-"""What a result adds: the attributes of softgrad_core.SoftmaxCrossEntropy."""
+"""The fields that a result adds."""
 
 CLAIMS = (PROBS, LOG_PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS)
-"""What can be verified: the parameters of softgrad_core.verify."""
+"""The fields that can be verified."""
 
 NO_ROWS_COUNT = "no row counts, or every row that counts has weight 0, so the mean is NaN"
 """The warning in a result whose mean is over nothing."""

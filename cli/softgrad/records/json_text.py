@@ -1,32 +1,26 @@
-"""JSON as text: what orjson refuses but JSON allows, and edits that leave the rest as it came."""
+"""JSON as text: reading what orjson refuses, and edits that keep the other bytes as they are."""
 
 import json
 import math
 import re
 import sys
 from collections.abc import Container, Iterator
-from typing import NamedTuple
 
 from softgrad.messages import printable
 from softgrad_core.errors import InputError, shortened
 from softgrad_core.loss.logits import OutOfRange
 
-# Beyond this many digits a whole number is outside the range of float64 anyway, and beyond
-# 4,300 Python refuses to read it.
 MOST_DIGITS = 400
+"""A longer whole number is outside float64 anyway; beyond 4,300 digits Python refuses it."""
 
 _BLANK = re.compile(r"[ \t\n\r]*")
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _BETWEEN_TOKENS = re.compile(rf"({_STRING})|[ \t\n\r]+")
 _CONSTANT = re.compile(rf"({_STRING})|(-?Infinity|NaN)")
 
-
-class Member(NamedTuple):
-    """One member of an object, and where it stands in the object's text."""
-
-    key: str
-    start: int
-    end: int
+# json edits what orjson has read, so it must read text that is nested as deeply.
+ORJSON_NESTING = 1024
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 3 * ORJSON_NESTING))
 
 
 def _parse_float(digits: str) -> float | OutOfRange:
@@ -37,10 +31,6 @@ def _parse_float(digits: str) -> float | OutOfRange:
 def _parse_int(digits: str) -> int | OutOfRange:
     return int(digits) if len(digits) <= MOST_DIGITS else OutOfRange(digits)
 
-
-# The nesting that orjson reads, json must read too: it is json that edits what orjson has read.
-ORJSON_NESTING = 1024
-sys.setrecursionlimit(max(sys.getrecursionlimit(), 3 * ORJSON_NESTING))
 
 _DECODER = json.JSONDecoder(parse_float=_parse_float, parse_int=_parse_int)
 
@@ -54,24 +44,22 @@ def skip_blank(text: str, start: int) -> int:
 def decode(text: str, start: int) -> tuple[object, int]:
     """Return the value that starts at `start`, and where it ends.
 
-    The bare NaN and Infinity of Python's json are read as well. Raises json.JSONDecodeError,
-    or InputError where the value is nested too deeply.
+    Python's bare NaN and Infinity are accepted. Raises json.JSONDecodeError, or InputError if
+    the value is nested too deeply.
     """
     try:
         return _DECODER.raw_decode(text, start)
     except RecursionError:
-        raise InputError(
-            "nested-too-deeply", "the record is nested more deeply than can be read"
-        ) from None
+        raise InputError("nested-too-deeply", "the record is nested too deeply to read") from None
 
 
 def breaks_off(error: json.JSONDecodeError) -> bool:
-    """Return whether the text ended where more was expected, rather than being wrong before."""
+    """Return whether the text ended too early, rather than being wrong before its end."""
     return error.pos >= len(error.doc.rstrip())
 
 
 def as_input_error(error: json.JSONDecodeError, start: int, line: int) -> InputError:
-    """Return what is wrong with the record that begins at `start`, on this line of its source."""
+    """Return the error of a record that starts at `start` of the text, on this line."""
     text, place = error.doc, min(error.pos, len(error.doc.rstrip()))
     line_start = text.rfind("\n", start, place) + 1 or start
     where = f"column {place - line_start + 1}"
@@ -79,10 +67,8 @@ def as_input_error(error: json.JSONDecodeError, start: int, line: int) -> InputE
         where = f"line {line + text.count(chr(10), start, place)}, {where}"
     found = text[place : place + 1]
     if place == start and found not in ("{", "["):
-        reason = (
-            'expected an object such as {"logits": [2.0, 1.0, 0.1], "target": 0}, '
-            f"got {excerpt(text[start:])}"
-        )
+        example = '{"logits": [2.0, 1.0, 0.1], "target": 0}'
+        reason = f"expected an object such as {example}, got {excerpt(text[start:])}"
     elif error.msg.startswith("Unterminated string"):
         reason = f"the record breaks off in the string that begins at {where}"
     elif breaks_off(error):
@@ -95,36 +81,31 @@ def as_input_error(error: json.JSONDecodeError, start: int, line: int) -> InputE
 
 
 def excerpt(text: str, limit: int = 24) -> str:
-    """Return the beginning of the first line of `text`, for a message, in a form that prints."""
+    """Return the beginning of the first line of `text`, as it can be shown in a message."""
     line = text[: limit + 1].partition("\n")[0].rstrip("\r")
     return printable(shortened(line, limit))
 
 
 def as_one_line(text: str) -> bytes:
-    """Return a JSON text as valid JSON on one line, in UTF-8.
-
-    The bare NaN and Infinity, which JSON does not have, become strings; where the text is of
-    several lines, the white space between its tokens goes.
-    """
+    """Return a JSON text on one line, as strict JSON in UTF-8: a bare NaN becomes a string."""
     if "\n" in text:
         text = _BETWEEN_TOKENS.sub(r"\1", text)
     return _CONSTANT.sub(lambda match: match[1] or f'"{match[2]}"', text).encode()
 
 
-def members(text: str) -> Iterator[Member]:
-    """Yield the members of the object that `text` is, a valid JSON text."""
+def members(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the key and the text of each member of an object, given as valid JSON."""
     place = skip_blank(text, text.index("{") + 1)
     while text[place] != "}":
         key, key_end = _DECODER.raw_decode(text, place)
         colon = skip_blank(text, key_end)
         _, end = _DECODER.raw_decode(text, skip_blank(text, colon + 1))
-        yield Member(key, place, end)
+        yield key, text[place:end]
         place = skip_blank(text, end)
         if text[place] == ",":
             place = skip_blank(text, place + 1)
 
 
 def without(text: str, keys: Container[str]) -> str:
-    """Return the object `text` without its members of these keys."""
-    kept = (text[start:end] for key, start, end in members(text) if key not in keys)
-    return f"{{{','.join(kept)}}}"
+    """Return the text of an object without its members of these keys."""
+    return f"{{{','.join(member for key, member in members(text) if key not in keys)}}}"

@@ -1,4 +1,4 @@
-"""Records as they came, and what records of one shape say."""
+"""Records as they came, and the numbers of records that have one shape."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,28 +6,27 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy.typing as npt
-import orjson
 
-from softgrad.records.fields import LOGITS
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective, rows_of
 
 
-class Rows(Protocol):
-    """Consecutive records of one source that are read: records of JSON, or rows of arrays.
-
-    They are a `Block` as well.
-    """
+class Block(Protocol):
+    """Consecutive records of one source, perhaps still to be parsed."""
 
     @property
     def size(self) -> int:
-        """How many bytes were read for them."""
+        """How many bytes were read for it."""
+
+    def records(self) -> "Rows":
+        """Return the records."""
+
+
+class Rows(Block, Protocol):
+    """A block that is parsed: records of JSON, or rows of arrays."""
 
     def __len__(self) -> int: ...
-
-    def records(self) -> Self:
-        """Return the records themselves."""
 
     def place(self, index: int) -> str:
         """Return where a record is, for messages."""
@@ -36,33 +35,13 @@ class Rows(Protocol):
         """Return the first `count` records."""
 
 
-class Block(Protocol):
-    """Consecutive records of one source, read or still to be read."""
-
-    @property
-    def size(self) -> int:
-        """How many bytes were read for it."""
-
-    def records(self) -> Rows:
-        """Return the records, or raise OSError where the source could not be read."""
-
-
 @dataclass(slots=True)
 class Records:
-    """Consecutive records of one source of JSON, column by column.
+    """Consecutive records of one source of JSON, as columns.
 
-    Attributes
-    ----------
-    source
-        The name of the file they came from.
-    lines
-        The line that each starts on, from 1; None for numbers given as arguments.
-    texts
-        Each as it came, as valid JSON on one line; empty where it could not be read.
-    values
-        What each text says; an InputError where it could not be read.
-    size
-        How many bytes were read for them.
+    A line is the one on which a record starts, from 1, or None for logits given as arguments. A
+    text is valid JSON on one line. A record that could not be read has an empty text, and its
+    value is an InputError. `size` is how many bytes were read.
     """
 
     source: str
@@ -81,11 +60,11 @@ class Records:
         self.values.append(value)
 
     def add_unreadable(self, line: int | None, error: InputError) -> None:
-        """Add a record that could not be read, with the reason."""
+        """Add a record that could not be read."""
         self.add(line, b"", error.with_traceback(None))
 
     def records(self) -> "Records":
-        """Return the records themselves: they are read already."""
+        """Return the records themselves."""
         return self
 
     def first(self, count: int) -> "Records":
@@ -101,7 +80,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What the command line says, for records that do not say it themselves.
+    """What the command line says, for records that leave it out.
 
     `other` is the class that a derivation shows beside the target.
     """
@@ -116,19 +95,9 @@ class Defaults:
 class Examples:
     """Records of one shape, ready to be computed or verified.
 
-    Attributes
-    ----------
-    indices
-        The place of each record in its block.
-    logits, objective
-        The rows of all records, one after another: M records of N rows have M * N.
-    names, others
-        For each record the names of its classes, and the class to show beside the target.
-    claims
-        By quantity, of shape (M, N * C). A claimed loss is of shape (M, 1), or (M, N) where each
-        row has its own.
-    are_batches
-        Whether records are batches of rows rather than single rows.
+    M records of N rows have M * N rows of logits, one record after another. Claims have the shape
+    (M, N * C), those about the loss (M, 1), or (M, N) if each row has its own. `indices` are the
+    places of the records in their block, and `others` the classes to show beside the target.
     """
 
     indices: Sequence[int]
@@ -165,16 +134,9 @@ class Examples:
 
 
 class Interpreted(NamedTuple):
-    """What the records of a block say.
+    """The good records of a block, in groups of one shape, and the errors of the others by place.
 
-    Attributes
-    ----------
-    examples
-        The good records, in groups of one shape.
-    errors
-        What is wrong with the others, by their place in the block.
-    near_claims
-        Names in the records that look like claims but are none.
+    `near_claims` are fields that look like claims but are not read.
     """
 
     examples: list[Examples]
@@ -182,12 +144,6 @@ class Interpreted(NamedTuple):
     near_claims: Sequence[str] = ()
 
 
-def record_of(logits: list[float], source: str) -> Records:
-    """Return the record of logits that were given as arguments."""
-    text = orjson.dumps({LOGITS: [json_number(number) for number in logits]})
-    return Records(source, [None], [text], [{LOGITS: logits}])
-
-
 def json_number(number: float) -> float | str:
-    """Return a number in a form that JSON can hold: infinities as strings."""
+    """Return a number as JSON can hold it: infinities become strings."""
     return number if math.isfinite(number) else str(number).replace("inf", "Infinity")

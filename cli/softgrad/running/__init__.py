@@ -1,1 +1,1 @@
-"""How a run goes: records through the work, on one process or several, and what is said of it."""
+"""Running: blocks are read, worked on by one or many, rendered, written and reported."""

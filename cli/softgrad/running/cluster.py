@@ -28,10 +28,14 @@ class UnlikeError(Exception):
 
 @contextmanager
 def cluster(scheduler: str) -> "Iterator[tuple[Submit, int]]":
-    """Yield what gives work to the cluster, and how many tasks it works on at a time.
+    """Yield the function that submits work, and how many tasks the cluster works on at a time.
 
-    Raises StoppedError where the cluster cannot be used, or is lost.
+    Raises StoppedError if the cluster cannot be used, or is lost.
     """
+
+    def stopped(status: Exit, why: str) -> StoppedError:
+        return StoppedError(status, f"{scheduler}: {why}")
+
     with _connected(scheduler) as client:
         from distributed import KilledWorker
         from distributed.core import CommClosedError
@@ -42,28 +46,27 @@ def cluster(scheduler: str) -> "Iterator[tuple[Submit, int]]":
                 say(f"softgrad: {scheduler}: there are no workers yet; waiting for some")
             yield partial(client.submit, _work_alike, version_text(), pure=False), max(1, workers)
         except (CancelledError, CommClosedError):
-            why = "the scheduler was lost; results end before the records it had"
-            raise StoppedError(Exit.IO_FAILED, f"{scheduler}: {why}") from None
+            why = "the scheduler was lost; the results end before the records that it had"
+            raise stopped(Exit.IO_FAILED, why) from None
         except UnlikeError as error:
-            why = f"results might differ: {error}"
-            raise StoppedError(Exit.IO_FAILED, f"{scheduler}: {why}") from None
+            raise stopped(Exit.IO_FAILED, f"results might differ: {error}") from None
         except ModuleNotFoundError as error:
             why = f"its workers need softgrad as well: {error}"
-            raise StoppedError(Exit.IO_FAILED, f"{scheduler}: {why}") from None
+            raise stopped(Exit.IO_FAILED, why) from None
         except KilledWorker as error:
-            why = f"workers died over and over with the same records: {error}"
-            raise StoppedError(Exit.BUG, f"{scheduler}: {why}") from None
+            why = f"several workers died, each with the same records: {error}"
+            raise stopped(Exit.BUG, why) from None
 
 
 def _connected(scheduler: str) -> "Client":
-    """Return a client of the scheduler, or raise StoppedError where there is none."""
+    """Return a client of the scheduler, or raise StoppedError if there is none."""
     try:
         from distributed import Client
     except ImportError:
         why = "--scheduler needs Dask: pip install 'softgrad[dask]'"
         raise StoppedError(Exit.USAGE, why) from None
-    # What concerns the user is said here; the scheduler's own logs tell of workers that come and
-    # go. Several of Dask's loggers have handlers and levels of their own.
+    # Dask logs every worker that comes or goes. Several of its loggers have handlers and levels
+    # of their own, so only this silences them all; what concerns the user is reported here.
     logging.disable(logging.CRITICAL)
     # A program that listens there and is no scheduler may never answer, and Dask would wait.
     thread = ThreadPoolExecutor(1)
@@ -71,7 +74,7 @@ def _connected(scheduler: str) -> "Client":
     try:
         return connecting.result(2 * CONNECT_SECONDS)
     except (OSError, ValueError, TypeError) as error:
-        why = str(error) or "nothing that is one answers"
+        why = str(error) or "nothing there answers as a scheduler does"
         reason = f"{scheduler}: no Dask scheduler could be reached: {why}"
         raise StoppedError(Exit.IO_FAILED, reason) from None
     finally:
@@ -79,7 +82,7 @@ def _connected(scheduler: str) -> "Client":
 
 
 def _work_alike(here: str, work: Callable[[T], R], block: T) -> R:
-    """Do the work if this softgrad is the one that it comes from."""
+    """Do the work if the worker has the same softgrad as the machine that sent it."""
     if (there := version_text()) != here:
         raise UnlikeError(f"a worker has {there}, and here it is {here}")
     return work(block)

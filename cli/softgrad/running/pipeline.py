@@ -1,6 +1,6 @@
-"""What happens to a block of records: read -> work -> render."""
+"""What happens to a block of records: it is read, worked on and rendered."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,27 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a block of records, in a form that another process can send.
+    """What became of a block of records; it can be sent from another process.
 
-    Attributes
-    ----------
-    results
-        The rendered results: text, arrays, or the worst rows.
-    messages
-        What is wrong with records that were rejected or failed the check, each with its place.
-    records, rejected, failed, undecided
-        How many records there were, and how many were rejected, failed, or could not be judged in
-        full.
-    summary
-        The verdict on claims, where these were verified.
-    near_claims
-        Names in the records that look like claims but are none.
-    size
-        How many bytes were read for the block.
-    is_last
-        Whether the run stops here, because a record was rejected or failed.
-    is_unread
-        Whether the block stands for a part of a source that could not be read.
+    `results` are rendered: text, arrays or the worst rows. Of `records`, some were `rejected`,
+    `failed`, or are `undecided`: they could be judged only in part. `size` is how many bytes were
+    read. `is_last` says that --fail-fast ends the run here.
     """
 
     results: Any = b""
@@ -52,22 +36,15 @@ class Outcome:
     is_unread: bool = False
 
 
+Process = Callable[[Any], Outcome]
+"""Does everything for a block that is done before its results are written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The three things that are done with each block.
+    """The three steps for each block, which `process` takes.
 
-    Attributes
-    ----------
-    read
-        Records -> examples of one shape, and what is wrong with the other records.
-    work
-        Examples -> results, or what became of their claims.
-    render
-        Records, their batches and errors -> what is written.
-    required
-        The standard that claims are held to; None where nothing is verified.
-    fail_fast
-        Whether to stop after the first record that is rejected or fails.
+    `required` is the standard for claims; None if nothing is verified.
     """
 
     read: Callable[[Any], Interpreted]
@@ -76,21 +53,25 @@ class Pipeline:
     required: "Tolerance | None" = None
     fail_fast: bool = False
 
-    def process(self, block: Block) -> Outcome:
-        """Return what becomes of a block."""
-        try:
-            rows = block.records()
-        except OSError as error:
-            return Outcome(messages=[f"{error.filename}: {error.strerror}"], is_unread=True)
+    def process(self, block: Block | OSError) -> Outcome:
+        """Return what became of a block, or of a source that could not be read."""
+        if isinstance(block, OSError):
+            return Outcome(messages=[f"{block.filename}: {block.strerror}"], is_unread=True)
+        rows = block.records()
         groups, errors, near_claims = self.read(rows)
         batches = [self.work(examples) for examples in groups]
         failed = [batch.examples.indices[row] for batch in batches for row in batch.failed]
         is_last = self.fail_fast and bool(errors or failed)
         if is_last and (last := min([*errors, *failed])) + 1 < len(rows):
             return self.process(rows.first(last + 1))
+        reasons = {index: error.reason for index, error in errors.items()}
+        if self.required is None:
+            reasons |= dict.fromkeys(failed, "the numerical check failed")
         return Outcome(
             results=self.render(rows, batches, errors),
-            messages=list(self._messages(rows, errors, failed)),
+            messages=[
+                f"{rows.place(index)}: {reason}" for index, reason in sorted(reasons.items())
+            ],
             records=len(rows),
             rejected=len(errors),
             failed=len(failed),
@@ -101,17 +82,8 @@ class Pipeline:
             is_last=is_last,
         )
 
-    def _messages(
-        self, rows: Rows, errors: Mapping[int, InputError], failed: Sequence[int]
-    ) -> Iterator[str]:
-        reasons = {index: error.reason for index, error in errors.items()}
-        if self.required is None:
-            reasons |= dict.fromkeys(failed, "the numerical check failed")
-        for index, reason in sorted(reasons.items()):
-            yield f"{rows.place(index)}: {reason}"
-
     def _summary(self, rows: Rows, batches: Sequence[Batch], rejected: int) -> "Summary | None":
-        """Return the verdict on the claims of these records."""
+        """Return the verdicts on the claims of these records."""
         if self.required is None:
             return None
         from softgrad_core.verification.summary import Summary

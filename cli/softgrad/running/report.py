@@ -1,6 +1,7 @@
-"""What is said on standard error: rejected records, failures, progress, the summary."""
+"""What a run says on standard error: messages, progress and a summary."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,23 +21,16 @@ PROGRESS_AFTER_SECONDS = 1.0
 
 
 class Report:
-    """Says what happens as it happens, counts it, and knows the exit status in the end.
+    """Reports what happens, counts it, and keeps the exit status.
 
     Parameters
     ----------
     sources
-        The files that are read, whose sizes the progress bar needs.
+        The files that are read; the progress bar needs their sizes.
     may_draw
         Whether there may be a progress bar.
     required
-        The standard that claims are held to, in a run that verifies.
-
-    Attributes
-    ----------
-    status, unread
-        The worst status so far; how many sources could not be read.
-    is_over
-        Whether the run stops, because a record was rejected or failed.
+        The standard for claims, in a run that verifies.
     """
 
     def __init__(
@@ -45,12 +39,14 @@ class Report:
         self.status = Exit.OK
         self.unread = 0
         self.is_over = False
+        self._counts: Counter[str] = Counter()
         self._records = 0
-        self._rejected = 0
-        self._summary = _summary_of(required)
         self._near_claims: dict[str, None] = {}
-        self._failed = 0
-        self._undecided = 0
+        self._summary: Summary | None = None
+        if required is not None:
+            from softgrad_core.verification import summary
+
+            self._summary = summary.Summary(required)
         self._sources = sources
         self._progress: Progress | None = None
         self._may_draw = may_draw and is_terminal()
@@ -58,25 +54,24 @@ class Report:
         self._bytes = 0
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Remove the progress bar."""
         if self._progress is not None:
             self._progress.stop()
 
     def add(self, outcome: Outcome) -> None:
-        """Count what became of a block, and say what is wrong with the records in it."""
-        self._records += outcome.records
-        self._rejected += outcome.rejected
-        self._near_claims |= dict.fromkeys(outcome.near_claims)
-        if self._summary is None or outcome.summary is None:
-            self._failed += outcome.failed
-            self._undecided += outcome.undecided
-        else:
-            self._summary.join(outcome.summary)
+        """Count what became of a block, and report its messages."""
         for message in outcome.messages:
             say(message, "red")
-        if self._failed:
+        self._records += outcome.records
+        self._near_claims |= dict.fromkeys(outcome.near_claims)
+        self._counts["rejected"] += outcome.rejected
+        self._counts["failed the check"] += outcome.failed
+        self._counts["could not be checked in full"] += outcome.undecided
+        if self._summary is not None and outcome.summary is not None:
+            self._summary.join(outcome.summary)
+        elif outcome.failed:
             self._worsen(Exit.CHECK_FAILED)
-        if self._rejected:
+        if outcome.rejected:
             self._worsen(Exit.REJECTED)
         self.is_over |= outcome.is_last
         if outcome.is_unread:
@@ -84,16 +79,8 @@ class Report:
             self._worsen(Exit.IO_FAILED)
         self._advance(outcome.size)
 
-    def _advance(self, size: int) -> None:
-        """Count bytes that are done, and show a progress bar once a run takes long."""
-        self._bytes += size
-        if self._progress is not None:
-            self._progress.update(self._progress.task_ids[0], completed=self._bytes)
-        elif self._may_draw and time.monotonic() - self._started > PROGRESS_AFTER_SECONDS:
-            self._start_progress()
-
     def summarize(self) -> None:
-        """Say the verdict on the claims, or how many records were rejected or failed."""
+        """Report the verdict on the claims, or how many records were rejected or failed."""
         if self._summary is not None:
             for name in self._near_claims:
                 say(f'"{name}" is not verified; claims are called {", ".join(CLAIMS)}', "red")
@@ -104,21 +91,21 @@ class Report:
             if not self._summary.passed:
                 self._worsen(Exit.CHECK_FAILED)
             return
-        parts = [
-            f"{count:,} {what}"
-            for count, what in (
-                (self._rejected, "rejected"),
-                (self._failed, "failed the check"),
-                (self._undecided, "could not be checked in full"),
-            )
-            if count
-        ]
+        parts = [f"{count:,} {what}" for what, count in self._counts.items() if count]
         if parts:
             noun = "record" if self._records == 1 else "records"
             say(f"softgrad: {self._records:,} {noun}: {', '.join(parts)}", "bold")
 
     def _worsen(self, status: Exit) -> None:
         self.status = max(self.status, status)
+
+    def _advance(self, size: int) -> None:
+        """Count the bytes that are done, and draw a progress bar once a run takes long."""
+        self._bytes += size
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], completed=self._bytes)
+        elif self._may_draw and time.monotonic() - self._started > PROGRESS_AFTER_SECONDS:
+            self._start_progress()
 
     def _start_progress(self) -> None:
         self._may_draw = False
@@ -134,12 +121,3 @@ class Report:
         self._progress = Progress(console=Console(stderr=True), transient=True)
         self._progress.add_task("softgrad", total=total, completed=self._bytes)
         self._progress.start()
-
-
-def _summary_of(required: "Tolerance | None") -> "Summary | None":
-    """Return what counts claims, in a run that verifies."""
-    if required is None:
-        return None
-    from softgrad_core.verification.summary import Summary
-
-    return Summary(required)

@@ -1,32 +1,32 @@
-"""Shared memory by which the texts of blocks go to worker processes and come back.
+"""Shared memory that carries the texts of blocks to worker processes and back.
 
-It makes two processes 8 % faster than pipes between them do.
+Two processes are 8 % faster with it than with pipes between them.
 """
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate
 from mmap import mmap
 from queue import Queue
 
 from softgrad.records.records import Block
-from softgrad.running.pipeline import Outcome
+from softgrad.running.pipeline import Outcome, Process
 
 SLOT_BYTES = 1 << 23
-"""The room for the text of a block. Memory is used only as far as it is written to."""
+"""The room for the text of a block. Only what is written to takes memory."""
 
 Task = tuple[int, bytes, list[int]]
-"""A slot, a pickled block without its texts, and how long these are in the slot."""
+"""A slot, a pickled block without its texts, and the lengths of these texts in the slot."""
 
 InSlot = tuple[int, int, Outcome]
-"""A slot, the length of the text in it, and the outcome that the text belongs to."""
+"""A slot, the length of the text in it, and the outcome to which the text belongs."""
 
 
 class SharedTexts:
-    """Memory cut into slots, one for each block that is on its way.
+    """Memory cut into slots, one for each block in flight.
 
-    A text that is too long for its slot is pickled, as everything else is.
+    A text that is too long for its slot is pickled, like everything else.
     """
 
     def __init__(self, slots: int) -> None:
@@ -35,8 +35,8 @@ class SharedTexts:
         for slot in range(slots):
             self._free.put(slot)
 
-    def tasks(self, blocks: Iterable[Block]) -> Iterator[Task]:
-        """Yield each block with a slot for its text, as soon as one is free."""
+    def tasks(self, blocks: Iterable[Block | OSError]) -> Iterator[Task]:
+        """Yield each block with its text in a slot, as soon as one is free."""
         for block in blocks:
             slot = self._free.get()
             buffers: list[pickle.PickleBuffer] = []
@@ -49,12 +49,12 @@ class SharedTexts:
                 memory[: sum(sizes)] = b"".join(buffers)
             yield slot, pickled, sizes
 
-    def process(self, process: Callable[[Block], Outcome], task: Task) -> InSlot:
-        """Do the work of a task, in a worker; return the outcome with its text in the slot."""
+    def process(self, process: Process, task: Task) -> InSlot:
+        """Work on a task, in a worker; return the outcome with its text in the slot."""
         slot, pickled, sizes = task
         memory, ends = memoryview(self._memory[slot]), list(accumulate(sizes))
         buffers = [memory[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-        block: Block = pickle.loads(pickled, buffers=buffers)  # noqa: S301 - it is our own
+        block: Block | OSError = pickle.loads(pickled, buffers=buffers)  # noqa: S301 - it is our own
         outcome = process(block)
         size = len(outcome.results)
         if size > SLOT_BYTES:

@@ -1,22 +1,22 @@
-"""Blocks -> their outcomes, in order: on one process, several, threads, or a cluster."""
+"""Who works on the blocks, in their order: one process, several, threads or a cluster."""
 
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property, partial
-from queue import Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from softgrad.exits import ENDINGS, Exit, StoppedError
 from softgrad.records.records import Block
-from softgrad.running.pipeline import Outcome
+from softgrad.running.pipeline import Outcome, Process
 from softgrad_core.loss.cross_entropy import THREAD_ELEMENTS, cores
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+    from softgrad.inputs.arrays.source import ArraySource
     from softgrad.running.shared_texts import InSlot, SharedTexts, Task
 
     Submit = Callable[..., Future[Any]]
@@ -28,19 +28,19 @@ LONG_ENOUGH_SECONDS = 0.25
 """After so much work on one core, starting the others costs little of what they save."""
 
 BLOCKS_AHEAD = 3
-"""How many blocks for each worker are read ahead, or kept until their turn comes."""
+"""How many blocks for each worker are in flight, read ahead or waiting for their turn."""
 
 
 class Workers:
-    """Whatever works on blocks, for all files of a run; to be used as a context.
+    """Those who work on the blocks of all files of a run; to be used as a context.
 
-    Results are the same, in the same order, whoever does the work.
+    The results and their order are the same whoever does the work.
 
     Parameters
     ----------
     jobs
-        How many processes or threads, 0 for one on each core. None: one at first, and one on each
-        core once that has worked for long enough.
+        How many processes or threads; 0 for one on each core. None starts with one, and uses each
+        core after `LONG_ENOUGH_SECONDS`.
     scheduler
         The address of a Dask scheduler that does the work instead.
     """
@@ -51,22 +51,23 @@ class Workers:
         self._worked = 0.0 if jobs is None else LONG_ENOUGH_SECONDS
         self._scheduler = scheduler
         self._started = ExitStack()
+        self._cluster: tuple[Submit, int] | None = None
 
     def __enter__(self) -> Self:
-        # Without its cluster a run is not to begin, nor to open a file for results.
+        # Without its cluster a run must not start, nor open a file for results.
         if self._scheduler is not None:
-            _ = self._cluster
+            from softgrad.running.cluster import cluster
+
+            self._cluster = self._started.enter_context(cluster(self._scheduler))
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._started.__exit__(*error)
 
-    def outcomes(
-        self, process: Callable[[Block], Outcome], blocks: Iterator[Block]
-    ) -> Generator[Outcome]:
-        """Yield what becomes of blocks of text."""
-        if self._scheduler is not None:
-            yield from self._on_cluster(process, blocks)
+    def outcomes(self, process: Process, blocks: Iterator[Block | OSError]) -> Generator[Outcome]:
+        """Yield the outcomes of blocks of text."""
+        if self._cluster is not None:
+            yield from in_order(*self._cluster, process, blocks)
             return
         while self._most == 1 or self._worked < LONG_ENOUGH_SECONDS:
             if (block := next(blocks, None)) is None:
@@ -76,47 +77,34 @@ class Workers:
             self._worked += time.perf_counter() - started
             yield outcome
         submit, shared = self._processes
-        ahead = self._most * BLOCKS_AHEAD
         if shared is None:
-            yield from in_order(submit, process, blocks, ahead)
+            yield from in_order(submit, self._most, process, blocks)
             return
         work = partial(_work_in_slot, process)
-        for finished in in_order(submit, work, shared.tasks(blocks), ahead):
+        for finished in in_order(submit, self._most, work, shared.tasks(blocks)):
             yield from shared.take(*finished)
 
     def outcomes_of_arrays(
-        self, process: Callable[[Block], Outcome], blocks: Iterator[Block], elements: int
+        self, process: Process, source: "ArraySource", elements: int
     ) -> Generator[Outcome]:
-        """Yield what becomes of blocks of arrays with so many logits in all, on threads."""
+        """Yield the outcomes of blocks of arrays, with so many logits in each, on threads."""
         from concurrent.futures import ThreadPoolExecutor
 
-        if self._scheduler is not None:
-            yield from self._on_cluster(process, blocks)
-            return
-        is_small = self._jobs is None and elements < 2 * THREAD_ELEMENTS
+        is_small = self._jobs is None and source.logits.size < 2 * THREAD_ELEMENTS
         jobs = 1 if is_small else self._most
         threads = ThreadPoolExecutor(jobs)
         try:
-            yield from in_order(threads.submit, process, blocks, jobs * BLOCKS_AHEAD)
+            submit, workers = self._cluster or (threads.submit, jobs)
+            for outcome in in_order(submit, workers, process, source.blocks(elements)):
+                yield outcome
+                source.release()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
-
-    def _on_cluster(
-        self, process: Callable[[Block], Outcome], blocks: Iterator[Block]
-    ) -> Generator[Outcome]:
-        submit, workers = self._cluster
-        yield from in_order(submit, process, blocks, workers * BLOCKS_AHEAD)
-
-    @cached_property
-    def _cluster(self) -> "tuple[Submit, int]":
-        from softgrad.running.cluster import cluster
-
-        return self._started.enter_context(cluster(str(self._scheduler)))
 
     @cached_property
     def _processes(self) -> "tuple[Submit, SharedTexts | None]":
         shared = None
-        # Forked processes share memory and need not import anything; that is safe on Linux only.
+        # Forked processes share memory and import nothing, but forking is safe on Linux only.
         if sys.platform == "linux":
             from softgrad.running.shared_texts import SharedTexts
 
@@ -125,23 +113,24 @@ class Workers:
 
 
 def in_order(
-    submit: "Submit", work: Callable[[T], R], blocks: Iterator[T], ahead: int
+    submit: "Submit", workers: int, work: Callable[[T], R], blocks: Iterator[T]
 ) -> Generator[R]:
-    """Yield what comes of the blocks, in their order, with at most `ahead` on their way.
+    """Yield the results of the blocks in order.
 
-    The `submit` of any executor will do, whose futures have a `result()`. Blocks are read on a
-    thread, so that no result waits for the next block to arrive.
+    `submit` is that of an executor with so many workers. A thread reads the blocks, so that no
+    result waits for the next block to arrive.
     """
     from concurrent.futures import Future
+    from queue import Queue
 
-    submitted: Queue[Future[R] | None] = Queue(ahead)
+    submitted: Queue[Future[R] | None] = Queue(workers * BLOCKS_AHEAD)
 
     def submit_all() -> None:
         try:
             for block in blocks:
                 submitted.put(submit(work, block))
             submitted.put(None)
-        except BaseException as error:  # noqa: BLE001 - is raised again where results are awaited
+        except BaseException as error:  # noqa: BLE001 - raised again where results are awaited
             failed: Future[R] = Future()
             failed.set_exception(error)
             submitted.put(failed)
@@ -151,32 +140,23 @@ def in_order(
         yield future.result()
 
 
-_shared_texts: "SharedTexts | None" = None
-
-
-def _work_in_slot(process: Callable[[Block], Outcome], task: "Task") -> "InSlot":
-    assert _shared_texts is not None  # noqa: S101 - `_begin` has set it
-    return _shared_texts.process(process, task)
-
-
 @contextmanager
 def _processes(count: int, shared: "SharedTexts | None") -> "Iterator[Executor]":
-    """Yield an executor with so many processes, which end with it, whatever they are doing."""
+    """Yield an executor with so many processes; leaving the context ends them at once."""
     import multiprocessing
     from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn" if shared is None else "fork")
     executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(shared,))
     try:
-        # They are started here, before there are threads.
+        # The first task starts all processes, before there are threads.
         with nullcontext() if shared is None else _signals_wait():
             executor.submit(cores).result()
         yield executor
     except BrokenExecutor:
+        why = "a worker process died: it was killed, or out of memory"
         raise StoppedError(
-            Exit.BUG,
-            "a worker process died: killed, or out of memory; results end before the records "
-            "that it had",
+            Exit.BUG, f"{why}; the results end before the records that it had"
         ) from None
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
@@ -186,7 +166,7 @@ def _processes(count: int, shared: "SharedTexts | None") -> "Iterator[Executor]"
 
 @contextmanager
 def _signals_wait() -> Iterator[None]:
-    """Hold Ctrl-C back while processes fork: raised in a hook of the fork, it would be lost."""
+    """Delay Ctrl-C while processes fork: raised inside a hook of the fork, it would be lost."""
     import signal
 
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDINGS})
@@ -196,8 +176,17 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
+_shared_texts: "SharedTexts | None" = None
+"""The memory that this process shares with its parent, if it is a worker."""
+
+
+def _work_in_slot(process: Process, task: "Task") -> "InSlot":
+    assert _shared_texts is not None  # noqa: S101 - `_begin` has set it
+    return _shared_texts.process(process, task)
+
+
 def _begin(shared: "SharedTexts | None") -> None:
-    """Prepare a worker: it leaves Ctrl-C to its parent, and does not outlive it."""
+    """Prepare a worker: it leaves Ctrl-C to its parent, and ends when its parent does."""
     import signal
 
     from softgrad.running.process import prepare_for_stream

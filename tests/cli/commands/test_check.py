@@ -1,11 +1,11 @@
-"""--check: both gradients beside differences of the loss, in JSON."""
+"""--check: the verdicts of the numerical check, in JSON."""
 
 from support.command import lines_of, run
 
 ROW = {"logits": [2.0, 1.0, 0.1], "target": 0}
 
 
-def test_the_verdicts_stand_in_the_record():
+def test_a_check_adds_its_verdicts_to_the_record():
     [record] = run("--check", stdin=lines_of(ROW)).records
     check = record["check"]
     assert check["passed"] is True
@@ -50,6 +50,6 @@ def test_a_check_of_an_earlier_run_is_replaced():
     assert run("--check", stdin=once).records == run("--check", stdin=lines_of(ROW)).records
 
 
-def test_without_it_there_is_no_check():
+def test_there_is_no_check_by_default():
     [record] = run(stdin=lines_of(ROW)).records
     assert "check" not in record

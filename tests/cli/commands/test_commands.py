@@ -1,4 +1,4 @@
-"""Which command a line means, its help, and what is said of a command that is nearly right."""
+"""Which command a line means, the help, and misspelled commands."""
 
 import re
 
@@ -44,7 +44,7 @@ def test_the_help_lists_the_commands_before_the_options():
     assert places[-1] < shown.index("--target")
 
 
-def test_a_command_has_only_options_that_mean_something_to_it():
+def test_each_command_has_only_its_own_options():
     compute, verify, explain = (run(*name, "--help").text for name in ([], ["verify"], ["explain"]))
     for option, texts in {
         "--check": [compute],
@@ -66,7 +66,7 @@ def test_a_command_has_only_options_that_mean_something_to_it():
     ("typed", "meant"),
     [(["verfy", "x"], "verify"), (["explian", "2", "1"], "explain"), (["giude"], "guide")],
 )
-def test_a_word_that_is_no_file_and_nearly_a_command_is_recognised(typed, meant):
+def test_a_misspelled_command_is_recognised(typed, meant):
     ended = run(*typed)
     assert (ended.status, ended.out) == (2, b"")
     assert ended.err.splitlines()[0] == (
@@ -74,7 +74,7 @@ def test_a_word_that_is_no_file_and_nearly_a_command_is_recognised(typed, meant)
     )
 
 
-def test_a_file_with_such_a_name_is_read(tmp_path):
+def test_a_file_named_like_a_command_is_read(tmp_path):
     (tmp_path / "verfy").write_text(lines_of(ROW))
     (tmp_path / "verify").write_text(lines_of(ROW))
     assert run("verfy", cwd=tmp_path).status == 0
@@ -89,7 +89,7 @@ def test_a_file_with_such_a_name_is_read(tmp_path):
         (["--class", "1"], "--class is an option of 'softgrad explain'"),
         (["--rtol", "1"], "--rtol is an option of 'softgrad verify'"),
         (["verify", "--fields", "loss"], "--fields is an option of 'softgrad'"),
-        (["1", "2", "-t", "0", "--output-dir", "d"], "--output-dir needs files"),
+        (["1", "2", "-t", "0", "--output-dir", "d"], "--output-dir needs JSON or arrays"),
         (["1", "2", "-t", "0", "-j", "x"], "expected --jobs to be a whole number from 0 on"),
         (["1", "2", "-t", "0", "-j", "-1"], "expected --jobs to be a whole number from 0 on"),
         (["guide", "--target", "1"], "--target is an option of 'softgrad' or 'softgrad explain'"),
@@ -102,7 +102,7 @@ def test_an_option_that_makes_no_sense_here_is_refused(arguments, message):
 
 
 @pytest.mark.parametrize("name", ["verify", "explain"])
-def test_the_hint_names_the_command_whose_help_explains(name):
+def test_the_hint_names_the_right_help(name):
     assert f"Try 'softgrad {name} --help'" in run(name, "--chekc").err
 
 

@@ -10,7 +10,7 @@ from support.terminal import on_terminal, without_escapes
 LECTURE = ["2.0", "1.0", "0.1", "--target", "0"]
 
 
-def test_the_derivation_stands_after_the_tables():
+def test_the_derivation_follows_the_tables():
     table = run(*LECTURE).text
     explained = run("explain", *LECTURE).text
     assert explained.startswith(table)
@@ -42,7 +42,7 @@ def test_a_step_has_its_rule_its_formula_and_both_cases_with_numbers():
     ]
 
 
-def test_fractions_stand_level_on_the_screen():
+def test_fractions_are_aligned_with_their_line():
     text = run("explain", *LECTURE).text
     assert (
         "     ∂L        1    ∂f(x)_y\n"
@@ -82,7 +82,7 @@ def test_numbers_far_beyond_float64_are_shown():
     assert "1.04057e-53616926" in ended.text
 
 
-def test_a_wide_screen_shows_the_whole_jacobian_and_a_narrow_one_says_what_it_shows():
+def test_the_jacobian_is_whole_on_a_wide_screen_and_cut_on_a_narrow_one():
     logits = [str(n / 7) for n in range(10)]
     wide = run("explain", *logits, "-t", "3", env={"COLUMNS": "200"}).text
     narrow = run("explain", *logits, "-t", "3").text
@@ -90,7 +90,7 @@ def test_a_wide_screen_shows_the_whole_jacobian_and_a_narrow_one_says_what_it_sh
     assert "(classes 0, 1, 2, 3 and 9)" in narrow
 
 
-def test_a_screen_without_signs_gets_ascii():
+def test_an_ascii_screen_gets_ascii():
     ended = run("explain", *LECTURE, env={"PYTHONIOENCODING": "ascii"})
     assert ended.status == 0
     assert ended.out.isascii()
@@ -107,11 +107,11 @@ def test_names_and_the_class_to_show_are_used():
         assert "c = y = 0 (cat):" in text
 
 
-def test_the_target_as_the_class_to_show_is_the_case_that_is_shown_anyway():
+def test_choosing_the_target_as_the_other_class_changes_nothing():
     assert run("explain", *LECTURE, "--class", "0").out == run("explain", *LECTURE).out
 
 
-def test_at_a_thousand_classes_the_steps_are_all_there():
+def test_a_thousand_classes_get_all_steps():
     row = {"logits": [n * 37 % 100 / 30 for n in range(1000)], "target": 417}
     text = run("explain", "-f", "table", stdin=lines_of(row)).text
     assert "19  The chain rule for vectors" in text
@@ -146,7 +146,7 @@ def test_json_records_get_the_steps_as_a_list():
     assert first["right"] == pytest.approx(record["grad_logits"][0], rel=1e-15)
 
 
-def test_json_says_what_has_no_value_and_what_is_infinite():
+def test_json_marks_undefined_and_infinite_values():
     rows = [{"logits": [1000, 0], "target": 1}, {"logits": ["-Infinity", 0, 1], "target": 0}]
     overflow, masked = (
         record["explain"] for record in run("explain", stdin=lines_of(*rows)).records
@@ -160,13 +160,13 @@ def test_json_says_what_has_no_value_and_what_is_infinite():
     assert (result["cases"][0]["left"], result["cases"][0]["right"]) == (None, -1)
 
 
-def test_a_record_is_explained_alike_alone_and_among_others():
+def test_a_record_gets_the_same_explanation_alone_and_among_others():
     rows = [{"logits": [n / 3, 1.0, -n], "target": n % 3} for n in range(5)]
     together = run("explain", stdin=lines_of(*rows)).out.splitlines()
     assert together == [run("explain", stdin=lines_of(row)).out.strip() for row in rows]
 
 
-def test_an_older_explanation_goes_and_a_verification_leaves_it():
+def test_computing_removes_an_old_explanation_and_verifying_keeps_it():
     row = {"logits": [2.0, 1.0, 0.1], "target": 0}
     explained = run("explain", stdin=lines_of(row)).out
     assert "explain" not in run(stdin=explained).records[0]
@@ -178,7 +178,7 @@ def test_an_older_explanation_goes_and_a_verification_leaves_it():
     assert run(stdin=lines_of(own)).records[0]["explain"] == "why it matters"
 
 
-def test_a_class_that_is_none_rejects_the_record():
+def test_an_impossible_class_rejects_the_record():
     rows = [{"logits": [1, 2], "target": 0}, {"logits": [1, 2, 3], "target": 0}]
     ended = run("explain", "--class", "2", stdin=lines_of(*rows))
     assert ended.status == 3
@@ -207,7 +207,7 @@ def test_a_class_that_is_none_rejects_the_record():
         ([*LECTURE, "--standalone"], "--standalone needs --format latex"),
     ],
 )
-def test_what_makes_no_sense_is_wrong_usage(arguments, message):
+def test_options_that_do_not_fit_are_wrong_usage(arguments, message):
     ended = run(*arguments)
     assert ended.status == 2
     assert message in ended.err

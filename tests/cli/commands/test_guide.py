@@ -1,4 +1,4 @@
-"""`softgrad guide`: the manual, as Markdown in a pipe, drawn at a terminal."""
+"""`softgrad guide`: the manual, as Markdown in a pipe and rendered at a terminal."""
 
 import pytest
 from support.command import run
@@ -8,7 +8,7 @@ from support.terminal import on_terminal, without_escapes
 CHAPTERS = {path.stem: path.read_text(encoding="utf-8") for path in DOCUMENTS[1:]}
 
 
-def test_the_chapters_are_listed_each_with_what_it_is_for():
+def test_the_list_of_chapters_says_what_each_is_for():
     lines = run("guide").text.splitlines()
     assert len(lines) == len(CHAPTERS)
     for line, (name, text) in zip(lines, sorted(CHAPTERS.items()), strict=True):
@@ -23,7 +23,7 @@ def test_a_chapter_is_markdown_in_a_pipe(name):
     assert run("guide", name).text == CHAPTERS[name]
 
 
-def test_a_chapter_goes_through_the_pager_of_a_terminal_with_its_marks_drawn():
+def test_a_terminal_shows_a_rendered_chapter_in_its_pager():
     shown = without_escapes(on_terminal("guide", "check", PAGER="cat"))
     assert "```" not in shown
     assert "central differences of the loss" in " ".join(shown.split())
@@ -38,7 +38,7 @@ def test_the_list_is_drawn_at_a_terminal_without_a_pager():
     assert "verify" in shown
 
 
-def test_a_chapter_that_does_not_exist_is_wrong_usage_and_the_nearest_is_named():
+def test_an_unknown_chapter_is_wrong_usage_and_suggests_the_nearest():
     ended = run("guide", "verfy")
     assert (ended.status, ended.out) == (2, b"")
     assert "there is no chapter 'verfy'; did you mean 'verify'?" in ended.err

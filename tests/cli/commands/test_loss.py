@@ -1,4 +1,4 @@
-"""Soft targets, the options of the loss and batches, from the command and from record fields."""
+"""Soft targets, options of the loss and batches, from options and from record fields."""
 
 import json
 import math
@@ -73,7 +73,7 @@ def test_a_batch_has_the_mean_by_default_and_says_so():
     assert (record["reduction"], record["denominator"]) == ("mean", 2.0)
 
 
-def test_names_of_classes_stand_for_labels_and_weights():
+def test_class_names_work_for_labels_and_weights():
     record = {**BATCH, "target": ["cat", "bird"], "class_weights": {"bird": 3, "cat": 1, "dog": 2}}
     ended = run("--classes", "cat,dog,bird", stdin=lines_of(record))
     assert (ended.status, ended.err) == (0, "")
@@ -86,7 +86,7 @@ def test_names_of_classes_stand_for_labels_and_weights():
     assert by_command.records[0]["class_weights"] == [1.0, 2.0, 3.0]
 
 
-def test_a_record_s_own_option_goes_before_that_of_the_command_and_null_takes_it_away():
+def test_a_record_s_option_overrides_the_command_s_and_null_cancels_it():
     records = [SOFT, {**SOFT, "temperature": 3.0}, {**SOFT, "temperature": None}]
     ended = run("--temperature", "2", stdin=lines_of(*records))
     for record, temperature in zip(ended.records, (2.0, 3.0, 1.0), strict=True):
@@ -96,7 +96,7 @@ def test_a_record_s_own_option_goes_before_that_of_the_command_and_null_takes_it
         )
 
 
-def test_a_single_row_is_reduced_only_where_that_is_said():
+def test_a_single_row_is_reduced_only_on_request():
     record = {"logits": [2.0, 1.0, 0.1], "target": 0, "class_weights": [4.0, 1.0, 1.0]}
     alone, mean = run(stdin=lines_of(record, {**record, "reduction": "mean"})).records
     assert alone["loss"] == 4 * mean["loss"]
@@ -173,14 +173,14 @@ def test_records_of_every_kind_keep_their_order_and_their_bits():
         (["--target", "0.5,0.5"], "expected one target probability for each of 3 logits, got 2"),
     ],
 )
-def test_an_option_that_cannot_be_is_wrong_usage(words, message):
+def test_an_impossible_value_of_an_option_is_wrong_usage(words, message):
     target = [] if "--target" in words else ["--target", "0"]
     ended = run("2", "1", "0.1", *target, *words)
     assert (ended.status, ended.out) == (2, b"")
     assert message in ended.err
 
 
-def test_an_unnormalised_target_is_taken_where_that_is_said():
+def test_an_unnormalised_target_is_accepted_on_request():
     words = ("2", "1", "0.1", "--target", "0.5,0.4,0", "--json")
     ended = run(*words, "--unnormalized-target")
     assert ended.status == 0
@@ -219,7 +219,7 @@ def test_the_steps_of_a_batch_are_lists_row_by_row():
     assert "explain" not in again
 
 
-def test_verification_says_which_row_of_a_batch_is_worst():
+def test_verification_names_the_worst_row_of_a_batch():
     [record] = run(stdin=lines_of(BATCH)).records
     record["grad_logits"][1][2] += 1e-3
     ended = run("verify", stdin=lines_of(record))
@@ -255,7 +255,7 @@ def test_infinite_losses_of_rows_are_strings():
 
 
 @pytest.mark.parametrize("form", ["jsonl", "table", "html"])
-def test_gradients_that_overflow_are_infinite_and_no_bug(form):
+def test_gradients_that_overflow_are_infinite(form):
     record = {"logits": [[0.0, 1.0], [0.0, 2.0]], "target": [0, 0], "reduction": "sum"}
     options = {"temperature": 1e-200, "class_weights": [1e150, 1.0]}
     ended = run("--format", form, stdin=lines_of({**record, **options}))
@@ -272,7 +272,7 @@ def test_a_sum_of_losses_that_overflows_is_infinite():
     assert (total["loss"], mean["loss"]) == ("Infinity", 1.2e308)
 
 
-def test_the_true_class_is_introduced_where_the_steps_speak_of_it():
+def test_the_true_class_is_introduced_if_the_steps_mention_it():
     options = ["--label-smoothing", "0.1"]
     shown = " ".join(run("explain", "2", "1", "0.1", "-t", "0", *options).text.split())
     assert "y is the true class. c, i and k are classes." in shown
@@ -294,7 +294,7 @@ def test_a_record_with_options_has_the_same_bits_whatever_stands_beside_it(besid
     assert run(stdin=lines_of(*pairs)).out.splitlines()[::2] == alone
 
 
-def test_what_is_said_of_a_mean_is_said_of_no_sum_beside_it():
+def test_a_sum_has_no_denominator_even_beside_a_mean():
     batch = {"logits": [[1, 2]], "target": [0], "label_smoothing": 0.1}
     total, mean = run(stdin=lines_of({**batch, "reduction": "sum"}, batch)).records
     assert "denominator" not in total

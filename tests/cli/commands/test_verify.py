@@ -21,7 +21,7 @@ def verify(*records, options=(), **kwargs):
 
 
 def kernel(count, classes=10, seed=0):
-    """Return logits, targets, probabilities and gradients as a float32 kernel has them."""
+    """Return logits, targets, probabilities and gradients of a float32 kernel."""
     rng = np.random.default_rng(seed)
     logits = (rng.normal(size=(count, classes)) * 3).astype(np.float32)
     targets = rng.integers(classes, size=count)
@@ -75,13 +75,13 @@ def test_a_wrong_claim_fails_and_is_named():
     assert "wrong-sign: it equals -1 × (p - e)" in ended.err
 
 
-def test_what_is_unknown_is_said_to_be_unknown():
+def test_an_unknown_mistake_is_called_unknown():
     ended = verify(UNKNOWN)
     assert ended.records[0]["verify"]["grad_logits"]["mistake"] == "unknown"
     assert "unknown: no known mistake gives these numbers" in ended.err
 
 
-def test_numbers_rounded_by_hand_are_diagnosed_with_the_tolerance_that_they_need():
+def test_rounded_numbers_are_diagnosed_with_a_matching_tolerance():
     homework = {"logits": [2.0, 1.0, 0.1], "target": 1, "grad_logits": [0.659, 0.2424, 0.0986]}
     for option in ("--rtol", "--atol"):
         part = verify(homework, options=[option, "1e-3"]).records[0]["verify"]["grad_logits"]
@@ -103,7 +103,7 @@ def test_right_numbers_with_few_decimals_are_not_called_a_mistake():
     assert verify(homework, options=["--atol", "5e-4"]).status == 0
 
 
-def test_a_formula_has_the_parameter_of_its_record():
+def test_a_formula_shows_the_parameter_of_its_own_record():
     records = [
         {**ROW, "grad_logits": [value / size for value in GRADIENT]} for size in (32, 64, 32)
     ]
@@ -116,13 +116,13 @@ def test_a_formula_has_the_parameter_of_its_record():
     assert "mean-over-batch: it equals (p - e) / N with N = 64" in table
 
 
-def test_a_key_that_looks_like_a_claim_is_not_passed_over_in_silence():
+def test_a_key_that_looks_like_a_claim_is_reported():
     ended = verify({**RIGHT, "gradient": [1, 2, 3]})
     assert ended.status == 0
     assert '"gradient" is not verified; claims are called probs, log_probs, loss' in ended.err
 
 
-def test_the_last_word_counts_the_rejected_too():
+def test_the_summary_counts_rejected_records():
     ended = verify(RIGHT, {"logits": [1, 2]})
     assert ended.err.splitlines()[-1] == (
         "softgrad: 2 records, |claim - exact| <= 1e-07 + 1e-07 |exact|: 1 passed, 1 rejected"
@@ -130,7 +130,7 @@ def test_the_last_word_counts_the_rejected_too():
 
 
 def test_several_candidates_are_all_named():
-    # N = K: the mean over 3 classes, and over 3 records.
+    # The mean over 3 classes, or over 3 records.
     [record] = verify({**ROW, "grad_logits": [value / 3 for value in GRADIENT]}).records
     part = record["verify"]["grad_logits"]
     assert part["mistake"] == "mean-over-classes"
@@ -159,7 +159,7 @@ def test_what_softgrad_computes_verifies():
     ended = run("verify", stdin=computed)
     assert ended.status == 0, ended.err
     assert [record["verify"]["passed"] for record in ended.records] == [True, True, True]
-    # And again, with the verdicts of the first round.
+    # Records that already have verdicts give the same.
     assert run("verify", stdin=ended.out).records == ended.records
 
 
@@ -185,7 +185,7 @@ def test_a_float32_kernel_is_right_in_float32_and_not_in_float64():
     assert "to the digits of float32" in ended.err
 
 
-def test_numbers_that_only_the_absolute_tolerance_lets_pass_do_not_count_as_right():
+def test_numbers_that_pass_only_by_the_absolute_tolerance_are_uninformative():
     ended = verify(
         {"logits": [40, 0], "target": 0, "loss": 0, "grad_logits": [0, 4.248354e-18]},
         options=["--dtype", "float32"],
@@ -201,7 +201,7 @@ def test_numbers_that_only_the_absolute_tolerance_lets_pass_do_not_count_as_righ
     assert ended.status == 1
 
 
-def test_ulps_are_demanded_of_small_numbers_too():
+def test_ulp_applies_to_small_numbers_too():
     record = {"logits": [40, 0], "target": 0, "grad_logits": [0, 4.248354e-18]}
     ended = verify(record, options=["--dtype", "float32", "--ulp", "4"])
     assert ended.status == 1
@@ -211,7 +211,7 @@ def test_ulps_are_demanded_of_small_numbers_too():
 
 
 @pytest.mark.parametrize("claim", ["NaN", '"NaN"', "null", "Infinity", '"-Infinity"'])
-def test_a_claim_that_is_no_number_fails_and_is_not_rejected(claim):
+def test_a_claim_that_is_not_a_number_fails_instead_of_being_rejected(claim):
     text = f'{{"logits": [1, 2], "target": 0, "probs": [0.5, {claim}]}}'
     ended = run("verify", stdin=text)
     assert ended.status == 1
@@ -304,8 +304,8 @@ def test_records_of_several_kinds_keep_their_order():
         assert record.get("verify") == alone.get("verify")
 
 
-def test_every_run_says_the_same():
-    # With two classes the label before and the one after are the same class.
+def test_every_run_gives_the_same_output():
+    # With two classes, the previous label and the next one are the same.
     logits, targets, probs, _ = kernel(20, classes=2)
     claims = probs - np.eye(2, dtype=np.float32)[1 - targets]
     records = records_of(logits, targets, grad_logits=claims)
@@ -314,7 +314,7 @@ def test_every_run_says_the_same():
     assert len({(ended.out, ended.err) for ended in runs}) == 1
 
 
-def test_quiet_leaves_failures_and_rejected_records_only():
+def test_quiet_writes_only_failures_and_rejected_records():
     records = [RIGHT, WRONG, RIGHT, {"logits": [1, 2]}, UNKNOWN]
     numbered = [{"id": place, **record} for place, record in enumerate(records)]
     loud, quiet = verify(*numbered), verify(*numbered, options=["--quiet"])
@@ -324,7 +324,7 @@ def test_quiet_leaves_failures_and_rejected_records_only():
     assert verify(RIGHT, options=["-q"]).out == b""
 
 
-def test_the_whole_range_of_logits_closes_the_loop():
+def test_results_over_the_whole_range_of_logits_verify():
     rows = [
         {"logits": [710, 0], "target": 1},
         {"logits": [1e17, 3], "target": 1},
@@ -339,7 +339,7 @@ def test_the_whole_range_of_logits_closes_the_loop():
         assert "Warning" not in ended.err
 
 
-def test_wrong_claims_of_every_size_are_told_without_noise():
+def test_wrong_claims_of_every_size_give_no_warnings():
     records = [
         {"logits": [2, 1, 3], "target": 0, "grad_logits": [0, 0, 0], "loss": 0},
         {"logits": [2, 1], "target": 0, "loss": 1.5e292, "grad_logits": [1e308, 0]},
@@ -363,7 +363,7 @@ def test_fail_fast_stops_at_the_first_wrong_record():
     assert "grad_logits: 1 of 2 failed" in ended.err
 
 
-def test_the_default_target_and_names_serve_here_too():
+def test_verify_accepts_a_default_target_and_names():
     claims = {"logits": ROW["logits"], "grad_logits": GRADIENT}
     ended = verify(claims, options=["--target", "cat", "--classes", "cat,dog,bird"])
     assert ended.status == 0
@@ -381,7 +381,7 @@ def test_verdicts_of_an_earlier_run_are_replaced_or_dropped():
     assert "check" in run("verify", stdin=checked).records[0]
 
 
-def test_a_verdict_of_an_earlier_run_does_not_stand_beside_an_error():
+def test_an_error_replaces_the_verdict_of_an_earlier_run():
     [record] = verify(RIGHT).records
     ended = verify({**record, "grad_logits": "lost"})
     assert ended.records[0].keys() == {"logits", "target", "grad_logits", "error"}

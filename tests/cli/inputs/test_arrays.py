@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files: computed and verified as records are, and larger than memory."""
+"""Arrays in .npy and .npz files: computed, verified, and larger than memory."""
 
 import gzip
 import json
@@ -35,7 +35,7 @@ def results_of(path):
 
 @pytest.mark.parametrize("jobs", ["1", "2", "0"])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int32", ">f8"])
-def test_results_are_those_of_the_library_in_the_type_of_the_logits(tmp_path, dtype, jobs):
+def test_results_equal_the_library_s_in_the_type_of_the_logits(tmp_path, dtype, jobs):
     logits, targets = make(30_000, 20, dtype)
     np.save(tmp_path / "a.npy", logits)
     np.save(tmp_path / "y.npy", targets)
@@ -50,12 +50,12 @@ def test_results_are_those_of_the_library_in_the_type_of_the_logits(tmp_path, dt
 
 
 def bfloat16_of(values):
-    """Return numbers rounded to bfloat16, half to even, as their bits; from their digits."""
+    """Return the bits of numbers rounded to bfloat16, half to even."""
     bits = np.frombuffer(np.float32(values).tobytes(), np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
-def test_bfloat16_comes_and_goes_as_uint16(tmp_path):
+def test_bfloat16_is_read_and_written_as_uint16(tmp_path):
     logits, targets = make(50, 6, "float32")
     raw = bfloat16_of(logits).reshape(logits.shape)
     np.save(tmp_path / "a.npy", raw)
@@ -64,7 +64,8 @@ def test_bfloat16_comes_and_goes_as_uint16(tmp_path):
     ended = run(*arguments, cwd=tmp_path)
     assert ended.status == 3
     assert ended.err == (
-        "softgrad: a.npy: logits are of uint16: if that is bfloat16, say --dtype bfloat16\n"
+        "softgrad: a.npy: logits: got uint16; if these are the bits of bfloat16, "
+        "use --dtype bfloat16\n"
     )
     assert run(*arguments, "--dtype", "bfloat16", cwd=tmp_path).status == 0
     results = results_of(tmp_path / "r.npz")
@@ -80,12 +81,12 @@ def test_bfloat16_comes_and_goes_as_uint16(tmp_path):
     assert "50 of 50 passed, worst 0.4" in ended.err
 
 
-def test_only_the_fields_that_are_asked_for_are_written(folder):
+def test_fields_limits_the_results_of_arrays(folder):
     run("logits.npy", "-t", "labels.npy", "-o", "r.npz", "--fields", "grad_logits,loss", cwd=folder)
     assert list(results_of(folder / "r.npz")) == ["loss", "grad_logits"]
 
 
-def test_fields_of_records_too():
+def test_fields_limits_the_results_of_records():
     ended = run("--fields", "loss", stdin='{"id": 1, "logits": [0, 0], "target": 1}')
     assert list(ended.records[0]) == ["id", "logits", "target", "loss"]
     ended = run("--fields", "loss,prob", stdin="")
@@ -97,7 +98,7 @@ def test_fields_of_records_too():
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_an_npz_has_the_targets_beside_the_logits(tmp_path, save):
+def test_an_npz_file_may_contain_the_targets(tmp_path, save):
     logits, targets = make()
     save(tmp_path / "a.npz", logits=np.asfortranarray(logits), target=targets)
     assert run("a.npz", "-o", "r.npz", cwd=tmp_path).status == 0
@@ -105,7 +106,7 @@ def test_an_npz_has_the_targets_beside_the_logits(tmp_path, save):
     np.testing.assert_array_equal(results_of(tmp_path / "r.npz")["probs"], wanted.probs)
 
 
-def test_one_class_may_be_the_target_of_all_rows(folder):
+def test_one_target_may_apply_to_all_rows(folder):
     assert run("logits.npy", "-t", "3", "-o", "r.npz", cwd=folder).status == 0
     wanted = softmax_cross_entropy(np.load(folder / "logits.npy"), np.full(500, 3))
     np.testing.assert_array_equal(results_of(folder / "r.npz")["loss"], wanted.loss)
@@ -119,7 +120,7 @@ def test_no_rows_give_no_results(tmp_path):
     assert np.isnan(results_of(tmp_path / "r.npz")["loss"])
 
 
-def test_the_loss_of_float32_rows_is_added_up_before_it_is_rounded(tmp_path):
+def test_float32_losses_are_added_before_rounding(tmp_path):
     logits, targets = make(40_000, 12, "float32")
     targets[::7] = -100
     np.savez(tmp_path / "a.npz", logits=logits, target=targets)
@@ -132,7 +133,7 @@ def test_the_loss_of_float32_rows_is_added_up_before_it_is_rounded(tmp_path):
         np.testing.assert_array_equal(results[name], getattr(wanted, name))
 
 
-def test_a_loss_that_a_row_without_a_softmax_is_part_of_is_nan(tmp_path):
+def test_a_batch_with_an_unusable_row_has_a_nan_loss(tmp_path):
     logits, targets = make(50)
     logits[7, 3] = np.nan
     np.savez(tmp_path / "a.npz", logits=logits, target=targets)
@@ -143,7 +144,7 @@ def test_a_loss_that_a_row_without_a_softmax_is_part_of_is_nan(tmp_path):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("is_soft", [False, True])
-def test_options_are_those_of_the_library(tmp_path, reduction, is_soft):
+def test_options_give_the_library_s_results(tmp_path, reduction, is_soft):
     logits, targets = make(40_000, 12)
     if is_soft:
         targets = np.random.default_rng(1).dirichlet(np.ones(12), size=len(logits))
@@ -171,7 +172,7 @@ def test_options_are_those_of_the_library(tmp_path, reduction, is_soft):
 
 
 @pytest.mark.parametrize("loss", [np.zeros(3), np.zeros(())])
-def test_claims_of_rows_that_cannot_be_used_are_rejected(tmp_path, loss):
+def test_claims_about_unusable_rows_are_rejected(tmp_path, loss):
     logits, targets = np.full((3, 6), np.nan), np.arange(3)
     dump = {"logits": logits, "target": targets, "probs": logits, "loss": loss}
     np.savez(tmp_path / "a.npz", **dump, **({} if loss.ndim else {"reduction": "mean"}))
@@ -180,7 +181,7 @@ def test_claims_of_rows_that_cannot_be_used_are_rejected(tmp_path, loss):
     assert "a.npz: row 2: logits[0]: expected a finite number or -Infinity, got NaN" in ended.err
 
 
-def test_a_mean_of_bfloat16_is_rounded_as_the_others_are(tmp_path):
+def test_a_bfloat16_mean_is_rounded_like_other_results(tmp_path):
     raw = bfloat16_of(np.float32([[1.0, 2.0], [0.5, 0.25]])).reshape(2, 2)
     np.savez(tmp_path / "a.npz", logits=raw, target=[0, 1])
     options = ["--dtype", "bfloat16", "--reduction", "mean"]
@@ -190,7 +191,7 @@ def test_a_mean_of_bfloat16_is_rounded_as_the_others_are(tmp_path):
     assert results_of(tmp_path / "r.npz")["loss"] == bits
 
 
-def test_a_mean_is_over_the_rows_whose_label_is_a_class(tmp_path):
+def test_a_mean_leaves_out_rows_with_impossible_labels(tmp_path):
     logits, targets = make()
     targets[7] = 99
     weights = np.linspace(1.0, 2.0, 12)
@@ -205,7 +206,7 @@ def test_a_mean_is_over_the_rows_whose_label_is_a_class(tmp_path):
     assert np.isnan(results["loss"])
 
 
-def test_what_overflows_in_the_type_of_the_logits_is_infinite_without_a_word(tmp_path):
+def test_overflow_in_the_type_of_the_logits_gives_infinity_without_a_warning(tmp_path):
     logits = np.full((3, 2), [0.0, 60000.0], np.float16)
     np.savez(tmp_path / "a.npz", logits=logits, target=np.zeros(3, int))
     ended = run("a.npz", "-o", "r.npz", "--reduction", "sum", cwd=tmp_path)
@@ -213,7 +214,7 @@ def test_what_overflows_in_the_type_of_the_logits_is_infinite_without_a_word(tmp
     assert np.isinf(results_of(tmp_path / "r.npz")["loss"])
 
 
-def test_verified_arrays_may_each_have_a_report_of_their_own(tmp_path):
+def test_each_verified_file_may_have_its_own_report(tmp_path):
     logits, targets = make()
     np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=np.zeros(500))
     assert run("verify", "a.npz", "--output-dir", "out", cwd=tmp_path).status == 1
@@ -221,12 +222,12 @@ def test_verified_arrays_may_each_have_a_report_of_their_own(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jsonl", "a.txt"]
 
 
-def test_options_stand_in_the_file_beside_the_logits_too(tmp_path):
+def test_an_npz_file_may_contain_options(tmp_path):
     logits, targets = make()
     weights = np.random.default_rng(2).uniform(0.5, 2.0, size=12)
     options = {"label_smoothing": 0.1, "temperature": 2.0, "reduction": "mean"}
     np.savez(tmp_path / "a.npz", logits=logits, target=targets, class_weights=weights, **options)
-    # The file knows better than the command, as a record does.
+    # Options in the file take precedence, as those in a record do.
     ended = run("a.npz", "-o", "r.npz", "--temperature", "3", "--ignore-index", "4", cwd=tmp_path)
     assert (ended.status, ended.err) == (0, "")
     wanted = softmax_cross_entropy(
@@ -259,14 +260,14 @@ def test_the_loss_of_a_batch_is_verified_with_its_gradient(tmp_path, reduction):
     assert f"  {'sum-for-mean' if other == 'mean' else 'mean-over-batch'}: " in ended.err
 
 
-def test_the_loss_of_a_batch_with_a_row_that_cannot_be_used_is_not_judged(tmp_path):
+def test_the_loss_of_a_batch_with_an_unusable_row_is_not_judged(tmp_path):
     logits, targets = make()
     logits[3, 2] = np.nan
     np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=1.0, reduction="mean")
     ended = run("verify", "a.npz", cwd=tmp_path)
     assert ended.status == 3
     assert "a.npz: row 3: logits[2]: expected a finite number" in ended.err
-    assert "a.npz: loss: not judged, since a row that it is of was rejected" in ended.err
+    assert "a.npz: loss: not judged, because a row of its batch was rejected" in ended.err
 
 
 def test_results_of_a_batch_pass_their_own_verification(tmp_path):
@@ -278,7 +279,7 @@ def test_results_of_a_batch_pass_their_own_verification(tmp_path):
     assert run("verify", "both.npz", "--reduction", "mean", cwd=tmp_path).status == 0
 
 
-def test_a_row_that_cannot_be_used_is_nan_and_is_told_of(folder):
+def test_an_unusable_row_becomes_nan_and_is_reported(folder):
     logits, targets = make()
     logits[7, 3] = np.nan
     logits[8] = -np.inf
@@ -365,7 +366,7 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("logits.npy -t short.npy -o r.npz", 3, "expected targets of shape (500,), or (500, 12)"),
         ("text.npy -t labels.npy -o r.npz", 3, "expected logits as numbers, at most float64"),
         ("broken.npy -t labels.npy -o r.npz", 74, "broken.npy: expected NumPy arrays: it breaks"),
-        ("junk.npz -o r.npz", 74, "junk.npz: expected NumPy arrays: it is no .npz file"),
+        ("junk.npz -o r.npz", 74, "junk.npz: expected NumPy arrays: it is not a .npz file"),
         ("junk.npy -t 0 -o r.npz", 74, "junk.npy: expected NumPy arrays: the magic string is"),
         ("empty.npy -t 0 -o r.npz", 74, "empty.npy: expected NumPy arrays: it is empty"),
         ("none.npy -t 0 -o r.npz", 74, "none.npy: No such file or directory"),
@@ -403,10 +404,10 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("half.npy -t 0 -o r.npz --dtype bfloat16", 3, "half.npy: expected logits as the bits of"),
         ("logits.npy -t mask.npy -o r.npz", 3, "expected targets as probabilities, got bool"),
         ("odd.npz -o r.npz", 3, "odd.npz: expected a temperature above 0, got -1.0"),
-        ("verify mean.npz", 3, "got (); say --reduction mean or sum if it is that of all rows"),
+        ("verify mean.npz", 3, "got (); use --reduction mean or sum if it is the loss of all rows"),
     ],
 )
-def test_what_is_wrong_is_said(folder, arguments, status, message):
+def test_errors_about_arrays_say_what_was_expected(folder, arguments, status, message):
     np.save(folder / "short.npy", np.zeros(3, int))
     np.save(folder / "float.npy", np.zeros(500))
     np.save(folder / "narrow.npy", np.zeros((500, 1)))
@@ -444,7 +445,7 @@ def peak_of(folder, *arguments):
     return float(done.stdout)
 
 
-def test_what_looks_like_a_claim_and_is_none_is_told(tmp_path):
+def test_an_array_that_looks_like_a_claim_is_reported(tmp_path):
     dump = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int), "loss": np.full(5, np.log(3))}
     np.savez(tmp_path / "a.npz", **dump, gradient=np.zeros((5, 3)))
     ended = run("verify", "a.npz", cwd=tmp_path)
@@ -452,15 +453,17 @@ def test_what_looks_like_a_claim_and_is_none_is_told(tmp_path):
     assert '"gradient" is not verified; claims are called probs, log_probs, loss' in ended.err
 
 
-def test_json_that_gzip_packed_is_told_how_to_unpack():
+def test_a_gzip_file_is_recognised():
     ended = run(stdin=gzip.compress(b'{"logits": [1, 2], "target": 0}\n'))
     assert ended.status == 3
-    assert ended.err.startswith("<stdin>:1: expected JSON, got what gzip packed; unpack it: gunzip")
+    assert ended.err.startswith(
+        "<stdin>:1: expected JSON, got a gzip file; unpack it first: gunzip"
+    )
     assert len(ended.records) == 1
 
 
 @pytest.mark.parametrize("save", [np.save, np.savez])
-def test_arrays_that_come_as_json_are_known_and_told_where_they_belong(tmp_path, save):
+def test_arrays_given_as_json_are_recognised(tmp_path, save):
     logits, _ = make()
     with (tmp_path / "logits.dat").open("wb") as file:
         save(file, logits)
@@ -486,7 +489,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert peaks[1] < peaks[0] + 30
 
 
-def test_a_large_file_of_results_is_one_that_others_can_read(folder):
+def test_results_are_a_valid_zip_archive(folder):
     run("logits.npy", "-t", "labels.npy", "-o", "r.npz", cwd=folder)
     script = "import zipfile; print(zipfile.ZipFile('r.npz').testzip())"
     done = subprocess.run(

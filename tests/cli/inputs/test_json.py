@@ -1,4 +1,4 @@
-"""JSON in, JSON out: layouts, carried keys, files, defaults of the command line."""
+"""JSON in, JSON out: layouts, other keys, files, defaults of the command line."""
 
 import json
 import os
@@ -18,7 +18,7 @@ RESULTS = ("probs", "loss", "grad_probs", "grad_logits")
 
 
 def indented(values):
-    """Return the values one after another, each over several lines, as `jq .` prints them."""
+    """Return the values as `jq .` prints them: each over several lines."""
     return "".join(json.dumps(value, indent=2) + "\n" for value in values)
 
 
@@ -53,13 +53,13 @@ def test_one_object_over_several_lines_is_one_record_on_one_line():
     assert ended.records[0]["id"] == 3
 
 
-def test_nothing_in_nothing_out():
+def test_empty_input_gives_empty_output():
     for stdin in ("", "\n\n \n", "[]", "[ ]\n", "\ufeff"):
         ended = run(stdin=stdin)
         assert (ended.status, ended.out, ended.err) == (0, b"", "")
 
 
-def test_carried_keys_come_out_byte_for_byte():
+def test_other_keys_are_kept_byte_for_byte():
     text = '{ "big": 123456789012345678901234567890, "x":1.50e+01 ,"logits" : [1,2.0],'
     text += ' "target":0, "é\\u00e9": "\\ud83d\\ude00", "deep": [{"a": [1e400]}] }'
     ended = run(stdin=text)
@@ -68,7 +68,7 @@ def test_carried_keys_come_out_byte_for_byte():
     assert ended.out.decode().startswith(kept)
 
 
-def test_the_layout_over_several_lines_keeps_every_digit():
+def test_a_record_over_several_lines_keeps_every_digit():
     text = '{\n  "big": 123456789012345678901234567890,\n  "logits": [1, 2.50],\n  "target": 0\n}\n'
     ended = run(stdin=text)
     start = '{"big":123456789012345678901234567890,"logits":[1,2.50],"target":0,'
@@ -89,7 +89,7 @@ def test_an_error_of_an_earlier_run_is_replaced_by_the_new_one():
     assert again.records == once.records
 
 
-def test_what_an_earlier_run_said_goes_when_the_record_has_been_mended():
+def test_errors_and_checks_of_an_earlier_run_are_removed():
     once = run(stdin='{"logits": [1, 2], "target": 5}').records[0]
     [record] = run(stdin=lines_of({**once, "target": 1})).records
     assert "error" not in record
@@ -97,7 +97,7 @@ def test_what_an_earlier_run_said_goes_when_the_record_has_been_mended():
     assert "check" not in run(stdin=checked).records[0]
 
 
-def test_keys_of_the_user_s_own_stay_whatever_their_names():
+def test_the_user_s_own_keys_are_kept_whatever_their_names():
     row = {"logits": [1, 2], "target": 1, "error": "none", "check": {"by": "hand"}, "record": 7}
     [record] = run(stdin=lines_of(row)).records
     assert {name: record[name] for name in row} == row
@@ -112,7 +112,7 @@ def test_infinite_results_are_strings():
     assert record["note"] == "NaN"
 
 
-def test_the_target_of_the_command_line_is_for_records_without_one():
+def test_target_applies_to_records_without_one():
     rows = [{"logits": [1, 2]}, {"logits": [1, 2], "target": 0}]
     first, second = run("--target", "1", stdin=lines_of(*rows)).records
     assert (first["target"], second["target"]) == (1, 0)
@@ -131,7 +131,7 @@ def test_class_names_come_from_the_record_or_from_the_command_line():
     assert records[1]["classes"] == ["a", "b", "c"]
 
 
-def test_a_record_has_the_same_bytes_alone_and_among_others():
+def test_a_record_gives_the_same_bytes_alone_and_among_others():
     rng = random.Random(8)
     rows = [
         {"logits": [rng.gauss(0, 10) for _ in range(rng.choice([2, 3, 10, 40]))], "target": 1}
@@ -164,7 +164,7 @@ def test_a_message_names_the_file_and_the_line(tmp_path):
     }
 
 
-def test_a_message_about_a_record_over_several_lines_names_its_first_line_and_the_place():
+def test_an_error_in_a_record_over_several_lines_names_its_first_line_and_the_place():
     stdin = (
         indented(ROWS[:1]) + '{\n  "logits": [1,\n    x],\n  "target": 0\n}\n' + indented(ROWS[1:2])
     )
@@ -177,7 +177,7 @@ def test_a_message_about_a_record_over_several_lines_names_its_first_line_and_th
     )
 
 
-def test_a_damaged_first_record_harms_no_other():
+def test_a_damaged_first_record_spoils_no_other():
     for damaged in ('{"logits": [1,', '{"logits": [1, 2', "{", '{"logits"'):
         ended = run(stdin=f"{damaged}\n" + lines_of(*ROWS))
         assert [record.get("id") for record in ended.records] == [None, *range(50)]
@@ -208,13 +208,13 @@ GOOD = '{"logits": [1, 2], "target": 0}'
         (f"[{GOOD}, {GOOD},]", "gg"),
     ],
 )
-def test_what_stands_beside_damage_is_not_lost(stdin, outcomes):
+def test_records_next_to_damage_are_not_lost(stdin, outcomes):
     records = run(stdin=stdin).records
     assert "".join("b" if "error" in record else "g" for record in records) == outcomes
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_array_on_one_line_is_a_stream(jobs):
+def test_an_array_on_one_line_is_streamed(jobs):
     peaks = [peak_of(f"[{','.join([GOOD] * count)}]", jobs) for count in (100_000, 500_000)]
     assert peaks[1] < 1.25 * peaks[0]
 
@@ -233,7 +233,7 @@ def peak_of(stdin, jobs):
     return int(done.stderr)
 
 
-def test_a_record_over_several_lines_comes_out_as_soon_as_it_is_complete():
+def test_a_record_over_several_lines_is_written_as_soon_as_it_is_complete():
     with subprocess.Popen(
         command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     ) as process:
@@ -244,7 +244,7 @@ def test_a_record_over_several_lines_comes_out_as_soon_as_it_is_complete():
         process.stdin.close()
 
 
-def test_a_byte_order_mark_is_passed_over_however_the_bytes_arrive():
+def test_a_byte_order_mark_is_skipped_however_the_bytes_arrive():
     with subprocess.Popen(
         command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     ) as process:
@@ -257,12 +257,12 @@ def test_a_byte_order_mark_is_passed_over_however_the_bytes_arrive():
 
 @pytest.mark.parametrize("depth", [960, 1000, 1015])
 @pytest.mark.parametrize("extra", ['"probs": 1', '"s": "\\u0061"'])
-def test_what_one_decoder_reads_the_other_can_edit(depth, extra):
+def test_deeply_nested_records_can_be_edited(depth, extra):
     text = f'{{"logits": [1, 2], "target": 0, {extra}, "x": {"[" * depth}{"]" * depth}}}'
     assert run(stdin=text).status == 0
 
 
-def test_a_bad_byte_after_something_that_is_rewritten_is_named():
+def test_a_bad_byte_after_rewritten_text_is_named():
     bad = b'[{"logits": [1, 2], "target": 0, "a": [NaN, NaN, NaN, NaN], "id": "\xff"}]\n'
     [record] = run(stdin=bad).records
     assert record["error"]["message"] == "byte 0xFF in the record is not UTF-8"
@@ -274,20 +274,20 @@ def test_huge_whole_numbers_that_cancel_are_still_out_of_range():
     assert record["error"]["code"] == "logit-out-of-range"
 
 
-def test_a_key_with_an_escape_is_the_same_key_in_any_company():
+def test_an_escaped_key_is_recognised_alone_and_among_others():
     odd = '{"logits": [1, 2], "target": 0, "cl\\u0061sses": 5}'
     alone = run(stdin=odd).records
     among = run(stdin=f"{GOOD}\n{odd}").records
     assert alone[0]["error"]["code"] == among[1]["error"]["code"] == "classes-not-names"
 
 
-def test_an_array_with_a_bad_record_gives_the_others():
+def test_a_bad_record_in_an_array_spoils_no_other():
     text = json.dumps(ROWS[:5], indent=2).replace('"id": 2', '"id": oops')
     ended = run(stdin=text)
     assert [record.get("id") for record in ended.records] == [0, 1, None, 3, 4]
 
 
-def test_results_come_as_soon_as_their_records():
+def test_each_result_is_written_as_soon_as_its_record_arrives():
     with subprocess.Popen(
         command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     ) as process:
@@ -300,7 +300,7 @@ def test_results_come_as_soon_as_their_records():
 
 
 @pytest.mark.skipif(not hasattr(os, "set_blocking"), reason="needs descriptors as of Unix")
-def test_what_has_not_come_yet_is_not_the_end_of_the_input():
+def test_a_pause_in_the_input_is_not_its_end():
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     with subprocess.Popen(
@@ -320,7 +320,7 @@ def test_a_record_of_many_classes(wide):
     assert record["probs"] == [1 / wide] * wide
 
 
-def test_nesting_100_000_deep_is_rejected_and_harms_no_other():
+def test_nesting_100_000_deep_is_rejected_and_spoils_no_other():
     deep = '{"logits": [1, 2], "target": 0, "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
     for stdin in (
         f"{deep}\n" + lines_of(ROWS[0]),

@@ -1,4 +1,4 @@
-"""A Dask cluster gives the same bytes as one machine, also where a worker dies."""
+"""A Dask cluster gives the same bytes as one machine, even if a worker dies."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def wait_for(condition):
 
 @contextmanager
 def scheduling(folder):
-    """Yield a process that is a scheduler, and its address."""
+    """Yield the process of a scheduler, and its address."""
     path = folder / "scheduler.json"
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     with Started(folder, "scheduler", *options, "--scheduler-file", str(path)) as process:
@@ -51,7 +51,7 @@ def scheduler(tmp_path_factory):
 
 
 class Started:
-    """A process of Dask's, with those that it starts, to be used as a context."""
+    """A process of Dask and its children; leaving the context kills them."""
 
     def __init__(self, folder: Path, *words: str) -> None:
         self.process = subprocess.Popen(
@@ -99,7 +99,7 @@ def workers(scheduler, tmp_path):
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """Return a file of some dozens of blocks, with records among them that are rejected."""
+    """Return a file of dozens of blocks, some of whose records are rejected."""
     rng = np.random.default_rng(8)
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     with path.open("wb") as file:
@@ -116,7 +116,7 @@ def test_a_cluster_gives_the_same_bytes_as_one_machine(scheduler, workers, rows)
     assert (there.status, there.err) == (here.status, here.err)
 
 
-def test_a_worker_that_is_killed_costs_no_record(scheduler, workers, rows, tmp_path):
+def test_a_killed_worker_loses_no_record(scheduler, workers, rows, tmp_path):
     few = tmp_path / "few.jsonl"
     few.write_bytes(b"\n".join(rows.read_bytes().split(b"\n")[:5_000]) + b"\n")
     here = run("-j", "2", "--check", str(few))
@@ -135,7 +135,7 @@ def test_a_worker_that_is_killed_costs_no_record(scheduler, workers, rows, tmp_p
 
 
 @pytest.mark.parametrize("of_arrays", [False, True])
-def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path, of_arrays):
+def test_losing_the_scheduler_ends_the_run(rows, tmp_path, of_arrays):
     words = ["--check", str(rows)]
     if of_arrays:
         logits = np.random.default_rng(1).normal(size=(400_000, 50))
@@ -152,23 +152,24 @@ def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path, of_arrays):
             cwd=tmp_path,
         ) as run_of_softgrad,
     ):
-        # The file that results go to, or the first of them, tells that the work has begun.
+        # The file for the results, or the first result, shows that the work has begun.
         if of_arrays:
             wait_for(lambda: [*tmp_path.glob(".softgrad-*")])
         else:
             run_of_softgrad.stdout.read(1)
         process.kill()
         _, err = run_of_softgrad.communicate(timeout=120)
-    # Some of the rows are rejected, which is told before.
+    # Rejected rows are reported before.
     *_, last = err.decode().splitlines()
     assert last == (
-        f"softgrad: {address}: the scheduler was lost; results end before the records it had"
+        f"softgrad: {address}: the scheduler was lost; "
+        "the results end before the records that it had"
     )
     assert run_of_softgrad.returncode == 74
     assert not (tmp_path / "r.npz").exists()
 
 
-def test_what_listens_and_is_no_scheduler_is_not_waited_for_for_ever():
+def test_a_listener_that_is_not_a_scheduler_times_out():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
         ended = subprocess.run(
@@ -183,7 +184,7 @@ def test_what_listens_and_is_no_scheduler_is_not_waited_for_for_ever():
     assert f"softgrad: {address}: no Dask scheduler could be reached" in ended.stderr.decode()
 
 
-def test_what_dask_logs_of_a_lost_worker_is_not_among_the_messages(scheduler, workers):
+def test_dask_s_own_log_is_silent(scheduler, workers):
     assert workers
     script = """if True:
         import logging, sys
@@ -214,11 +215,11 @@ def test_arrays_and_many_files_go_to_the_cluster_too(scheduler, workers, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.npz"])
-def test_workers_whose_results_might_differ_are_not_let_work(scheduler, workers, tmp_path, name):
+def test_workers_with_another_version_are_refused(scheduler, workers, tmp_path, name):
     assert workers
     (tmp_path / "rows.jsonl").write_text(ROW)
     np.savez(tmp_path / "rows.npz", logits=[[1.0, 2.0]], target=[0])
-    # Here it is another softgrad than there.
+    # The process here claims to be another version than the workers.
     script = """if True:
         import sys
         from softgrad import version
@@ -246,7 +247,7 @@ def test_workers_whose_results_might_differ_are_not_let_work(scheduler, workers,
     assert not (tmp_path / "results").exists()
 
 
-def test_a_scheduler_that_is_not_there_is_an_error_of_input_and_output():
+def test_an_unreachable_scheduler_is_an_input_output_error():
     ended = subprocess.run(
         [sys.executable, "-c", IMPATIENT, "--scheduler", "tcp://127.0.0.1:9"],
         input=ROW,
@@ -260,7 +261,7 @@ def test_a_scheduler_that_is_not_there_is_an_error_of_input_and_output():
     assert line.startswith("softgrad: tcp://127.0.0.1:9: no Dask scheduler could be reached: ")
 
 
-def test_without_dask_it_is_said_how_to_install_it(tmp_path):
+def test_without_dask_the_error_says_how_to_install_it(tmp_path):
     (tmp_path / "distributed.py").write_text("raise ImportError")
     ended = run("--scheduler", "tcp://h:1", stdin=ROW, env={"PYTHONPATH": str(tmp_path)})
     assert ended.status == 2

@@ -1,1 +1,1 @@
-"""Arrays in files -> rows of logits with their targets and claims."""
+"""Arrays in files, read as rows of logits with their targets and claims."""

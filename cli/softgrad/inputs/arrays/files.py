@@ -1,4 +1,4 @@
-"""Arrays in files: .npy and .npz are mapped and read as they are used, .npz is written in place."""
+"""Files of arrays, .npy and .npz, mapped into memory so that they are read as they are used."""
 
 import math
 import mmap
@@ -21,13 +21,14 @@ ALONE = ""
 """The name of the only array of a .npy file."""
 
 LOCAL_HEADER_BYTES = 30
-"""Of a member of a ZIP file, before its name and its extra field, whose lengths end it."""
+"""The length of a ZIP member's header, without the name and the extra field that follow it."""
 
 
 class ArrayFile:
-    """The arrays of a .npy or .npz file, by name; memory holds none of them.
+    """The arrays of a .npy or .npz file, by name.
 
-    A member of a .npz that is compressed cannot be mapped: it is read whole when it is asked for.
+    They are mapped, not held in memory, except for compressed members of a .npz, which are read
+    whole when they are asked for.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,7 +37,7 @@ class ArrayFile:
         try:
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         except ValueError:
-            raise self.broken("it is empty") from None
+            raise self._broken("it is empty") from None
         if name.endswith(".npy"):
             self._places: dict[str, int | None] = {ALONE: 0}
             return
@@ -48,7 +49,7 @@ class ArrayFile:
                     if info.filename.endswith(".npy")
                 }
         except zipfile.BadZipFile:
-            raise self.broken("it is no .npz file") from None
+            raise self._broken("it is not a .npz file") from None
 
     @property
     def names(self) -> Sequence[str]:
@@ -56,7 +57,7 @@ class ArrayFile:
         return list(self._places)
 
     def array(self, name: str) -> Array:
-        """Return an array, mapped where that can be."""
+        """Return an array, mapped if it can be."""
         start = self._places[name]
         try:
             if start is None:
@@ -65,19 +66,18 @@ class ArrayFile:
             return self._mapped(start)
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             what = f'"{name}": ' if name else ""
-            raise self.broken(f"{what}{error}") from None
+            raise self._broken(f"{what}{error}") from None
 
     def release(self) -> None:
-        """Let go of what was read, which would otherwise be counted as memory in use."""
+        """Give back the memory of what was read, which would otherwise count as used."""
         with suppress(AttributeError, OSError):
             self._map.madvise(mmap.MADV_DONTNEED)
 
-    def broken(self, reason: str) -> StoppedError:
-        """Return the error of a file that holds no such arrays."""
+    def _broken(self, reason: str) -> StoppedError:
         return StoppedError(Exit.IO_FAILED, f"{self.name}: expected NumPy arrays: {reason}")
 
     def _start(self, info: zipfile.ZipInfo) -> int | None:
-        """Return where a member begins; None where it is compressed."""
+        """Return where the data of a member begins; None if it is compressed."""
         if info.compress_type != zipfile.ZIP_STORED:
             return None
         header = self._map[info.header_offset : info.header_offset + LOCAL_HEADER_BYTES]
@@ -85,18 +85,17 @@ class ArrayFile:
         return info.header_offset + LOCAL_HEADER_BYTES + sum(lengths)
 
     def _mapped(self, start: int) -> Array:
-        # Headers are short; this many bytes hold any that NumPy itself accepts.
+        # NumPy accepts no header that is longer than this.
         head = BytesIO(self._map[start : start + (1 << 16)])
-        version = np.lib.format.read_magic(head)
-        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
-            version, np.lib.format.read_array_header_2_0
-        )
+        read = np.lib.format.read_array_header_2_0
+        if np.lib.format.read_magic(head) == (1, 0):
+            read = np.lib.format.read_array_header_1_0
         shape, is_fortran, dtype = read(head)
         place = start + head.tell()
         if dtype.hasobject:
             raise ValueError("got Python objects")
-        wanted = math.prod(shape) * dtype.itemsize
-        if place + wanted > len(self._map):
-            raise ValueError(f"it breaks off: {wanted:,} bytes, got {len(self._map) - place:,}")
+        wanted, got = math.prod(shape) * dtype.itemsize, len(self._map) - place
+        if wanted > got:
+            raise ValueError(f"it breaks off: expected {wanted:,} bytes, got {got:,}")
         order: Any = "F" if is_fortran else "C"
         return np.ndarray(shape, dtype, self._map, place, order=order)

@@ -1,1 +1,1 @@
-"""JSON text -> records with their places."""
+"""JSON text, read as records with their places."""

@@ -1,4 +1,4 @@
-"""JSON values in any layout -> records: objects over several lines, arrays, one after another."""
+"""Records in any layout: objects over several lines, arrays of records, values in a row."""
 
 import json
 import re
@@ -9,9 +9,9 @@ from softgrad.records import json_text
 from softgrad.records.records import Records
 from softgrad_core.errors import InputError
 
-# A value that is not complete is tried again with each block while it is short, so that it comes
-# out as soon as it can, and after that each time its text has doubled.
 SHORT = 1 << 16
+"""An incomplete value up to this length is parsed again with every block, so that it comes out as
+soon as it is complete; a longer one each time its text has doubled."""
 
 _ARRAY_OF_RECORDS = re.compile(r"\[[ \t\r\n]*[{\]]")
 _UNDECIDED_ARRAY = re.compile(r"\[[ \t\r\n]*$")
@@ -22,7 +22,7 @@ _NEXT_AFTER_JUNK = re.compile(r"[\n{,\]]")
 def begins_in_lines(line: bytes) -> bool:
     """Return whether a source with this first line is JSON Lines.
 
-    It is not where the line begins an array, or an object that goes on after the line.
+    It is not if the line begins an array, or an object that continues on the next line.
     """
     if not line.startswith(b"{"):
         return not line.startswith(b"[")
@@ -36,7 +36,7 @@ def begins_in_lines(line: bytes) -> bool:
 
 
 def read_values(stream: BlockStream, source: str) -> Iterator[Records]:
-    """Yield the records as soon as they are complete; memory holds one of them, or one block."""
+    """Yield the records as soon as they are complete; memory holds one record or one block."""
     reader = _ValueReader(source)
     while block := stream.take(LINES_AND_OBJECTS):
         records = reader.feed(block)
@@ -46,7 +46,7 @@ def read_values(stream: BlockStream, source: str) -> Iterator[Records]:
 
 
 class _ValueReader:
-    """The text that has come and is not yet read, and what is expected next."""
+    """Holds the text that is not parsed yet, and knows what may come next."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -59,95 +59,78 @@ class _ValueReader:
         self._wanted_length = 0
 
     def feed(self, block: bytes) -> Records:
-        """Return the records that are complete with this block."""
+        """Return the records that this block completes."""
         # Bytes that are not UTF-8 become lone surrogates; their record is refused when complete.
         self._waiting.append(block.decode(errors="surrogateescape"))
         if sum(map(len, self._waiting)) < self._wanted_length:
             return Records(self._source)
-        self._join()
         return self._read(at_end=False)
 
     def finish(self) -> Records:
         """Return the records that are left at the end of the source."""
-        self._join()
         records = self._read(at_end=True)
         if self._in_array:
             reason = "not valid JSON: the array of records breaks off before its closing ]"
             records.add_unreadable(self._line, InputError("invalid-json", reason))
         return records
 
-    def _join(self) -> None:
-        # The line is kept from its start, which tells how far it is indented, unless it is long.
+    def _read(self, *, at_end: bool) -> Records:
+        # The text is kept from the start of a line, which shows the indent, unless it is long.
         start = self._text.rfind("\n", 0, self._place) + 1
         if self._place - start > SHORT:
             start = self._place
         self._text = self._text[start:] + "".join(self._waiting)
         self._place -= start
         self._waiting = []
-
-    def _read(self, *, at_end: bool) -> Records:
-        records = Records(self._source)
         self._wanted_length = 0
+        records = Records(self._source)
         while self._skip_to_value(at_end=at_end):
             try:
                 value, end = json_text.decode(self._text, self._place)
             except json.JSONDecodeError as error:
                 if at_end or not self._may_go_on(error):
-                    refusal = json_text.as_input_error(error, self._place, self._line)
-                    if self._refuse(records, refusal, at_end=at_end):
-                        continue
+                    problem = json_text.as_input_error(error, self._place, self._line)
+                else:
+                    problem = None
             except InputError as error:
-                if self._refuse(records, error, at_end=at_end):
-                    continue
+                problem = error
             else:
                 self._add(records, value, end)
                 continue
-            pending = len(self._text) - self._place
-            self._wanted_length = pending if pending > SHORT else 0
-            break
+            if problem is None or not self._refuse(records, problem, at_end=at_end):
+                pending = len(self._text) - self._place
+                self._wanted_length = pending if pending > SHORT else 0
+                break
         return records
 
     def _may_go_on(self, error: json.JSONDecodeError) -> bool:
-        """Return whether more text may make the value complete."""
+        """Return whether more text may complete the value."""
         cut_string = error.msg.startswith("Unterminated") and "\n" not in self._text[error.pos :]
         return cut_string or json_text.breaks_off(error)
 
     def _skip_to_value(self, *, at_end: bool) -> bool:
-        """Move to the next value; return False where there is none in the text so far."""
-        while sign := self._next_sign():
-            if self._in_array:
-                if sign == "]":
-                    self._in_array = False
-                elif sign == "," and self._after_value:
-                    self._after_value = False
-                else:
-                    return True
-            else:
-                if sign != "[":
-                    return True
+        """Move to the next value; return False if the text so far has none."""
+        while True:
+            self._move(json_text.skip_blank(self._text, self._place))
+            sign = self._text[self._place : self._place + 1]
+            if self._in_array and sign == "]":
+                self._in_array = False
+            elif self._in_array and sign == "," and self._after_value:
+                self._after_value = False
+            elif not self._in_array and sign == "[":
                 if not at_end and _UNDECIDED_ARRAY.match(self._text, self._place):
                     return False
-                if not self._enter_array():
+                if not _ARRAY_OF_RECORDS.match(self._text, self._place):
                     return True
+                self._in_array, self._after_value = True, False
+            else:
+                return bool(sign)
             self._move(self._place + 1)
-        return False
-
-    def _next_sign(self) -> str:
-        """Move over white space; return the character there, or nothing at the end."""
-        self._move(json_text.skip_blank(self._text, self._place))
-        return self._text[self._place : self._place + 1]
-
-    def _enter_array(self) -> bool:
-        """Return whether the array that begins here is one of records, and be in it if so."""
-        start = _ARRAY_OF_RECORDS.match(self._text, self._place)
-        self._in_array = start is not None
-        self._after_value = False
-        return self._in_array
 
     def _refuse(self, records: Records, error: InputError, *, at_end: bool) -> bool:
-        """Refuse what stands here and move to where the next record may be found.
+        """Refuse the value here, and move to where the next record may start.
 
-        Return False, with nothing done, where that is not to be seen in the text so far.
+        Return False, with nothing done, if the text so far does not show where that is.
         """
         end, is_between_values = self._end_of_damage()
         if end is None:
@@ -162,8 +145,8 @@ class _ValueReader:
     def _end_of_damage(self) -> tuple[int | None, bool]:
         """Return where to go on after what is not JSON, and whether a value ends there.
 
-        That is where its brackets close, or before, at a line that begins an object and is
-        indented no more: then the record was cut off.
+        That is where its brackets close, or at an earlier line that starts an object and is not
+        indented further: then the record was cut off.
         """
         text, start = self._text, self._place
         if text[start] not in "{[":

@@ -1,4 +1,4 @@
-"""JSON Lines -> records: each line stands alone, and a bad one harms no other."""
+"""JSON Lines: each line stands alone, so that a bad line spoils no other."""
 
 import json
 import pickle
@@ -16,14 +16,14 @@ from softgrad_core.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """A block of lines that are still to be read; the first one has number `first`."""
+    """A block of lines that are not parsed yet; the first one has number `first`."""
 
     source: str
     first: int
     text: bytes | memoryview
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        """Let the text go to other processes without being copied, where that is possible."""
+        """Let the text go to other processes without a copy, if the protocol can do that."""
         text = pickle.PickleBuffer(self.text) if int(protocol) >= 5 else bytes(self.text)
         return Lines, (self.source, self.first, text)
 
@@ -35,7 +35,17 @@ class Lines:
     def records(self) -> Records:
         """Return the records of the lines."""
         lines = bytes(self.text).split(b"\n")
-        return parse_lines(lines if lines[-1] else lines[:-1], self.source, self.first)
+        if not lines[-1]:
+            lines.pop()
+        numbers: list[int | None] = list(range(self.first, self.first + len(lines)))
+        try:
+            values = list(map(orjson.loads, lines))
+        except orjson.JSONDecodeError:
+            records = Records(self.source)
+            for number, line in zip(numbers, lines, strict=True):
+                _add_line(records, number, line)
+            return records
+        return Records(self.source, numbers, [line.strip() for line in lines], values)
 
 
 def read_lines(stream: BlockStream, source: str) -> Iterator[Lines]:
@@ -46,31 +56,18 @@ def read_lines(stream: BlockStream, source: str) -> Iterator[Lines]:
         first += text.count(b"\n")
 
 
-def parse_lines(lines: list[bytes], source: str, first: int) -> Records:
-    """Return the records of these lines, the first of which has number `first`."""
+def _add_line(records: Records, number: int | None, line: bytes) -> None:
+    """Add the records of a line.
+
+    A line that orjson refuses is blank, or bad, or has what Python's json accepts beyond orjson
+    (a bare Infinity, numbers beyond float64), or holds several objects.
+    """
     try:
-        values = list(map(orjson.loads, lines))
+        records.add(number, line.strip(), orjson.loads(line))
     except orjson.JSONDecodeError:
         pass
     else:
-        texts = [line.strip() for line in lines]
-        return Records(source, list(range(first, first + len(lines))), texts, values)
-
-    records = Records(source)
-    for number, line in enumerate(lines, first):
-        try:
-            records.add(number, line.strip(), orjson.loads(line))
-        except orjson.JSONDecodeError:
-            _add_odd_line(records, number, line)
-    return records
-
-
-def _add_odd_line(records: Records, number: int, line: bytes) -> None:
-    """Add the records of a line that orjson refuses.
-
-    Such a line is blank, or bad, or has what Python's json reads beyond orjson (the bare
-    Infinity, numbers beyond float64), or holds several objects one after another.
-    """
+        return
     place = 0
     try:
         text = line.decode().strip(" \t\r")
@@ -83,11 +80,10 @@ def _add_odd_line(records: Records, number: int, line: bytes) -> None:
             place = following
     except UnicodeDecodeError as error:
         hint = "; UTF-16, perhaps? Save it as UTF-8" if b"\0" in line else ""
-        reason = (
-            f"byte {error.start + 1} of the line, 0x{line[error.start]:02X}, is not UTF-8{hint}"
-        )
-        records.add_unreadable(number, InputError("invalid-utf-8", reason))
+        byte = f"byte {error.start + 1} of the line, 0x{line[error.start]:02X}"
+        error_of_line = InputError("invalid-utf-8", f"{byte}, is not UTF-8{hint}")
+        records.add_unreadable(number, error_of_line)
     except json.JSONDecodeError as error:
-        records.add_unreadable(number, json_text.as_input_error(error, place, number))
+        records.add_unreadable(number, json_text.as_input_error(error, place, number or 0))
     except InputError as error:
         records.add_unreadable(number, error)

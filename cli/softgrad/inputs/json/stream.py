@@ -1,12 +1,12 @@
-"""A byte stream cut into blocks that end where a line, or an object, may end."""
+"""A byte stream, cut into blocks where a line or an object may end."""
 
 from io import BufferedReader
 
 BLOCK_BYTES = 1 << 19
-"""What is read at once: smaller blocks cost more calls and messages, larger ones more memory."""
+"""The bytes read at once: smaller blocks cost more calls, larger ones more memory."""
 
 SMALL_BLOCK_BYTES = 1 << 16
-"""The same where each record takes long: there is something for every core sooner."""
+"""The same for slow work, so that every core has something to do sooner."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -15,10 +15,7 @@ LINES_AND_OBJECTS = b"\n}"
 
 
 class BlockStream:
-    """Blocks of `file`, as soon as they arrive.
-
-    A byte-order mark at the very start is passed over.
-    """
+    """The blocks of a file, as soon as they arrive; a byte-order mark at its start is skipped."""
 
     def __init__(self, file: BufferedReader, block_bytes: int = BLOCK_BYTES) -> None:
         self._file = file
@@ -29,9 +26,9 @@ class BlockStream:
         self._pending = self._pending.removeprefix(BYTE_ORDER_MARK)
 
     def first_line(self) -> bytes:
-        """Return the first line that is not blank, which is still to be taken.
+        """Return the first line that is not blank, which stays in the stream.
 
-        Of one that begins an array, which may be as long as the whole stream, the beginning.
+        If it begins an array, only its beginning: the line may be as long as the whole stream.
         """
         while (not self._pending or self._pending.isspace()) and self._read_more():
             pass
@@ -44,17 +41,15 @@ class BlockStream:
         return self._pending.lstrip().partition(b"\n")[0].rstrip()
 
     def take(self, ends: bytes) -> bytes:
-        """Return the next block, which ends after one of the bytes `ends`.
-
-        The last one of the stream may end anywhere; after it there is nothing.
-        """
+        """Return the next block, up to one of the bytes `ends`; nothing after the last block."""
         parts = [self._pending]
         self._pending = b""
-        while (end := _end_of(parts[-1], ends)) == 0 and (data := self._read()):
+        while not (end := max(parts[-1].rfind(byte) for byte in ends) + 1):
+            if not (data := self._read()):
+                return b"".join(parts)
             parts.append(data)
-        if end:
-            self._pending = parts[-1][end:]
-            parts[-1] = parts[-1][:end]
+        self._pending = parts[-1][end:]
+        parts[-1] = parts[-1][:end]
         return b"".join(parts)
 
     def _read_more(self) -> bool:
@@ -64,8 +59,3 @@ class BlockStream:
 
     def _read(self) -> bytes:
         return self._file.read1(self._block_bytes)
-
-
-def _end_of(data: bytes, ends: bytes) -> int:
-    """Return the place after the last of the bytes `ends`, or 0."""
-    return max(data.rfind(end) for end in ends) + 1

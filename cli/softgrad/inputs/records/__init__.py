@@ -1,1 +1,1 @@
-"""JSON records -> examples of one shape."""
+"""JSON records, understood as examples of one shape."""

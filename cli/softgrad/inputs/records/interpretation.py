@@ -1,4 +1,4 @@
-"""JSON records -> examples, in groups of one shape, or what is wrong with a record."""
+"""JSON records, understood as examples in groups of one shape, or as errors."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,18 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softgrad.inputs.records.claims import claims_of, near_claims
+from softgrad.inputs.records import values as v
 from softgrad.inputs.records.plain import QUOTED, READ, UNUSUAL, may_hide_a_key, plain_examples
-from softgrad.inputs.records.values import in_row, json_kind, logits_of, names_of, not_an_object
-from softgrad.records import json_text
-from softgrad.records.fields import (
-    CLAIMS,
-    CLASS_WEIGHTS,
-    CLASSES,
-    OPTIONS,
-    REDUCTION,
-    TARGET,
-)
+from softgrad.records import fields, json_text
 from softgrad.records.records import Defaults, Examples, Interpreted, Records
 from softgrad_core.errors import InputError
 from softgrad_core.loss.objective import Batches, Objective, joined, objective_of
@@ -27,11 +18,15 @@ from softgrad_core.loss.targets import check_distribution, class_index
 
 
 def interpret(records: Records, defaults: Defaults, *, with_claims: bool) -> Interpreted:
-    """Return what the records say, in groups of one shape, and what is wrong with the others.
+    """Return what the records say, in groups of one shape, and the errors of the others.
 
     With claims, the records of a group also claim the same quantities.
     """
-    near = near_claims(records.values) if with_claims else ()
+    near: Sequence[str] = ()
+    if with_claims:
+        from softgrad.inputs.records.claims import near_claims
+
+        near = near_claims(records.values)
     plain = plain_examples(records, defaults, with_claims=with_claims)
     if plain is not None:
         return Interpreted([plain], {}, near)
@@ -59,39 +54,40 @@ class _Said(NamedTuple):
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What the records of a group have in common."""
+        """What the records of one group have in common."""
         is_batch = type(self.logits[0]) is list
         shape = (len(self.logits), len(self.logits[0])) if is_batch else (len(self.logits),)
         if self.objective is None:
             return (shape, *self.claims)
         batches = self.objective.batches
         is_soft = self.objective.distribution is not None
-        # Records whose options take another path through the kernel stand apart, even where the
-        # options change nothing: a record has the same bits whatever stands beside it.
+        # Options may take another path through the kernel even if they change nothing. Such
+        # records stand apart, so that a record has the same bits whatever stands beside it.
         paths = self.objective.is_plain, self.objective.is_of_labels
         is_mean = self.objective.divisor is not None
         return (shape, is_soft, *paths, is_mean, batches and batches.reduced, *self.claims)
 
 
 def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
-    """Return the records of a group, with their numbers side by side."""
-    said = [one for _, one in group]
+    """Return the records of a group as arrays."""
+    indices, said = zip(*group, strict=True)
     logits = np.array([one.logits for one in said], dtype=np.float64)
     classes = logits.shape[-1]
     if said[0].objective is None:
         objective = Objective(np.array([one.target for one in said]))
     else:
-        objective = joined([one.objective for one in said if one.objective is not None], classes)
+        objective = joined([one.objective for one in said], classes)
+    claims = {
+        name: np.array([one.claims[name] for one in said], dtype=np.float64)
+        for name in said[0].claims
+    }
     return Examples(
-        [index for index, _ in group],
+        indices,
         logits.reshape(-1, classes),
         objective,
         [one.names for one in said],
         [one.other for one in said],
-        {
-            name: np.array([one.claims[name] for one in said], dtype=np.float64)
-            for name in said[0].claims
-        },
+        claims,
         are_batches=logits.ndim > 2,
     )
 
@@ -101,23 +97,21 @@ def _interpret_one(text: bytes, value: Any, defaults: Defaults, *, with_claims: 
     if isinstance(value, InputError):
         raise value
     if not isinstance(value, dict):
-        raise InputError("not-an-object", not_an_object(value))
-    _refuse_repeated(text, READ + CLAIMS if with_claims else READ)
-    logits = logits_of(value)
+        raise InputError("not-an-object", v.not_an_object(value))
+    _refuse_repeated(text, READ + fields.CLAIMS if with_claims else READ)
+    logits = v.logits_of(value)
     is_batch = type(logits[0]) is list
     classes = len(logits[0]) if is_batch else len(logits)
-    names = value.get(CLASSES, defaults.classes)
+    names = value.get(fields.CLASSES, defaults.classes)
     if names is not None:
-        names = names_of(names, classes)
-    if TARGET not in value and defaults.target is None:
-        raise InputError(
-            "target-missing",
-            f'expected the true class as "{TARGET}": an index from 0, or give --target',
-        )
-    target = value.get(TARGET, defaults.target)
+        names = v.names_of(names, classes)
+    if fields.TARGET not in value and defaults.target is None:
+        expected = f'expected the true class as "{fields.TARGET}"'
+        raise InputError("target-missing", f"{expected}: an index from 0, or give --target")
+    target = value.get(fields.TARGET, defaults.target)
     options = _options_of(value, defaults, names)
     if is_batch:
-        options.setdefault(REDUCTION, Reduction.MEAN)
+        options.setdefault(fields.REDUCTION, Reduction.MEAN)
     objective = None
     if options or type(target) is list:
         target = _target_of(target, logits, names, options)
@@ -127,24 +121,27 @@ def _interpret_one(text: bytes, value: Any, defaults: Defaults, *, with_claims: 
             objective = replace(objective, batches=Batches(len(logits), np.ones(1), reduced=False))
     else:
         target = class_index(target, classes, names)
-    other = defaults.other
-    if other is not None:
-        other = class_index(other, classes, names, what="class")
-    claims = claims_of(value, logits, objective) if with_claims else {}
+    other, claims = None, {}
+    if defaults.other is not None:
+        other = class_index(defaults.other, classes, names, what="class")
+    if with_claims:
+        from softgrad.inputs.records.claims import claims_of
+
+        claims = claims_of(value, logits, objective)
     return _Said(logits, target, objective, names, other, claims)
 
 
 def _options_of(
     value: dict[str, Any], defaults: Defaults, names: list[str] | None
 ) -> dict[str, Any]:
-    """Return the options of the loss of a record; null takes the command's option away."""
+    """Return a record's options of the loss; null cancels the option of the command line."""
     if not defaults.options and UNUSUAL.isdisjoint(value):
         return {}
-    said = {**defaults.options, **{name: value[name] for name in OPTIONS if name in value}}
-    options = {name: said[name] for name in OPTIONS if said.get(name) is not None}
-    weights = options.get(CLASS_WEIGHTS)
+    said = {**defaults.options, **{name: value[name] for name in fields.OPTIONS if name in value}}
+    options = {name: said[name] for name in fields.OPTIONS if said.get(name) is not None}
+    weights = options.get(fields.CLASS_WEIGHTS)
     if isinstance(weights, dict):
-        options[CLASS_WEIGHTS] = weights_by_name(weights, names)
+        options[fields.CLASS_WEIGHTS] = weights_by_name(weights, names)
     return options
 
 
@@ -155,21 +152,18 @@ def _target_of(
     if type(logits[0]) is not list:
         return _target_of_row(target, len(logits), names, options)
     if type(target) is not list or len(target) != len(logits):
-        got = len(target) if type(target) is list else json_kind(target)
-        raise InputError(
-            "targets-count",
-            f"expected one target for each of {len(logits)} rows of logits, got {got}",
-        )
+        got = len(target) if type(target) is list else v.json_kind(target)
+        expected = f"expected one target for each of {len(logits)} rows of logits"
+        raise InputError("targets-count", f"{expected}, got {got}")
     targets = []
     for row, one in enumerate(target):
         try:
             targets.append(_target_of_row(one, len(logits[0]), names, options))
         except InputError as error:
-            raise in_row(error, TARGET, row) from None
+            raise v.in_row(error, fields.TARGET, row) from None
     if len({type(one) for one in targets}) > 1:
-        raise InputError(
-            "targets-mixed", "expected labels or lists of probabilities as targets, got both"
-        )
+        expected = "expected labels or lists of probabilities as targets"
+        raise InputError("targets-mixed", f"{expected}, got both")
     return targets
 
 
@@ -181,18 +175,17 @@ def _target_of_row(
         is_unnormalized = bool(options.get("unnormalized_target"))
         check_distribution(target, classes, unnormalized=is_unnormalized)
         return [float(share) for share in target]
-    if type(target) is int and target == options.get("ignore_index"):
+    if type(target) is int and target == options.get(fields.IGNORE_INDEX):
         return target
     return class_index(target, classes, names)
 
 
 def _refuse_repeated(text: bytes, names: Sequence[str]) -> None:
-    """Raise InputError where a field that is read is given twice."""
+    """Raise InputError if a field that is read is given twice."""
     if not may_hide_a_key(text) and all(text.count(QUOTED[name]) < 2 for name in names):
         return
-    counts = Counter(member.key for member in json_text.members(text.decode()))
+    counts = Counter(key for key, _ in json_text.members(text.decode()))
     for name in names:
         if counts[name] > 1:
-            raise InputError(
-                "key-repeated", f'"{name}" is given {counts[name]} times in one record'
-            )
+            reason = f'"{name}" is given {counts[name]} times in one record'
+            raise InputError("key-repeated", reason)

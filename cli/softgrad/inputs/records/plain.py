@@ -1,4 +1,4 @@
-"""The fast path: records that are all alike and hold nothing unusual, read together."""
+"""The fast path: records that are all alike and have nothing unusual, read together."""
 
 import re
 from itertools import chain
@@ -7,25 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.records.fields import (
-    CLAIMS,
-    CLASSES,
-    LOGITS,
-    LOSS,
-    OPTIONS,
-    TARGET,
-)
+from softgrad.records import fields
 from softgrad.records.records import Defaults, Examples, Records
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective
 
-READ = (LOGITS, TARGET, CLASSES, *OPTIONS)
+READ = (fields.LOGITS, fields.TARGET, fields.CLASSES, *fields.OPTIONS)
 """The fields that are read of every record."""
 
-QUOTED = {name: f'"{name}"'.encode() for name in (*READ, *CLAIMS)}
+QUOTED = {name: f'"{name}"'.encode() for name in (*READ, *fields.CLAIMS)}
 
-UNUSUAL = {CLASSES, *OPTIONS}
-"""Fields that few records have: those that do are read one by one."""
+UNUSUAL = {fields.CLASSES, *fields.OPTIONS}
+"""Fields that few records have; a record that has one is read on its own."""
 
 PLAIN_NUMBERS = {float, int}
 
@@ -36,14 +29,14 @@ def plain_examples(records: Records, defaults: Defaults, *, with_claims: bool) -
     """Return the records as examples if all are of the usual kind, else None.
 
     Usual records have one width, numbers as logits, whole numbers as targets, no names or options,
-    and no field given twice. Reading them together takes a third of the time.
+    and no repeated field. Reading them together takes a third of the time.
     """
     if not records or defaults != Defaults():
         return None
     values = records.values
     try:
-        rows = list(map(itemgetter(LOGITS), values))
-        targets = list(map(itemgetter(TARGET), values))
+        rows = list(map(itemgetter(fields.LOGITS), values))
+        targets = list(map(itemgetter(fields.TARGET), values))
         if not _are_plain(b"".join(records.texts), values, rows, targets):
             return None
         logits = np.array(rows, dtype=np.float64)
@@ -61,12 +54,12 @@ def plain_examples(records: Records, defaults: Defaults, *, with_claims: bool) -
 
 
 def _are_plain(text: bytes, values: list[Any], rows: list[Any], targets: list[Any]) -> bool:
-    """Return whether the records have whole targets, numbers as logits, and no repeated field."""
+    """Return whether the records have whole targets, numbers as logits and no repeated field."""
     if set(map(type, targets)) != {int} or not all(map(UNUSUAL.isdisjoint, values)):
         return False
     if may_hide_a_key(text):
         return False
-    # A text with just two quotes for each key has no key twice.
+    # If there are exactly two quotes for each key, no key is repeated.
     if text.count(b'"') != 2 * sum(map(len, values)) and any(
         text.count(name) > len(rows) for name in QUOTED.values()
     ):
@@ -85,20 +78,21 @@ def _are_number_lists(rows: list[Any]) -> bool:
 
 def _plain_claims(values: list[Any], classes: int) -> dict[str, FloatArray] | None:
     """Return the claims if all records claim the same quantities in plain numbers, else None."""
-    names = [name for name in CLAIMS if name in values[0]]
-    if not names or not all(map({*CLAIMS}.difference(names).isdisjoint, values)):
+    names = [name for name in fields.CLAIMS if name in values[0]]
+    if not names or not all(map({*fields.CLAIMS}.difference(names).isdisjoint, values)):
         return None
     claims = {}
     for name in names:
-        column = list(map(itemgetter(name), values))
-        rows = [[number] for number in column] if name == LOSS else column
-        if not _are_number_lists(rows) or len(rows[0]) != (1 if name == LOSS else classes):
+        rows, width = list(map(itemgetter(name), values)), classes
+        if name == fields.LOSS:
+            rows, width = [[number] for number in rows], 1
+        if not _are_number_lists(rows) or len(rows[0]) != width:
             return None
         claims[name] = np.array(rows, dtype=np.float64)
     return claims
 
 
 def may_hide_a_key(text: bytes) -> bool:
-    """Return whether a letter is escaped, so that two spellings may be one key."""
-    # Searching for one byte first is many times faster, and mostly enough.
+    """Return whether a letter is escaped, so that two spellings may be the same key."""
+    # Searching for one byte first is many times faster, and usually enough.
     return b"\\" in text and _ESCAPED_LETTER.search(text) is not None

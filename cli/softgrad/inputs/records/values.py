@@ -1,27 +1,25 @@
-"""The logits and class names of a record, or what is wrong with them."""
+"""The logits and class names of a record, and messages about values that are something else."""
 
 import math
 from typing import Any
 
 from softgrad.inputs.records.plain import PLAIN_NUMBERS
 from softgrad.records import json_text
-from softgrad.records.fields import (
-    CLASSES,
-    LOGITS,
-    TARGET,
-)
+from softgrad.records.fields import CLASSES, LOGITS, TARGET
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import check_class_count, check_values
 from softgrad_core.loss.targets import check_class_names
 
-INFINITIES = {"Infinity": math.inf, "-Infinity": -math.inf}
+INFINITIES: dict[str | None, float] = {"Infinity": math.inf, "-Infinity": -math.inf}
+
+_NEAR_LOGITS = ("logit", "Logits", "a", "scores", "outputs")
 
 
 def logits_of(value: dict[str, Any]) -> list[Any]:
-    """Return the logits of a record, one row or the rows of a batch, or raise InputError."""
+    """Return the logits of a record, as one row or as the rows of a batch, or raise InputError."""
     logits = value.get(LOGITS)
     if type(logits) is not list:
-        raise InputError(*_not_logits(value))
+        raise _not_logits(value)
     if not logits or type(logits[0]) is not list:
         return _row_of_logits(logits)
     width = len(logits[0])
@@ -29,10 +27,8 @@ def logits_of(value: dict[str, Any]) -> list[Any]:
     for place, row in enumerate(logits):
         if type(row) is not list or len(row) != width:
             got = f"one of {len(row)}" if type(row) is list else json_kind(row)
-            raise InputError(
-                "logits-ragged",
-                f"logits[{place}]: expected a row of {width} logits like the first, got {got}",
-            )
+            expected = f"expected a row of {width} logits like the first"
+            raise InputError("logits-ragged", f"logits[{place}]: {expected}, got {got}")
         try:
             rows.append(_row_of_logits(row))
         except InputError as error:
@@ -41,26 +37,22 @@ def logits_of(value: dict[str, Any]) -> list[Any]:
 
 
 def in_row(error: InputError, name: str, row: int) -> InputError:
-    """Return an error with the row of the batch that it is in."""
+    """Return an error with the row of the batch added to its message."""
     within = error.reason.removeprefix(name)
-    reason = (
-        f"{name}[{row}]{within}" if within.startswith("[") else f"{name}[{row}]: {error.reason}"
-    )
-    return InputError(error.code, reason)
+    if not within.startswith("["):
+        within = f": {error.reason}"
+    return InputError(error.code, f"{name}[{row}]{within}")
 
 
 def _row_of_logits(logits: list[Any]) -> list[float]:
-    """Return one row of logits, or raise InputError."""
-    # Numbers are looked at one by one only where a look at all of them finds something.
-    if set(map(type, logits)) <= PLAIN_NUMBERS and are_finite(logits):
-        check_class_count(len(logits))
-        return logits
-    numbers: list[Any] = [
-        INFINITIES.get(number, number) if type(number) is str else number for number in logits
-    ]
-    check_class_count(len(numbers))
-    check_values(numbers)
-    return numbers
+    # Only if a look at all numbers finds something are they looked at one by one.
+    is_plain = set(map(type, logits)) <= PLAIN_NUMBERS and are_finite(logits)
+    if not is_plain:
+        logits = [INFINITIES.get(n, n) if type(n) is str else n for n in logits]
+    check_class_count(len(logits))
+    if not is_plain:
+        check_values(logits)
+    return logits
 
 
 def are_finite(numbers: list[Any]) -> bool:
@@ -71,20 +63,17 @@ def are_finite(numbers: list[Any]) -> bool:
         return False
 
 
-def _not_logits(value: dict[str, object]) -> tuple[str, str]:
-    """Return the code and the reason of the error of a record without a list of logits."""
+def _not_logits(value: dict[str, object]) -> InputError:
     if LOGITS in value:
-        kind = json_kind(value[LOGITS])
-        return "logits-not-a-list", f'expected "{LOGITS}" to be a list of numbers, got {kind}'
-    near = next(
-        (key for key in ("logit", "Logits", "a", "scores", "outputs") if key in value), None
-    )
-    hint = f', got "{near}"' if near else ""
-    return "logits-missing", f'expected the pre-activations as "{LOGITS}", a list of numbers{hint}'
+        reason = f'expected "{LOGITS}" to be a list of numbers, got {json_kind(value[LOGITS])}'
+        return InputError("logits-not-a-list", reason)
+    hint = next((f', got "{key}"' for key in _NEAR_LOGITS if key in value), "")
+    reason = f'expected the pre-activations as "{LOGITS}", a list of numbers{hint}'
+    return InputError("logits-missing", reason)
 
 
 def not_an_object(value: object) -> str:
-    """Return what is wrong with a record that is no object."""
+    """Return the message about a record that is not an object."""
     hint = ""
     if isinstance(value, list) and value and set(map(type, value)) <= PLAIN_NUMBERS:
         hint = f'; write {{"{LOGITS}": […], "{TARGET}": 0}}'
@@ -92,17 +81,15 @@ def not_an_object(value: object) -> str:
 
 
 def names_of(names: object, classes: int) -> list[str]:
-    """Return the names of the classes of a record, or raise InputError."""
+    """Return the class names of a record, or raise InputError."""
     if not isinstance(names, (list, tuple)):
-        raise InputError(
-            "classes-not-names",
-            f'expected "{CLASSES}" to be a list of names, got {json_kind(names)}',
-        )
+        reason = f'expected "{CLASSES}" to be a list of names, got {json_kind(names)}'
+        raise InputError("classes-not-names", reason)
     return check_class_names(names, classes)
 
 
 def json_kind(value: object) -> str:
-    """Return the kind of this JSON value, for a message."""
+    """Return what kind of JSON value this is, for a message."""
     match value:
         case None:
             return "null"

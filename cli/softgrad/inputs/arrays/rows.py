@@ -1,0 +1,132 @@
+"""Blocks of rows of arrays, read as examples."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from softgrad.records import fields
+from softgrad.records.bfloat16 import Array, decoded
+from softgrad.records.records import Examples, Interpreted
+from softgrad_core.dtypes import Dtype
+from softgrad_core.errors import InputError
+from softgrad_core.loss.logits import as_rows, given_rows
+from softgrad_core.loss.objective import objective_of
+from softgrad_core.loss.options import Reduction
+from softgrad_core.loss.targets import SUM_TOLERANCE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowBlock:
+    """Consecutive rows of the arrays of one file, from row `start` on.
+
+    Targets are labels or probabilities. `is_batch` says that all rows are one record, whose loss
+    is claimed.
+    """
+
+    source: str
+    start: int
+    logits: Array
+    targets: Array
+    claims: Mapping[str, Array]
+    is_batch: bool = False
+
+    def __len__(self) -> int:
+        return 1 if self.is_batch else len(self.logits)
+
+    @property
+    def size(self) -> int:
+        """How many bytes of logits were read for it."""
+        return 0 if self.is_batch else self.logits.nbytes
+
+    def records(self) -> "RowBlock":
+        """Return the block itself: arrays need no parsing."""
+        return self
+
+    def first(self, count: int) -> "RowBlock":
+        """Return the first `count` rows."""
+        claims = {name: claim[:count] for name, claim in self.claims.items()}
+        return replace(
+            self, logits=self.logits[:count], targets=self.targets[:count], claims=claims
+        )
+
+    def place(self, index: int) -> str:
+        """Return where a row is, for a message."""
+        return self.source if self.is_batch else f"{self.source}: row {self.start + index}"
+
+
+@dataclass(frozen=True, slots=True)
+class RowReader:
+    """Reads blocks of rows.
+
+    `options` are those of the loss of a row, without the reduction over all rows. `divisor` is
+    that of a mean, else None.
+    """
+
+    options: Mapping[str, Any]
+    reduction: Reduction
+    divisor: float | None
+    dtype: Dtype | None
+    with_claims: bool
+
+    def __call__(self, block: RowBlock) -> Interpreted:
+        """Return the usable rows of a block, and the errors of the others."""
+        logits = decoded(block.logits, self.dtype)
+        if block.is_batch:
+            return self._batch(block, logits)
+        errors = dict(self._errors(logits, block.targets))
+        if self.with_claims and not block.claims:
+            return Interpreted([], errors)
+        some: Any = np.setdiff1d(range(len(logits)), [*errors]) if errors else slice(None)
+        logits = given_rows(logits[some]).values
+        objective = objective_of(block.targets[some], logits.shape, **self.options)
+        if self.divisor is not None:
+            objective = replace(objective, divisor=np.full(len(logits), self.divisor))
+        claims = {
+            name: decoded(claim[some], self.dtype)
+            .astype(np.float64)
+            .reshape(len(logits), 1 if name == fields.LOSS else logits.shape[1])
+            for name, claim in block.claims.items()
+        }
+        if self.with_claims:
+            logits = logits.astype(np.float64)
+        indices: Sequence[int] = some.tolist() if errors else range(len(logits))
+        nothing = [None] * len(indices)
+        return Interpreted([Examples(indices, logits, objective, nothing, nothing, claims)], errors)
+
+    def _batch(self, block: RowBlock, logits: Array) -> Interpreted:
+        """Return all rows as one record with one loss."""
+        try:
+            rows = as_rows(logits).values
+            options = {**self.options, fields.REDUCTION: self.reduction}
+            objective = objective_of(block.targets, rows.shape, **options)
+        except InputError as error:
+            reason = f"{fields.LOSS}: not judged, because a row of its batch was rejected"
+            return Interpreted([], {0: InputError(error.code, reason)})
+        loss = decoded(block.claims[fields.LOSS], self.dtype).astype(np.float64).reshape(1, 1)
+        claims = {fields.LOSS: loss}
+        examples = Examples([0], rows, objective, [None], [None], claims, are_batches=True)
+        return Interpreted([examples], {})
+
+    def _errors(self, logits: Array, targets: Array) -> Iterator[tuple[int, InputError]]:
+        """Yield the rows that cannot be used, each with its error."""
+        odd = np.zeros(len(logits), bool)
+        with np.errstate(all="ignore"):
+            # A finite sum shows cheaply that a block has neither NaN nor infinity.
+            if logits.size and not np.isfinite(logits.sum()):
+                odd = ~np.isfinite(logits.max(axis=1))
+            if targets.ndim == 1:
+                is_class = (targets >= 0) & (targets < logits.shape[1])
+                odd |= ~is_class & (targets != self.options.get(fields.IGNORE_INDEX))
+            else:
+                sums = targets.sum(axis=1, dtype=np.float64)
+                odd |= ~np.isfinite(sums) | (targets < 0).any(axis=1)
+                if not self.options.get("unnormalized_target"):
+                    odd |= ~(np.abs(sums - 1.0) <= SUM_TOLERANCE / 2)
+        for row in np.flatnonzero(odd).tolist():
+            try:
+                as_rows(logits[row])
+                objective_of(targets[row], logits.shape[1:], **self.options)
+            except InputError as error:
+                yield row, error

@@ -1,0 +1,78 @@
+"""A run: the outcomes of all blocks are written and reported, in order."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Protocol
+
+from softgrad.exits import Exit
+from softgrad.outputs.file import Output
+from softgrad.outputs.formats import Renderer
+from softgrad.running.pipeline import Outcome
+from softgrad.running.report import Report
+from softgrad.running.workers import Workers
+
+
+class Writer(Protocol):
+    """Takes the results of blocks, in order."""
+
+    def write(self, results: Any) -> None:
+        """Take the results of the next block."""
+
+    def close(self) -> None:
+        """Write what comes at the end."""
+
+
+class TextWriter:
+    """Writes texts between the opening and the closing of their format."""
+
+    def __init__(self, output: Output, renderer: Renderer) -> None:
+        self._closing = renderer.closing
+        self.write = output.write
+        self.write(renderer.opening)
+
+    def close(self) -> None:
+        """Write what comes at the end."""
+        self.write(self._closing)
+
+
+Stream = tuple[Generator[Outcome], Writer]
+"""Outcomes, and what writes their results."""
+
+Places = Sequence[tuple[Sequence[str], str | None]]
+"""Files, and the place of their results; None is standard output."""
+
+
+def run(
+    streams: Callable[[Sequence[str], Output], Iterator[Stream]],
+    places: Places,
+    report: Report,
+    workers: Workers,
+) -> Exit:
+    """Work on all files, whose outcomes `streams` returns for one output; return the exit status.
+
+    Results replace those of an earlier run only if all files of a place were read to their end.
+    """
+    with closing(report), workers:
+        for files, place in places:
+            unread = report.unread
+            with Output(place) as output:
+                for outcomes, writer in streams(files, output):
+                    _write(outcomes, writer, report)
+                    if report.is_over:
+                        break
+                if not report.is_over and report.unread == unread:
+                    output.commit()
+            if report.is_over:
+                break
+        report.summarize()
+    return report.status
+
+
+def _write(outcomes: Generator[Outcome], writer: Writer, report: Report) -> None:
+    with closing(outcomes):
+        for outcome in outcomes:
+            writer.write(outcome.results)
+            report.add(outcome)
+            if report.is_over:
+                break
+    writer.close()
