@@ -9,6 +9,17 @@ import pytest
 
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 
+SMALL = """
+import check, memory
+check.SIZES, memory.SIZES = (10, 1_000), (100, 1_000)
+"""
+"""So many classes and records are measured in a moment."""
+
+sizes = pytest.mark.parametrize(
+    "sizes",
+    [pytest.param(SMALL, id="small"), pytest.param("", id="all", marks=pytest.mark.sweep)],
+)
+
 
 def benchmark(*arguments, code=None):
     words = [sys.executable, *(["-c", code] if code else [BENCHMARKS])]
@@ -17,16 +28,24 @@ def benchmark(*arguments, code=None):
     )
 
 
-@pytest.mark.sweep
-def test_a_benchmark_prints_a_table():
-    done = benchmark("check")
-    assert "The check, time a row" in done.stdout
-    assert "10,000" in done.stdout
+def tables(sizes, *arguments):
+    """Return the lines that the benchmarks print."""
+    main = "\nimport runpy\nrunpy.run_path('__main__.py', run_name='__main__')"
+    done = benchmark(*arguments, code=sizes + main)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
-@pytest.mark.sweep
-def test_tables_for_the_guide_are_markdown():
-    lines = benchmark("memory", "--markdown").stdout.splitlines()
+@sizes
+def test_a_benchmark_prints_a_table(sizes):
+    lines = tables(sizes, "check")
+    assert "The check, time a row" in lines
+    assert any(line.split()[:1] == ["1,000"] for line in lines)
+
+
+@sizes
+def test_tables_for_the_guide_are_markdown(sizes):
+    lines = tables(sizes, "memory", "--markdown")
     assert "| records of 10 classes | peak | ratio |" in lines
     assert "|---|---|---|" in lines
 

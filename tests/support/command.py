@@ -16,7 +16,7 @@ TIMEOUT_SECONDS = 120
 # Tests that are started in the background ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What would change the output, and what would hide that it is buffered.
+# What would change the output, hide that it is buffered, or have every start compile softgrad anew.
 _UNSET = (
     "COLUMNS",
     "LINES",
@@ -25,6 +25,7 @@ _UNSET = (
     "CLICOLOR",
     "PYTHONUNBUFFERED",
     "PYTHONIOENCODING",
+    "PYTHONDONTWRITEBYTECODE",
     "GITHUB_ACTIONS",
     "PY_COLORS",
 )
@@ -65,11 +66,12 @@ def run(
 ) -> Ended:
     """Run `softgrad` with these arguments, its output and errors in pipes.
 
-    With an environment of its own it is started anew, else it is forked from a zygote.
+    It is forked from a zygote, unless its environment differs in more than the width of the screen.
     """
     text = stdin.encode() if isinstance(stdin, str) else stdin
-    if env is None and hasattr(os, "fork") and not any("\0" in word for word in arguments):
-        status, out, err = zygote.run(arguments, text, str(cwd or os.getcwd()))
+    width = env.get("COLUMNS") if env and len(env) == 1 else None
+    if (env is None or width) and not any("\0" in word for word in arguments):
+        status, out, err = zygote.run(arguments, text, str(cwd or os.getcwd()), width)
         return Ended(status, out, err.decode(errors="replace"))
     done = subprocess.run(
         command(*arguments),

@@ -39,12 +39,14 @@ def _zygote() -> socket.socket:
     return ours
 
 
-def run(arguments: tuple[str, ...], stdin: bytes, cwd: str) -> tuple[int, bytes, bytes]:
+def run(
+    arguments: tuple[str, ...], stdin: bytes, cwd: str, width: str | None = None
+) -> tuple[int, bytes, bytes]:
     """Run the command; return its status, and what it wrote to standard output and error."""
     pipes = [os.pipe() for _ in range(3)]
     children = [pipes[0][0], pipes[1][1], pipes[2][1]]
     zygote = _zygote()
-    request = json.dumps([cwd, *arguments]).encode("utf-8", "surrogateescape")
+    request = json.dumps([cwd, width, *arguments]).encode("utf-8", "surrogateescape")
     socket.send_fds(zygote, [request], children)
     for descriptor in children:
         os.close(descriptor)
@@ -91,8 +93,10 @@ def _serve(requests: socket.socket) -> None:
             for place, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, place)
                 os.close(descriptor)
-            cwd, *arguments = json.loads(message)
+            cwd, width, *arguments = json.loads(message)
             os.chdir(cwd)
+            if width:
+                os.environ["COLUMNS"] = width
             sys.argv = ["softgrad", *arguments]
             main()
         for descriptor in descriptors:

@@ -215,7 +215,8 @@ def test_what_stands_beside_damage_is_not_lost(stdin, outcomes):
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_array_on_one_line_is_a_stream(jobs):
-    peaks = [peak_of(f"[{','.join([GOOD] * count)}]", jobs) for count in (100_000, 500_000)]
+    long = GOOD.replace("{", f'{{"note": "{"x" * 250}", ')
+    peaks = [peak_of(f"[{','.join([long] * count)}]", jobs) for count in (20_000, 100_000)]
     assert peaks[1] < 1.25 * peaks[0]
 
 

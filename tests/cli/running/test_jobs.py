@@ -108,7 +108,7 @@ def test_claims_are_summarised_alike(tmp_path):
 
 
 def test_a_record_as_large_as_many_blocks_goes_through():
-    text = lines_of({"logits": [0.5] * 1_500_000, "target": 3}, ROW)
+    text = lines_of({"logits": [0.5] * 800_000, "target": 3}, ROW)
     assert run("-j", "2", stdin=text).out == run("-j", "1", stdin=text).out
 
 

@@ -212,7 +212,7 @@ for delay in [0.0, 0.001, 0.002, 0.1]:
         time.sleep(60)
     except KeyboardInterrupt:
         before = out.probs.copy()
-        time.sleep(0.5)
+        time.sleep(0.3)
         print(np.array_equal(out.probs, before))
 """
     done = subprocess.run(
