@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.arrays import results_of
 from support.command import run
 
 from softgrad_core import softmax_cross_entropy
@@ -17,11 +18,6 @@ def folder(tmp_path):
     np.save(tmp_path / "logits.npy", LOGITS)
     np.save(tmp_path / "labels.npy", LABELS)
     return tmp_path
-
-
-def results_of(path):
-    with np.load(path) as archive:
-        return {name: archive[name] for name in archive.files}
 
 
 COMPUTE = ["logits.npy", "-t", "labels.npy", "-o", "r.npz"]
@@ -81,26 +77,6 @@ def test_fail_fast_stops_at_the_first_row_and_leaves_the_results_as_they_were(fo
     assert "row 7" in ended.err
     assert "row 9" not in ended.err
     assert (folder / "r.npz").read_bytes() == b"before"
-
-
-@pytest.fixture
-def claims(folder):
-    wrong = softmax_cross_entropy(LOGITS, LABELS).grad_logits.copy()
-    wrong[[40, 50]] *= -1
-    np.savez(folder / "c.npz", logits=LOGITS, target=LABELS, grad_logits=wrong)
-    return folder
-
-
-def test_quiet_shows_only_the_claims_that_fail(claims):
-    ended = run("verify", "c.npz", "--json", "-q", cwd=claims)
-    assert [record["row"] for record in ended.records] == [40, 50]
-
-
-def test_fail_fast_stops_at_the_first_wrong_claim(claims):
-    ended = run("verify", "c.npz", "--json", "-q", "--fail-fast", cwd=claims)
-    assert ended.status == 1
-    assert [record["row"] for record in ended.records] == [40]
-    assert "softgrad: 41 records" in ended.err
 
 
 def test_one_row_is_explained_as_its_numbers_are(folder):

@@ -5,38 +5,10 @@ import math
 
 import numpy as np
 import pytest
+from support.claims import EXACT, GRADIENT, RIGHT, ROW, WRONG, kernel, records_of, verify
 from support.command import lines_of, run
-from support.oracle import exact
 
-ROW = {"logits": [2.0, 1.0, 0.1], "target": 0}
-EXACT = exact(ROW["logits"], 0)
-GRADIENT = [float(value) for value in EXACT.grad_logits]
-RIGHT = {**ROW, "grad_logits": GRADIENT}
-WRONG = {**ROW, "grad_logits": [-value for value in GRADIENT]}
 UNKNOWN = {**ROW, "grad_logits": [0.7, 0.1, 0.9]}
-
-
-def verify(*records, options=(), **kwargs):
-    return run("verify", *options, stdin=lines_of(*records), **kwargs)
-
-
-def kernel(count, classes=10, seed=0):
-    """Return logits, targets, probabilities and gradients as a float32 kernel has them."""
-    rng = np.random.default_rng(seed)
-    logits = (rng.normal(size=(count, classes)) * 3).astype(np.float32)
-    targets = rng.integers(classes, size=count)
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probs = e / e.sum(axis=1, keepdims=True)
-    return logits, targets, probs, probs - np.eye(classes, dtype=np.float32)[targets]
-
-
-def records_of(logits, targets, **claims):
-    """Return records that have these claims."""
-    columns = {"logits": logits, "target": targets, **claims}
-    return [
-        {name: column[row].tolist() for name, column in columns.items()}
-        for row in range(len(logits))
-    ]
 
 
 def test_a_right_claim_passes():
@@ -210,83 +182,11 @@ def test_ulps_are_demanded_of_small_numbers_too():
     assert "|claim - exact| <= 4 ulp of float32" in ended.err
 
 
-@pytest.mark.parametrize("claim", ["NaN", '"NaN"', "null", "Infinity", '"-Infinity"'])
-def test_a_claim_that_is_no_number_fails_and_is_not_rejected(claim):
-    text = f'{{"logits": [1, 2], "target": 0, "probs": [0.5, {claim}]}}'
-    ended = run("verify", stdin=text)
-    assert ended.status == 1
-    part = ended.records[0]["verify"]["probs"]
-    assert part["verdict"] == "fail"
-    assert part["max_error_ulp"] == "Infinity"
-    assert part["got"] == {"null": "NaN"}.get(claim, claim.strip('"'))
-
-
 def test_infinite_claims_of_a_masked_target_are_right():
     record = {"logits": [0, "-Infinity"], "target": 1, "loss": "Infinity"}
     ended = verify({**record, "grad_probs": [0, "-Infinity"]})
     assert ended.status == 0
     assert ended.records[0]["verify"]["loss"]["expected"] == "Infinity"
-
-
-@pytest.mark.parametrize(
-    ("claims", "code", "message"),
-    [
-        (
-            {},
-            "claim-missing",
-            'expected a claim to verify, any of "probs", "log_probs", "loss", "grad_probs" and '
-            '"grad_logits"',
-        ),
-        (
-            {"gradient": [1, 2, 3]},
-            "claim-missing",
-            'expected a claim to verify, any of "probs", "log_probs", "loss", "grad_probs" and '
-            '"grad_logits", got "gradient"',
-        ),
-        (
-            {"probs": [0.5, 0.5]},
-            "claim-shape",
-            'expected "probs" to be 3 numbers, one for each logit, got 2',
-        ),
-        (
-            {"probs": 0.5},
-            "claim-shape",
-            'expected "probs" to be 3 numbers, one for each logit, got the number 0.5',
-        ),
-        ({"loss": [0.4]}, "claim-shape", 'expected "loss" to be a number, got a list'),
-        ({"loss": "0.4"}, "claim-not-a-number", 'loss: expected a number, got the text "0.4"'),
-        (
-            {"probs": [0.5, "0.2", 0.3]},
-            "claim-not-a-number",
-            'probs[1]: expected a number, got the text "0.2"',
-        ),
-        (
-            {"probs": [0.5, True, 0.3]},
-            "claim-not-a-number",
-            "probs[1]: expected a number, got true",
-        ),
-        (
-            {"grad_logits": [[1, 2, 3]]},
-            "claim-shape",
-            'expected "grad_logits" to be 3 numbers, one for each logit, got lists, as for a batch',
-        ),
-    ],
-)
-def test_a_claim_that_cannot_be_compared_is_rejected(claims, code, message):
-    ended = verify({**ROW, **claims}, RIGHT)
-    assert ended.status == 3
-    bad, good = ended.records
-    assert bad["error"] == {"code": code, "message": message, "source": "<stdin>", "line": 1}
-    assert {name: bad[name] for name in claims} == claims
-    assert good["verify"]["passed"] is True
-    assert f"<stdin>:1: {message}" in ended.err
-
-
-def test_a_claim_given_twice_is_rejected():
-    text = '{"logits": [1, 2], "target": 0, "probs": [0.5, 0.5], "probs": [0.2, 0.8]}'
-    ended = run("verify", stdin=text)
-    assert ended.status == 3
-    assert ended.records[0]["error"]["code"] == "key-repeated"
 
 
 def test_records_of_several_kinds_keep_their_order():
@@ -414,55 +314,6 @@ def test_options_that_contradict_each_other_are_wrong_usage(arguments, message):
     ended = run(*arguments, stdin=lines_of(RIGHT))
     assert (ended.status, ended.out) == (2, b"")
     assert message in ended.err
-
-
-def test_a_table_shows_each_class_and_the_mistake():
-    ended = verify(WRONG, options=["--format", "table"])
-    lines = ended.text.splitlines()
-    assert lines[:2] == [
-        "<stdin>:1: 3 classes, target 0",
-        "a claim passes where |claim - exact| <= 1e-07 + 1e-07 |exact|",
-    ]
-    assert lines[3].startswith("grad_logits: fail, worst 1.")
-    assert lines[3].endswith("e+16 ulp of float64")
-    assert " ".join(lines[5].split()) == "class expected got error ulp verdict"
-    assert lines[7].split()[:5] == ["→", "0", "-0.340998861", "0.340998861", "+0.68"]
-    assert lines[7].split()[-1] == "fail"
-    assert "wrong-sign: it equals -1 × (p - e)" in ended.text
-    assert "to do: negate it" in ended.text
-
-
-def test_a_wide_table_shows_the_worst_classes_and_the_target():
-    logits, targets, probs, _ = kernel(1, classes=1000)
-    probs[0, [7, 500]] += 0.5
-    [record] = records_of(logits, targets, probs=probs)
-    ended = verify(record, options=["--format", "table", "--dtype", "float32"])
-    shown = [line.split() for line in ended.text.splitlines()]
-    failed = [words[0] for words in shown if words[-1:] == ["fail"]]
-    assert sorted(failed) == ["500", "7"]
-    assert any(words[:2] == ["→", str(targets[0])] for words in shown)
-    assert any(words[-1:] == ["more"] for words in shown)
-
-
-def test_a_wide_table_shows_what_failed_before_what_is_tiny():
-    logits = np.zeros(1000)
-    logits[:50] = -30.0
-    probs = np.exp(logits) / np.exp(logits).sum()
-    claims = np.where(logits < 0, 1e-6, probs)
-    claims[500] = 0.5
-    record = {"logits": logits.tolist(), "target": 3, "probs": claims.tolist()}
-    lines = verify(record, options=["-f", "table", "--dtype", "float32"]).text.splitlines()
-    rows = [line.split() for line in lines if line.strip()[:1].isdigit()]
-    rows = [words for words in rows if words[-1] in {"fail", "uninformative"}]
-    assert rows[0][0] == "500"
-    assert rows[0][-1] == "fail"
-
-
-def test_a_table_shows_what_is_not_finite():
-    record = {"logits": [0, "-Infinity"], "target": 1, "loss": None, "probs": [1, "Infinity"]}
-    text = verify(record, options=["-f", "table"]).text
-    assert "NaN" in text
-    assert "inf" in text
 
 
 def test_results_hold_full_digits():

@@ -1,5 +1,6 @@
 """JSON in, JSON out: layouts, carried keys, files, defaults of the command line."""
 
+import gzip
 import json
 import os
 import random
@@ -363,3 +364,10 @@ def test_a_bad_byte_is_named_in_any_layout():
         assert [("error" in record) for record in ended.records] == [False, True, False]
         assert "0xFF" in ended.records[1]["error"]["message"]
         assert ended.records[1]["error"]["code"] == "invalid-utf-8"
+
+
+def test_json_that_gzip_packed_is_told_how_to_unpack():
+    ended = run(stdin=gzip.compress(b'{"logits": [1, 2], "target": 0}\n'))
+    assert ended.status == 3
+    assert ended.err.startswith("<stdin>:1: expected JSON, got what gzip packed; unpack it: gunzip")
+    assert len(ended.records) == 1

@@ -6,6 +6,7 @@ from decimal import Decimal, localcontext
 import mpmath
 import numpy as np
 import pytest
+from support.objectives import problems
 from support.oracle import exact, ulps
 from support.rows import adversarial_rows, random_rows, sampled
 
@@ -261,3 +262,27 @@ def test_what_is_nothing_but_the_error_of_measuring_counts_as_0():
         assert 0 < abs(evaluation.right) < 1e-40
         assert evaluation.left == 0.0
         assert ("the left side is too small to be measured",) in evaluation.notes
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        *sampled("random", lambda count: random_rows(count, seed=51), 120),
+        *sampled("adversarial", lambda count: adversarial_rows(count, seed=52), 180),
+    ],
+)
+def test_both_sides_of_every_equation_are_equal_whatever_the_options(rows):
+    seen = 0
+    for problem in problems((row for row in rows if len(row[0]) <= 30), seed=53):
+        logits, target, options = problem
+        if abs(math.log10(options.get("temperature", 1.0))) > 5:
+            continue
+        for step in explain(logits, target, **options).steps:
+            for evaluation in step.evaluations:
+                left, right = np.atleast_1d(evaluation.left), np.atleast_1d(evaluation.right)
+                known = np.isfinite(left) & (left != 0.0)
+                seen += np.count_nonzero(known)
+                np.testing.assert_allclose(
+                    left[known], right[known], rtol=5e-16, err_msg=f"{step.title}: {problem}"
+                )
+    assert seen > 200
