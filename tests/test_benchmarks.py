@@ -1,4 +1,4 @@
-"""The benchmarks run; what they measure is for people to read."""
+"""The benchmarks run. Their results are for people to read."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ SMALL = """
 import check, memory
 check.SIZES, memory.SIZES = (10, 1_000), (100, 1_000)
 """
-"""So many classes and records are measured in a moment."""
+"""Python that makes two benchmarks take a moment."""
 
 sizes = pytest.mark.parametrize(
     "sizes",
@@ -29,7 +29,7 @@ def benchmark(*arguments, code=None):
 
 
 def tables(sizes, *arguments):
-    """Return the lines that the benchmarks print."""
+    """Run the benchmarks, after some Python that may change their sizes, and return their lines."""
     main = "\nimport runpy\nrunpy.run_path('__main__.py', run_name='__main__')"
     done = benchmark(*arguments, code=sizes + main)
     assert done.returncode == 0, done.stderr
@@ -59,7 +59,7 @@ def test_an_unknown_benchmark_is_named():
     )
 
 
-def test_what_is_not_installed_is_said():
+def test_frameworks_that_are_not_installed_are_named():
     code = """
 import sys
 import importlib.util as util
@@ -73,7 +73,7 @@ print(*(table.as_text() for table in sensitivity.measure()))
 
 
 @pytest.mark.parametrize("factor", [1.0, 1e-3])
-def test_the_plot_is_a_drawing_of_all_points(factor):
+def test_the_plot_draws_every_point(factor):
     code = f"""
 from growth import CLASSES, RECORDS, Point, plotted
 sizes = [(records, 10) for records in RECORDS] + [(1, classes) for classes in CLASSES]

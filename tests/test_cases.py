@@ -1,4 +1,4 @@
-"""One table of good cases through library and command; one of bad ones through the command."""
+"""A table of good cases for library and command, and one of bad records for the command."""
 
 import json
 import math

@@ -25,7 +25,7 @@ def test_the_code_keeps_the_rules(tool):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_modules_import_only_what_their_layer_may():
+def test_imports_keep_to_the_layers():
     program = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(
         [program if program.exists() else shutil.which("lint-imports"), "--no-cache"],

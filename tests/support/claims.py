@@ -17,7 +17,7 @@ def verify(*records, options=(), **kwargs):
 
 
 def kernel(count, classes=10, seed=0):
-    """Return logits, targets, probabilities and gradients as a float32 kernel has them."""
+    """Return random logits, labels, and the probabilities and gradients of a float32 kernel."""
     rng = np.random.default_rng(seed)
     logits = (rng.normal(size=(count, classes)) * 3).astype(np.float32)
     targets = rng.integers(classes, size=count)
@@ -27,7 +27,7 @@ def kernel(count, classes=10, seed=0):
 
 
 def records_of(logits, targets, **claims):
-    """Return records that have these claims."""
+    """Return one record for each row, with its claims."""
     columns = {"logits": logits, "target": targets, **claims}
     return [
         {name: column[row].tolist() for name, column in columns.items()}

@@ -1,4 +1,4 @@
-"""Running the command as a process, as its users do."""
+"""Run the command as a process, as its users do."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from support import zygote
 
 TIMEOUT_SECONDS = 120
 
-# Tests that are started in the background ignore Ctrl-C, and so would all that they start.
+# Where the tests run in the background they ignore Ctrl-C, and their children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What would change the output, hide that it is buffered, or have every start compile softgrad anew.
+# These would change the output, hide its buffering, or make every start compile softgrad again.
 _UNSET = (
     "COLUMNS",
     "LINES",
@@ -66,7 +66,7 @@ def run(
 ) -> Ended:
     """Run `softgrad` with these arguments, its output and errors in pipes.
 
-    It is forked from a zygote, unless its environment differs in more than the width of the screen.
+    The run is forked from the zygote, unless it needs an environment with more than a width.
     """
     text = stdin.encode() if isinstance(stdin, str) else stdin
     width = env.get("COLUMNS") if env and len(env) == 1 else None

@@ -1,4 +1,4 @@
-"""Programs that draw documents: a browser without a window, and TeX."""
+"""Show documents in a headless browser, and typeset them with TeX."""
 
 import html
 import json
@@ -57,7 +57,7 @@ def chromium(*arguments: str, folder: Path) -> str:
 
 
 def measured(pages: list[tuple[str, int]], folder: Path, *arguments: str) -> list[dict[str, Any]]:
-    """Return measures of pages in a browser, each in a frame of so many pixels."""
+    """Show each page in a frame of its width in pixels, and return what the browser measures."""
     source = folder / "frames.html"
     frames = "".join(
         f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{html.escape(page)}">'
@@ -75,7 +75,7 @@ def measured(pages: list[tuple[str, int]], folder: Path, *arguments: str) -> lis
 
 
 def typeset(source: str, folder: Path, engine: str = "pdflatex") -> str:
-    """Set a document with TeX, and return its log; it must not stop at an error."""
+    """Typeset a document and return TeX's log. An error fails the test."""
     (folder / "page.tex").write_text(source, encoding="utf-8")
     done = subprocess.run(
         [engine, "-halt-on-error", "-interaction=nonstopmode", "page.tex"],

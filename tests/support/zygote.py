@@ -1,8 +1,8 @@
-"""Processes of the command that start in a hundredth of the time: forked, not started anew.
+"""Fork runs of the command from a process that has imported it already.
 
-A zygote is a Python process that has imported what the command needs. It forks for each run; the
-child has pipes, a folder and arguments of its own, and ends as every run does. What a run says of
-its environment or of start-up itself is tested with a process that is started anew.
+Starting Python and importing the command takes ten times as long as most runs. The zygote imports
+once and forks for each run. The child has its own pipes, folder and arguments, and exits as any run
+does. Tests of the environment or of start-up itself start a new process instead.
 """
 
 import atexit

@@ -8,7 +8,7 @@ from support.command import run
 from softgrad_core import softmax_cross_entropy
 
 
-def test_claims_are_verified_and_the_worst_rows_shown(tmp_path):
+def test_the_worst_rows_are_shown(tmp_path):
     logits, targets = make(3_000, 10, "float32")
     right = softmax_cross_entropy(logits, targets)
     wrong = right.grad_logits.copy()
@@ -62,7 +62,7 @@ def test_results_of_a_batch_pass_their_own_verification(tmp_path):
     assert run("verify", "both.npz", "--reduction", "mean", cwd=tmp_path).status == 0
 
 
-def test_the_loss_of_a_batch_with_a_row_that_cannot_be_used_is_not_judged(tmp_path):
+def test_the_loss_of_a_batch_with_an_unusable_row_is_not_judged(tmp_path):
     logits, targets = make()
     logits[3, 2] = np.nan
     np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=1.0, reduction="mean")
@@ -73,7 +73,7 @@ def test_the_loss_of_a_batch_with_a_row_that_cannot_be_used_is_not_judged(tmp_pa
 
 
 @pytest.mark.parametrize("loss", [np.zeros(3), np.zeros(())])
-def test_claims_of_rows_that_cannot_be_used_are_rejected(tmp_path, loss):
+def test_claims_for_unusable_rows_are_rejected(tmp_path, loss):
     logits, targets = np.full((3, 6), np.nan), np.arange(3)
     dump = {"logits": logits, "target": targets, "probs": logits, "loss": loss}
     np.savez(tmp_path / "a.npz", **dump, **({} if loss.ndim else {"reduction": "mean"}))
@@ -82,7 +82,7 @@ def test_claims_of_rows_that_cannot_be_used_are_rejected(tmp_path, loss):
     assert "a.npz: row 2: logits[0]: expected a finite number or -Infinity, got NaN" in ended.err
 
 
-def test_what_looks_like_a_claim_and_is_none_is_told(tmp_path):
+def test_an_array_with_a_name_like_a_claim_is_reported(tmp_path):
     dump = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int), "loss": np.full(5, np.log(3))}
     np.savez(tmp_path / "a.npz", **dump, gradient=np.zeros((5, 3)))
     ended = run("verify", "a.npz", cwd=tmp_path)
@@ -90,7 +90,7 @@ def test_what_looks_like_a_claim_and_is_none_is_told(tmp_path):
     assert '"gradient" is not verified; claims are called probs, log_probs, loss' in ended.err
 
 
-def test_verified_arrays_may_each_have_a_report_of_their_own(tmp_path):
+def test_each_file_of_claims_may_have_its_own_report(tmp_path):
     logits, targets = make()
     np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=np.zeros(500))
     assert run("verify", "a.npz", "--output-dir", "out", cwd=tmp_path).status == 1

@@ -1,4 +1,4 @@
-"""Logits as arguments: how they may be written, and what is said where they cannot be read."""
+"""Logits as arguments: how they may be written, and the messages about what cannot be read."""
 
 import pytest
 from support.command import run
@@ -39,7 +39,7 @@ def error_of(*arguments: str) -> str:
         ["--", "2.0", "-1.0", "0.1"],
     ],
 )
-def test_numbers_may_be_written_as_people_write_them(arguments):
+def test_numbers_may_have_commas_blanks_and_brackets(arguments):
     assert run("-t", "0", "--json", *arguments).records[0]["logits"] == [2.0, -1.0, 0.1]
 
 
@@ -56,7 +56,7 @@ def test_numbers_may_be_written_as_people_write_them(arguments):
         ("5e-324", 5e-324),
     ],
 )
-def test_every_number_is_an_argument_without_a_double_dash(word, value):
+def test_negative_numbers_need_no_double_dash(word, value):
     assert logits_of("1", word) == [1.0, value]
     assert run(word, "1", "-t", "1", "--json").records[0]["logits"] == [value, 1.0]
 

@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("jobs", ["1", "2", "0"])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int32", ">f8"])
-def test_results_are_those_of_the_library_in_the_type_of_the_logits(tmp_path, dtype, jobs):
+def test_results_equal_the_library_s_and_have_the_type_of_the_logits(tmp_path, dtype, jobs):
     logits, targets = make(30_000, 20, dtype)
     np.save(tmp_path / "a.npy", logits)
     np.save(tmp_path / "y.npy", targets)
@@ -38,12 +38,12 @@ def test_results_are_those_of_the_library_in_the_type_of_the_logits(tmp_path, dt
 
 
 def bfloat16_of(values):
-    """Return numbers rounded to bfloat16, half to even, as their bits; from their digits."""
+    """Return the bits of the numbers rounded to bfloat16, half to even."""
     bits = np.frombuffer(np.float32(values).tobytes(), np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
-def test_bfloat16_comes_and_goes_as_uint16(tmp_path):
+def test_bfloat16_is_read_and_written_as_uint16(tmp_path):
     logits, targets = make(50, 6, "float32")
     raw = bfloat16_of(logits).reshape(logits.shape)
     np.save(tmp_path / "a.npy", raw)
@@ -91,7 +91,7 @@ def test_no_rows_give_no_results(tmp_path):
     assert np.isnan(results_of(tmp_path / "r.npz")["loss"])
 
 
-def test_the_loss_of_float32_rows_is_added_up_before_it_is_rounded(tmp_path):
+def test_the_loss_of_float32_rows_is_summed_before_it_is_rounded(tmp_path):
     logits, targets = make(40_000, 12, "float32")
     targets[::7] = -100
     np.savez(tmp_path / "a.npz", logits=logits, target=targets)
@@ -104,7 +104,7 @@ def test_the_loss_of_float32_rows_is_added_up_before_it_is_rounded(tmp_path):
         np.testing.assert_array_equal(results[name], getattr(wanted, name))
 
 
-def test_a_loss_that_a_row_without_a_softmax_is_part_of_is_nan(tmp_path):
+def test_a_sum_over_an_unusable_row_is_nan(tmp_path):
     logits, targets = make(50)
     logits[7, 3] = np.nan
     np.savez(tmp_path / "a.npz", logits=logits, target=targets)
@@ -115,7 +115,7 @@ def test_a_loss_that_a_row_without_a_softmax_is_part_of_is_nan(tmp_path):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("is_soft", [False, True])
-def test_options_are_those_of_the_library(tmp_path, reduction, is_soft):
+def test_options_mean_the_same_as_in_the_library(tmp_path, reduction, is_soft):
     logits, targets = make(40_000, 12)
     if is_soft:
         targets = np.random.default_rng(1).dirichlet(np.ones(12), size=len(logits))
@@ -142,7 +142,7 @@ def test_options_are_those_of_the_library(tmp_path, reduction, is_soft):
     np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
 
 
-def test_a_mean_of_bfloat16_is_rounded_as_the_others_are(tmp_path):
+def test_a_mean_of_bfloat16_is_rounded_to_bfloat16(tmp_path):
     raw = bfloat16_of(np.float32([[1.0, 2.0], [0.5, 0.25]])).reshape(2, 2)
     np.savez(tmp_path / "a.npz", logits=raw, target=[0, 1])
     options = ["--dtype", "bfloat16", "--reduction", "mean"]
@@ -167,7 +167,7 @@ def test_a_mean_is_over_the_rows_whose_label_is_a_class(tmp_path):
     assert np.isnan(results["loss"])
 
 
-def test_what_overflows_in_the_type_of_the_logits_is_infinite_without_a_word(tmp_path):
+def test_an_overflow_in_the_type_of_the_logits_is_infinite_without_a_warning(tmp_path):
     logits = np.full((3, 2), [0.0, 60000.0], np.float16)
     np.savez(tmp_path / "a.npz", logits=logits, target=np.zeros(3, int))
     ended = run("a.npz", "-o", "r.npz", "--reduction", "sum", cwd=tmp_path)
@@ -175,12 +175,12 @@ def test_what_overflows_in_the_type_of_the_logits_is_infinite_without_a_word(tmp
     assert np.isinf(results_of(tmp_path / "r.npz")["loss"])
 
 
-def test_options_stand_in_the_file_beside_the_logits_too(tmp_path):
+def test_options_in_the_file_outrank_those_of_the_command(tmp_path):
     logits, targets = make()
     weights = np.random.default_rng(2).uniform(0.5, 2.0, size=12)
     options = {"label_smoothing": 0.1, "temperature": 2.0, "reduction": "mean"}
     np.savez(tmp_path / "a.npz", logits=logits, target=targets, class_weights=weights, **options)
-    # The file knows better than the command, as a record does.
+    # The file's temperature outranks the option, as a record's does.
     ended = run("a.npz", "-o", "r.npz", "--temperature", "3", "--ignore-index", "4", cwd=tmp_path)
     assert (ended.status, ended.err) == (0, "")
     wanted = softmax_cross_entropy(
@@ -191,7 +191,7 @@ def test_options_stand_in_the_file_beside_the_logits_too(tmp_path):
     np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
 
 
-def test_a_row_that_cannot_be_used_is_nan_and_is_told_of(folder):
+def test_unusable_rows_become_nan_and_are_reported(folder):
     logits, targets = make()
     logits[7, 3] = np.nan
     logits[8] = -np.inf
@@ -268,7 +268,7 @@ def test_a_row_that_cannot_be_used_is_nan_and_is_told_of(folder):
         ("verify mean.npz", 3, "got (); say --reduction mean or sum if it is that of all rows"),
     ],
 )
-def test_what_is_wrong_is_said(folder, arguments, status, message):
+def test_unusable_arrays_are_reported_with_the_reason(folder, arguments, status, message):
     np.save(folder / "short.npy", np.zeros(3, int))
     np.save(folder / "float.npy", np.zeros(500))
     np.save(folder / "narrow.npy", np.zeros((500, 1)))
@@ -307,7 +307,7 @@ def peak_of(folder, *arguments):
 
 
 @pytest.mark.parametrize("save", [np.save, np.savez])
-def test_arrays_that_come_as_json_are_known_and_told_where_they_belong(tmp_path, save):
+def test_arrays_in_place_of_json_are_recognised(tmp_path, save):
     logits, _ = make()
     with (tmp_path / "logits.dat").open("wb") as file:
         save(file, logits)

@@ -1,4 +1,4 @@
-"""Claims in records: what is a number, and what cannot be compared."""
+"""Claims in records: which of them fail, and which are rejected."""
 
 import pytest
 from support.claims import RIGHT, ROW, verify
@@ -6,7 +6,7 @@ from support.command import run
 
 
 @pytest.mark.parametrize("claim", ["NaN", '"NaN"', "null", "Infinity", '"-Infinity"'])
-def test_a_claim_that_is_no_number_fails_and_is_not_rejected(claim):
+def test_a_claim_of_nan_or_infinity_fails_and_is_not_rejected(claim):
     text = f'{{"logits": [1, 2], "target": 0, "probs": [0.5, {claim}]}}'
     ended = run("verify", stdin=text)
     assert ended.status == 1

@@ -1,4 +1,4 @@
-"""JSON in, JSON out: layouts, carried keys, files, defaults of the command line."""
+"""JSON records: layouts, encodings, damage, and options that stand in for missing fields."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ RESULTS = ("probs", "loss", "grad_probs", "grad_logits")
 
 
 def indented(values):
-    """Return the values one after another, each over several lines, as `jq .` prints them."""
+    """Return the values as `jq .` prints them, each over several lines."""
     return "".join(json.dumps(value, indent=2) + "\n" for value in values)
 
 
@@ -54,7 +54,7 @@ def test_one_object_over_several_lines_is_one_record_on_one_line():
     assert ended.records[0]["id"] == 3
 
 
-def test_nothing_in_nothing_out():
+def test_empty_input_gives_empty_output():
     for stdin in ("", "\n\n \n", "[]", "[ ]\n", "\ufeff"):
         ended = run(stdin=stdin)
         assert (ended.status, ended.out, ended.err) == (0, b"", "")
@@ -69,7 +69,7 @@ def test_carried_keys_come_out_byte_for_byte():
     assert ended.out.decode().startswith(kept)
 
 
-def test_the_layout_over_several_lines_keeps_every_digit():
+def test_a_record_over_several_lines_keeps_every_digit():
     text = '{\n  "big": 123456789012345678901234567890,\n  "logits": [1, 2.50],\n  "target": 0\n}\n'
     ended = run(stdin=text)
     start = '{"big":123456789012345678901234567890,"logits":[1,2.50],"target":0,'
@@ -90,7 +90,7 @@ def test_an_error_of_an_earlier_run_is_replaced_by_the_new_one():
     assert again.records == once.records
 
 
-def test_what_an_earlier_run_said_goes_when_the_record_has_been_mended():
+def test_an_old_error_or_check_is_dropped_when_it_no_longer_holds():
     once = run(stdin='{"logits": [1, 2], "target": 5}').records[0]
     [record] = run(stdin=lines_of({**once, "target": 1})).records
     assert "error" not in record
@@ -98,7 +98,7 @@ def test_what_an_earlier_run_said_goes_when_the_record_has_been_mended():
     assert "check" not in run(stdin=checked).records[0]
 
 
-def test_keys_of_the_user_s_own_stay_whatever_their_names():
+def test_the_user_s_own_keys_stay_whatever_their_names():
     row = {"logits": [1, 2], "target": 1, "error": "none", "check": {"by": "hand"}, "record": 7}
     [record] = run(stdin=lines_of(row)).records
     assert {name: record[name] for name in row} == row
@@ -113,7 +113,7 @@ def test_infinite_results_are_strings():
     assert record["note"] == "NaN"
 
 
-def test_the_target_of_the_command_line_is_for_records_without_one():
+def test_the_target_option_is_for_records_without_a_target():
     rows = [{"logits": [1, 2]}, {"logits": [1, 2], "target": 0}]
     first, second = run("--target", "1", stdin=lines_of(*rows)).records
     assert (first["target"], second["target"]) == (1, 0)
@@ -209,7 +209,7 @@ GOOD = '{"logits": [1, 2], "target": 0}'
         (f"[{GOOD}, {GOOD},]", "gg"),
     ],
 )
-def test_what_stands_beside_damage_is_not_lost(stdin, outcomes):
+def test_records_beside_damage_are_not_lost(stdin, outcomes):
     records = run(stdin=stdin).records
     assert "".join("b" if "error" in record else "g" for record in records) == outcomes
 
@@ -246,7 +246,7 @@ def test_a_record_over_several_lines_comes_out_as_soon_as_it_is_complete():
         process.stdin.close()
 
 
-def test_a_byte_order_mark_is_passed_over_however_the_bytes_arrive():
+def test_a_byte_order_mark_is_skipped_however_the_bytes_arrive():
     with subprocess.Popen(
         command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     ) as process:
@@ -259,24 +259,24 @@ def test_a_byte_order_mark_is_passed_over_however_the_bytes_arrive():
 
 @pytest.mark.parametrize("depth", [960, 1000, 1015])
 @pytest.mark.parametrize("extra", ['"probs": 1', '"s": "\\u0061"'])
-def test_what_one_decoder_reads_the_other_can_edit(depth, extra):
+def test_deep_records_can_be_rewritten(depth, extra):
     text = f'{{"logits": [1, 2], "target": 0, {extra}, "x": {"[" * depth}{"]" * depth}}}'
     assert run(stdin=text).status == 0
 
 
-def test_a_bad_byte_after_something_that_is_rewritten_is_named():
+def test_a_bad_byte_behind_rewritten_numbers_is_named():
     bad = b'[{"logits": [1, 2], "target": 0, "a": [NaN, NaN, NaN, NaN], "id": "\xff"}]\n'
     [record] = run(stdin=bad).records
     assert record["error"]["message"] == "byte 0xFF in the record is not UTF-8"
 
 
-def test_huge_whole_numbers_that_cancel_are_still_out_of_range():
+def test_huge_integers_that_cancel_are_still_out_of_range():
     huge = "1" + "0" * 309
     [record] = run(stdin=f'{{"logits": [{huge}, -{huge}], "target": 0}}').records
     assert record["error"]["code"] == "logit-out-of-range"
 
 
-def test_a_key_with_an_escape_is_the_same_key_in_any_company():
+def test_an_escaped_key_means_the_same_alone_and_among_others():
     odd = '{"logits": [1, 2], "target": 0, "cl\\u0061sses": 5}'
     alone = run(stdin=odd).records
     among = run(stdin=f"{GOOD}\n{odd}").records
@@ -289,7 +289,7 @@ def test_an_array_with_a_bad_record_gives_the_others():
     assert [record.get("id") for record in ended.records] == [0, 1, None, 3, 4]
 
 
-def test_results_come_as_soon_as_their_records():
+def test_a_result_is_written_before_the_next_record_arrives():
     with subprocess.Popen(
         command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     ) as process:
@@ -302,7 +302,7 @@ def test_results_come_as_soon_as_their_records():
 
 
 @pytest.mark.skipif(not hasattr(os, "set_blocking"), reason="needs descriptors as of Unix")
-def test_what_has_not_come_yet_is_not_the_end_of_the_input():
+def test_a_pipe_without_data_yet_is_not_the_end_of_the_input():
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     with subprocess.Popen(
@@ -366,7 +366,7 @@ def test_a_bad_byte_is_named_in_any_layout():
         assert ended.records[1]["error"]["code"] == "invalid-utf-8"
 
 
-def test_json_that_gzip_packed_is_told_how_to_unpack():
+def test_gzipped_json_is_rejected_with_the_command_that_unpacks_it():
     ended = run(stdin=gzip.compress(b'{"logits": [1, 2], "target": 0}\n'))
     assert ended.status == 3
     assert ended.err.startswith("<stdin>:1: expected JSON, got what gzip packed; unpack it: gunzip")

@@ -34,7 +34,7 @@ def test_verified_and_rejected_records_keep_their_warnings():
     assert verified["warning"] == rejected["warning"] == warned["warning"]
 
 
-def test_fields_of_records_too():
+def test_only_the_fields_that_are_asked_for_are_added():
     ended = run("--fields", "loss", stdin='{"id": 1, "logits": [0, 0], "target": 1}')
     assert list(ended.records[0]) == ["id", "logits", "target", "loss"]
     ended = run("--fields", "loss,prob", stdin="")

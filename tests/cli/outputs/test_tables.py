@@ -183,7 +183,7 @@ def test_a_wide_table_shows_the_worst_classes_and_the_target():
     assert any(words[-1:] == ["more"] for words in shown)
 
 
-def test_a_wide_table_shows_what_failed_before_what_is_tiny():
+def test_a_wide_table_shows_failures_before_tiny_numbers():
     logits = np.zeros(1000)
     logits[:50] = -30.0
     probs = np.exp(logits) / np.exp(logits).sum()
@@ -197,7 +197,7 @@ def test_a_wide_table_shows_what_failed_before_what_is_tiny():
     assert rows[0][-1] == "fail"
 
 
-def test_a_table_shows_what_is_not_finite():
+def test_a_table_shows_nan_and_infinity():
     record = {"logits": [0, "-Infinity"], "target": 1, "loss": None, "probs": [1, "Infinity"]}
     text = verify(record, options=["-f", "table"]).text
     assert "NaN" in text

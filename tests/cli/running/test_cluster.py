@@ -1,4 +1,4 @@
-"""A Dask cluster gives the same bytes as one machine, also where a worker dies."""
+"""A Dask cluster gives the same bytes as one machine, even where a worker dies."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def wait_for(condition):
 
 @contextmanager
 def scheduling(folder):
-    """Yield a process that is a scheduler, and its address."""
+    """Yield a scheduler's process and its address."""
     path = folder / "scheduler.json"
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     with Started(folder, "scheduler", *options, "--scheduler-file", str(path)) as process:
@@ -44,7 +44,7 @@ def scheduling(folder):
 
 
 class Started:
-    """A process of Dask's, with those that it starts, to be used as a context."""
+    """A process of Dask and its children, as a context."""
 
     def __init__(self, folder: Path, *words: str) -> None:
         self.process = subprocess.Popen(
@@ -148,7 +148,7 @@ def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path):
         started("--check", str(rows), "--scheduler", address, folder=tmp_path) as of_records,
         started("a.npz", *options, "--scheduler", address, folder=tmp_path) as of_arrays,
     ):
-        # The first results, or the file that they go to, tell that the work has begun.
+        # The first result, or the unfinished file, shows that the work has begun.
         of_records.stdout.read(1)
         wait_for(lambda: [*tmp_path.glob(".softgrad-*")])
         process.kill()
@@ -164,7 +164,7 @@ def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path):
     assert not (tmp_path / "r.npz").exists()
 
 
-def test_what_listens_and_is_no_scheduler_is_not_waited_for_for_ever():
+def test_connecting_to_something_that_never_answers_times_out():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
         ended = subprocess.run(
@@ -179,7 +179,7 @@ def test_what_listens_and_is_no_scheduler_is_not_waited_for_for_ever():
     assert f"softgrad: {address}: no Dask scheduler could be reached" in ended.stderr.decode()
 
 
-def test_what_dask_logs_of_a_lost_worker_is_not_among_the_messages(scheduler):
+def test_dask_s_own_warnings_are_not_shown(scheduler):
     script = """if True:
         import logging, sys
         from softgrad.running.cluster import cluster
@@ -193,7 +193,7 @@ def test_what_dask_logs_of_a_lost_worker_is_not_among_the_messages(scheduler):
     assert ended.stderr == b""
 
 
-def test_arrays_and_many_files_go_to_the_cluster_too(scheduler, tmp_path):
+def test_arrays_in_many_files_are_computed_on_the_cluster_too(scheduler, tmp_path):
     rng = np.random.default_rng(9)
     for name in ("a", "b"):
         logits, targets = rng.normal(size=(40_000, 20)), rng.integers(20, size=40_000)
@@ -208,10 +208,10 @@ def test_arrays_and_many_files_go_to_the_cluster_too(scheduler, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.npz"])
-def test_workers_whose_results_might_differ_are_not_let_work(scheduler, tmp_path, name):
+def test_workers_with_another_softgrad_are_refused(scheduler, tmp_path, name):
     (tmp_path / "rows.jsonl").write_text(ROW)
     np.savez(tmp_path / "rows.npz", logits=[[1.0, 2.0]], target=[0])
-    # Here it is another softgrad than there.
+    # This process claims to be another version than the workers are.
     script = """if True:
         import sys
         from softgrad import version
@@ -239,7 +239,7 @@ def test_workers_whose_results_might_differ_are_not_let_work(scheduler, tmp_path
     assert not (tmp_path / "results").exists()
 
 
-def test_a_scheduler_that_is_not_there_is_an_error_of_input_and_output():
+def test_a_scheduler_that_is_not_there_is_reported():
     ended = subprocess.run(
         [sys.executable, "-c", IMPATIENT, "--scheduler", "tcp://127.0.0.1:9"],
         input=ROW,
@@ -253,7 +253,7 @@ def test_a_scheduler_that_is_not_there_is_an_error_of_input_and_output():
     assert line.startswith("softgrad: tcp://127.0.0.1:9: no Dask scheduler could be reached: ")
 
 
-def test_without_dask_it_is_said_how_to_install_it(tmp_path):
+def test_a_missing_dask_is_reported_with_the_command_that_installs_it(tmp_path):
     (tmp_path / "distributed.py").write_text("raise ImportError")
     ended = run("--scheduler", "tcp://h:1", stdin=ROW, env={"PYTHONPATH": str(tmp_path)})
     assert ended.status == 2

@@ -1,4 +1,4 @@
-"""Several processes give the same bytes as one, and end as one does."""
+"""Several processes give the same bytes as one, and end the same way."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file of some blocks, with all that can be wrong among the records."""
+    """Return a file of several blocks, with bad records of every kind in it."""
     rng = np.random.default_rng(5)
     odd = [b"", b"{", b'{"logits": [1, null], "target": 0}', b'{"logits": [1, 2], "target": 7}']
     odd += [orjson.dumps({"logits": [1, 2], "target": "dog", "classes": ["cat", "dog"]})]
@@ -53,7 +53,7 @@ def test_any_number_of_processes_gives_the_same_bytes_and_messages(many, options
         b"\x93NUMPY",
     ],
 )
-def test_what_cannot_be_read_is_told_alike(text):
+def test_unreadable_input_is_reported_alike(text):
     one, two = run("-j", "1", stdin=text), run("-j", "2", stdin=text)
     assert one.status == 3
     assert (two.status, two.out, two.err) == (one.status, one.out, one.err)
@@ -80,7 +80,7 @@ def test_many_files_share_the_workers(many, options, tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["array", "indented"])
-def test_layouts_that_are_read_in_one_place_are_worked_on_by_all(layout):
+def test_layouts_other_than_json_lines_give_the_same_bytes(layout):
     records = [dict(ROW, id=place) for place in range(3_000)]
     if layout == "array":
         text = orjson.dumps(records)
@@ -126,7 +126,7 @@ def test_a_result_comes_before_the_next_record_is_there():
 
 
 def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
-    """Return the processes that one has started, once there are any."""
+    """Wait until the process has children, and return their numbers."""
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     for _ in range(30_000):
         if numbers := [int(number) for number in path.read_text().split()]:
@@ -136,7 +136,7 @@ def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
 
 
 def is_running(number: int) -> bool:
-    """Return whether a process is there, and no zombie that waits for its parent."""
+    """Return whether a process is running; a zombie is not."""
     try:
         return ") Z " not in Path(f"/proc/{number}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -156,7 +156,7 @@ linux = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs 
 
 @contextmanager
 def endless(*options, folder=None):
-    """Yield a run over endless input, of two processes unless options say otherwise."""
+    """Yield a run over endless input, with two processes unless options say otherwise."""
     feeder = subprocess.Popen(["yes", lines_of(ROW).strip()], stdout=subprocess.PIPE)
     process = subprocess.Popen(
         command(*(options or ["-j", "2"])),
@@ -181,7 +181,7 @@ def endless(*options, folder=None):
 
 @pytest.fixture
 def running():
-    """Return a run of two processes that are at work."""
+    """Yield a run whose two processes are at work."""
     with endless() as process:
         process.stdout.read(1 << 22)
         yield process
@@ -202,7 +202,7 @@ def test_a_worker_that_dies_ends_the_run_and_no_line_is_missing(running):
 
 
 @linux
-def test_ctrl_c_stops_all_at_once_and_in_silence(running):
+def test_ctrl_c_stops_all_processes_silently(running):
     workers = children_of(running)
     assert len(workers) == 2
     os.killpg(running.pid, signal.SIGINT)
@@ -213,7 +213,7 @@ def test_ctrl_c_stops_all_at_once_and_in_silence(running):
 
 @linux
 @pytest.mark.parametrize("delay", [0.0, 0.001, 0.002, 0.004, 0.008, 0.012])
-def test_ctrl_c_while_workers_start_is_no_different(delay):
+def test_ctrl_c_while_workers_start_is_silent_too(delay):
     with endless() as process:
         children_of(process)
         time.sleep(delay)
@@ -225,7 +225,7 @@ def test_ctrl_c_while_workers_start_is_no_different(delay):
 @linux
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_what_ends_the_run_leaves_no_half_of_a_file(tmp_path, jobs, number):
+def test_a_signal_leaves_no_unfinished_file(tmp_path, jobs, number):
     with endless("-j", jobs, "-o", "results.jsonl", folder=tmp_path) as process:
         assert wait_for(lambda: any(path.stat().st_size for path in tmp_path.iterdir()))
         process.send_signal(number)
@@ -244,14 +244,14 @@ def test_workers_do_not_outlive_the_run(running, number):
 
 
 @linux
-def test_a_reader_that_goes_away_ends_all(running):
+def test_a_closed_pipe_ends_all_processes(running):
     workers = children_of(running)
     running.stdout.close()
     assert running.wait(timeout=30) == 141
     assert wait_for(lambda: not any(map(is_running, workers)))
 
 
-def test_a_number_below_0_is_wrong_usage():
+def test_a_negative_number_of_jobs_is_a_usage_error():
     ended = run("--jobs", "-2", stdin=lines_of(ROW))
     assert ended.status == 2
     assert "--jobs" in ended.err
