@@ -1,4 +1,4 @@
-"""How many examples hypothesis draws, and whether a test may be skipped."""
+"""Settings of the whole suite: how many examples hypothesis draws, and which skips CI accepts."""
 
 import pytest
 from hypothesis import settings
@@ -7,7 +7,7 @@ settings.register_profile("ordinary", max_examples=40, deadline=None)
 settings.register_profile("sweep", max_examples=400, deadline=None)
 
 MAY_BE_SKIPPED = ("one kernel that this processor can run",)
-"""Reasons that CI has to accept: they are those of the machine."""
+"""Reasons to skip a test that --no-skips accepts, because they depend on the processor."""
 
 
 def pytest_addoption(parser):

@@ -1,4 +1,4 @@
-"""How a run can end: each way has its exit status, and success is silent."""
+"""Exit statuses, and what standard error says with each of them."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ MANY = lines_of(ROW) * 200_000
 
 
 def shell(script: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run a shell script; $softgrad is the command."""
+    """Run a shell script in which $softgrad is the command."""
     return subprocess.run(
         ["bash", "-c", script],
         input=stdin,
@@ -28,7 +28,7 @@ def test_success_is_0():
     assert run(stdin=lines_of(ROW)).status == 0
 
 
-def test_a_failed_check_is_1_and_a_rejected_record_outranks_it():
+def test_a_failed_check_is_1_and_a_rejected_record_is_3():
     failing = ["--check", "--tolerance", "1e-30"]
     ended = run(*failing, stdin=lines_of(ROW))
     assert ended.status == 1
@@ -93,14 +93,14 @@ def test_a_full_disk_is_74_and_named(tmp_path, arguments):
 
 
 @pytest.mark.parametrize("unbuffered", ["", "PYTHONUNBUFFERED=1"])
-def test_truncated_output_is_an_error(tmp_path, unbuffered):
+def test_output_over_the_file_size_limit_is_74_and_named(tmp_path, unbuffered):
     script = f"ulimit -f 50; {unbuffered} $softgrad > {tmp_path}/out"
     done = shell(script, lines_of(ROW).encode() * 2000)
     assert done.returncode == 74
     assert done.stderr.decode() == f"softgrad: standard output: {os.strerror(errno.EFBIG)}\n"
 
 
-def test_a_closed_standard_input_that_is_asked_for_is_74():
+def test_reading_a_closed_standard_input_is_74():
     done = shell("$softgrad - <&-")
     assert (done.returncode, done.stderr) == (74, b"-: Bad file descriptor\n")
 
@@ -111,13 +111,13 @@ def test_a_closed_standard_output_is_74():
     assert b"Traceback" not in done.stderr
 
 
-def test_a_full_standard_error_changes_no_status():
+def test_an_unwritable_standard_error_changes_no_status():
     assert shell("$softgrad none.jsonl 2>/dev/full").returncode == 74
     assert shell("$softgrad 1 2 2>/dev/full").returncode == 2
     assert shell("echo {} | $softgrad 2>/dev/full").returncode == 3
 
 
-def test_closed_standard_input_and_error_are_harmless():
+def test_closed_standard_input_and_error_do_no_harm():
     assert shell("$softgrad 1 2 -t 0 <&- 2>&-").returncode == 0
 
 
@@ -148,8 +148,8 @@ def test_ctrl_c_is_silent_and_leaves_the_output_file_as_it_was(tmp_path, argumen
     assert (tmp_path / "results.jsonl").read_text() == "before"
 
 
-def test_a_bug_is_70_with_a_traceback_on_demand(tmp_path):
-    # This module replaces one that softgrad imports, and raises.
+def test_a_bug_is_70_and_debug_shows_its_traceback(tmp_path):
+    # This orjson is imported in place of the real one, and breaks.
     (tmp_path / "orjson.py").write_text("raise RuntimeError('broken')")
     env = {"PYTHONPATH": str(tmp_path)}
     ended = run("1", "2", "-t", "0", env=env)

@@ -1,4 +1,4 @@
-"""Whatever bytes come in, each record gives one line of output, in order."""
+"""Any bytes in give one line out for each record, in order."""
 
 import io
 import json
@@ -26,7 +26,7 @@ PIPELINE = Pipeline(
 
 
 class SlowFile(io.BufferedReader):
-    """A file that delivers its bytes in pieces of the given sizes."""
+    """A file whose bytes arrive in pieces of the given sizes."""
 
     def __init__(self, data: bytes, sizes: list[int]) -> None:
         super().__init__(io.BytesIO(data))
@@ -56,7 +56,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 KEYS = (LOGITS, TARGET, CLASSES, *OPTIONS, *RESULTS, ERROR)
-"""The keys that softgrad knows; only odd records have any of them."""
+"""The keys that softgrad reads or writes. Only odd records have any but logits and target."""
 
 own_keys = st.text().filter(lambda key: key not in KEYS)
 good_records = st.builds(
@@ -68,7 +68,7 @@ odd_records = st.dictionaries(
     st.sampled_from([*KEYS, "x"]),
     st.one_of(json_values, st.lists(json_values), st.lists(st.text(max_size=2))),
 )
-# Junk must not start like an object, or a line of it might be several records.
+# Junk does not begin like an object, so each line of it is one record.
 junk = st.binary(min_size=1, max_size=60).map(
     lambda data: b"?" + data.replace(b"\n", b" ").replace(b"\r", b" ")
 )
@@ -80,7 +80,7 @@ def dumped(record: object) -> bytes:
 
 @settings(deadline=None)
 @given(st.lists(st.one_of(good_records.map(dumped), odd_records.map(dumped), junk), max_size=12))
-def test_every_line_gives_one_line_in_order(lines):
+def test_every_line_gives_one_line_in_its_place(lines):
     lines = [b'{"first": 0}', *lines]
     got = outputs(b"\n".join(lines))
     assert len(got) == len(lines)
@@ -155,7 +155,7 @@ def test_a_record_alone_gives_the_same_line_as_among_others(records):
 
 @settings(deadline=None)
 @given(st.lists(good_records, min_size=2, max_size=8))
-def test_records_read_together_equal_records_read_one_by_one(records):
+def test_records_read_together_mean_the_same_as_one_by_one(records):
     data = b"".join(dumped(record) + b"\n" for record in records)
     [block] = read_stream(SlowFile(data, []), "-")
     together = block.records()

@@ -1,4 +1,4 @@
-"""At a terminal: progress, completion, the colours of messages."""
+"""The command at a terminal: progress, help, completion, version."""
 
 import os
 import random
@@ -10,7 +10,7 @@ RNG = random.Random(5)
 ROWS = [{"logits": [RNG.gauss(0, 3) for _ in range(10)], "target": 3} for _ in range(12_000)]
 
 
-def test_a_long_file_shows_progress_that_disappears(tmp_path):
+def test_a_long_file_shows_progress_on_the_terminal_only(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text(lines_of(*ROWS))
     shown = on_terminal("rows.jsonl", "--check", "-o", "out.jsonl", cwd=tmp_path)
@@ -32,7 +32,7 @@ def test_results_on_the_terminal_itself_are_not_mixed_with_progress(tmp_path):
     assert "\x1b" not in shown
 
 
-def test_without_arguments_a_terminal_gets_the_help_and_status_2():
+def test_without_arguments_the_help_is_shown_and_the_status_is_2():
     import pty
     import subprocess
 
@@ -51,7 +51,7 @@ def test_the_shell_can_complete_options():
     assert "--tolerance" in run(env=env).text
 
 
-def test_version_names_the_package_version_and_the_kernel():
+def test_the_version_names_the_kernel():
     from importlib.metadata import version
 
     from softgrad_core.loss.kernels.direct import KERNELS

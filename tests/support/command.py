@@ -1,4 +1,4 @@
-"""Running the command as a process, as its users do."""
+"""Run the command as a process, as its users do."""
 
 import json
 import os
@@ -13,10 +13,10 @@ from support import zygote
 
 TIMEOUT_SECONDS = 120
 
-# Tests that are started in the background ignore Ctrl-C, and so would all that they start.
+# Where the tests run in the background they ignore Ctrl-C, and their children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What would change the output, and what would hide that it is buffered.
+# These would change the output, hide its buffering, or make every start compile softgrad again.
 _UNSET = (
     "COLUMNS",
     "LINES",
@@ -25,6 +25,7 @@ _UNSET = (
     "CLICOLOR",
     "PYTHONUNBUFFERED",
     "PYTHONIOENCODING",
+    "PYTHONDONTWRITEBYTECODE",
     "GITHUB_ACTIONS",
     "PY_COLORS",
 )
@@ -65,11 +66,12 @@ def run(
 ) -> Ended:
     """Run `softgrad` with these arguments, its output and errors in pipes.
 
-    With an environment of its own it is started anew, else it is forked from a zygote.
+    The run is forked from the zygote, unless it needs an environment with more than a width.
     """
     text = stdin.encode() if isinstance(stdin, str) else stdin
-    if env is None and hasattr(os, "fork") and not any("\0" in word for word in arguments):
-        status, out, err = zygote.run(arguments, text, str(cwd or os.getcwd()))
+    width = env.get("COLUMNS") if env and len(env) == 1 else None
+    if (env is None or width) and not any("\0" in word for word in arguments):
+        status, out, err = zygote.run(arguments, text, str(cwd or os.getcwd()), width)
         return Ended(status, out, err.decode(errors="replace"))
     done = subprocess.run(
         command(*arguments),

@@ -1,4 +1,4 @@
-"""Programs that draw documents: a browser without a window, and TeX."""
+"""Show documents in a headless browser, and typeset them with TeX."""
 
 import html
 import json
@@ -27,18 +27,20 @@ needs_chromium = pytest.mark.skipif(_CHROMIUM is None, reason="chromium is not i
 needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is missing")
 
 _MEASURE = """
-const page = document.querySelector('iframe').contentDocument;
-const all = selector => [...page.querySelectorAll(selector)];
 const box = element => element.getBoundingClientRect();
-document.body.textContent = JSON.stringify({
-  width: page.documentElement.scrollWidth,
-  background: getComputedStyle(page.body).backgroundColor,
-  fractions: all('mfrac').map(element => box(element).height),
-  overflowing: all('.equation').filter(element => element.scrollWidth > element.clientWidth + 1)
-    .map(element => element.textContent.slice(0, 80)),
-  bars: all('svg.bar rect').map(element => box(element).width),
-  headings: all('h1, h2, h3, h4').map(element => element.textContent),
-});
+document.body.textContent = JSON.stringify([...document.querySelectorAll('iframe')].map(frame => {
+  const page = frame.contentDocument;
+  const all = selector => [...page.querySelectorAll(selector)];
+  return {
+    width: page.documentElement.scrollWidth,
+    background: getComputedStyle(page.body).backgroundColor,
+    fractions: all('mfrac').map(element => box(element).height),
+    overflowing: all('.equation').filter(element => element.scrollWidth > element.clientWidth + 1)
+      .map(element => element.textContent.slice(0, 80)),
+    bars: all('svg.bar rect').map(element => box(element).width),
+    headings: all('h1, h2, h3, h4').map(element => element.textContent),
+  };
+}));
 """
 
 
@@ -54,23 +56,26 @@ def chromium(*arguments: str, folder: Path) -> str:
     return done.stdout
 
 
-def measured(page: str, width: int, folder: Path, *arguments: str) -> dict[str, Any]:
-    """Return measures of a page in a browser, in a frame of so many pixels."""
-    frame = folder / "frame.html"
-    frame.write_text(
-        f'<!DOCTYPE html><body><iframe style="width:{width}px;height:900px;border:0"'
-        f' srcdoc="{html.escape(page)}"></iframe>'
-        f"<script>onload = () => {{ {_MEASURE} }}</script>",
+def measured(pages: list[tuple[str, int]], folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    """Show each page in a frame of its width in pixels, and return what the browser measures."""
+    source = folder / "frames.html"
+    frames = "".join(
+        f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{html.escape(page)}">'
+        "</iframe>"
+        for page, width in pages
+    )
+    source.write_text(
+        f"<!DOCTYPE html><body>{frames}<script>onload = () => {{ {_MEASURE} }}</script>",
         encoding="utf-8",
     )
-    dom = chromium(*arguments, "--dump-dom", frame.as_uri(), folder=folder)
-    [text] = re.findall(r"<body[^>]*>(\{.*\})", dom, re.DOTALL)
-    measures: dict[str, Any] = json.loads(html.unescape(text))
+    dom = chromium(*arguments, "--dump-dom", source.as_uri(), folder=folder)
+    [text] = re.findall(r"<body[^>]*>(\[.*\])", dom, re.DOTALL)
+    measures: list[dict[str, Any]] = json.loads(html.unescape(text))
     return measures
 
 
 def typeset(source: str, folder: Path, engine: str = "pdflatex") -> str:
-    """Set a document with TeX, and return its log; it must not stop at an error."""
+    """Typeset a document and return TeX's log. An error fails the test."""
     (folder / "page.tex").write_text(source, encoding="utf-8")
     done = subprocess.run(
         [engine, "-halt-on-error", "-interaction=nonstopmode", "page.tex"],

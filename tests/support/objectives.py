@@ -1,4 +1,4 @@
-"""Rows of logits with soft targets and all options of the loss, drawn at random."""
+"""Random rows of logits with soft targets and options of the loss."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ class Problem(NamedTuple):
     options: dict[str, Any]
 
     def exact(self) -> Exact:
-        """Return the exact numbers."""
+        """Return the exact values."""
         names = {"label_smoothing", "class_weights", "temperature"}
         options = {name: value for name, value in self.options.items() if name in names}
         divisor = 1.0
@@ -27,7 +27,7 @@ class Problem(NamedTuple):
 
 
 def problems(rows: Iterable[Row], seed: int) -> Iterator[Problem]:
-    """Yield rows, each with some of the options, from the usual to the extreme."""
+    """Give each row some options of the loss, usual or extreme ones."""
     rng = np.random.default_rng(seed)
     for logits, label in rows:
         classes = len(logits)

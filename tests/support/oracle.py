@@ -1,4 +1,4 @@
-"""The exact numbers of the output layer by mpmath, and distances from them in ulps."""
+"""Exact values of the output layer from mpmath, and distances from them in ulps."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Exact:
     grad_probs: list[mpf]
     grad_logits: list[mpf]
     terms: list[mpf]
-    """The size of the larger of the two terms that each of `grad_logits` is made of."""
+    """The larger of the two terms whose difference is `grad_logits`, for each class."""
 
 
 def exact_weights(
@@ -31,7 +31,7 @@ def exact_weights(
     class_weights: list[float] | None = None,
     divisor: float = 1.0,
 ) -> list[mpf]:
-    """Compute the target weights of one row, by the definitions of torch's cross_entropy."""
+    """Compute the target weights of one row as torch's cross_entropy defines them."""
     with mpmath.workprec(PRECISION):
         given = [float(c == target) for c in range(classes)] if isinstance(target, int) else target
         smoothing = mpf(label_smoothing)
@@ -49,7 +49,7 @@ def exact(  # noqa: PLR0917 - one parameter for each option
     temperature: float = 1.0,
     divisor: float = 1.0,
 ) -> Exact:
-    """Compute one row from the definitions; a masked class is -inf, and no target."""
+    """Compute one row from the definitions. A masked class is -inf and must not be the target."""
     q = exact_weights(len(logits), target, label_smoothing, class_weights, divisor)
     with mpmath.workprec(PRECISION):
         # mpf - mpf of two floats is rounded once, to 200 bits, however far apart they are.

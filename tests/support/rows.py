@@ -1,4 +1,4 @@
-"""Rows of logits for tests: random ones of every scale, and those that are known to hurt."""
+"""Rows of logits: random ones of every scale, and ones that are known to cause trouble."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,11 +9,11 @@ import pytest
 Row = tuple[list[float], int]
 
 SWEEP = 15
-"""How many times as many rows a sweep has as the ordinary test of the same promise."""
+"""A sweep has so many times the rows of the ordinary test."""
 
 
 def sampled(name: str, rows: Callable[[int], Iterator[Row]], count: int) -> list[object]:
-    """Return two parameters of a test: some rows, and all of them, marked as a sweep."""
+    """Return two parameters for a test: a few rows, and all `count` rows, marked as a sweep."""
     return [
         pytest.param(rows(count // SWEEP), id=name),
         pytest.param(rows(count), id=f"{name}, all", marks=pytest.mark.sweep),
@@ -38,7 +38,7 @@ def adversarial_rows(count: int, seed: int) -> Iterator[Row]:
     makers = [
         # One class far ahead: the loss and the gradient at the target are tiny.
         lambda: np.array([rng.uniform(0, 800), *rng.normal(size=int(rng.integers(1, 6)))]),
-        # Ties, and ties but for the last place.
+        # Ties, exact or up to the last place.
         lambda: np.repeat(rng.normal() * 10.0 ** rng.integers(0, 9), int(rng.integers(2, 12))),
         lambda: (
             np.nextafter(np.repeat(rng.normal(), int(rng.integers(2, 6))), rng.choice([-9.0, 9.0]))
@@ -55,7 +55,7 @@ def adversarial_rows(count: int, seed: int) -> Iterator[Row]:
         lambda: rng.choice([1.7e308, -1.7e308, 1.7976931348623157e308, 0.0, 1.0], size=4),
         # Masked classes, never all of them.
         lambda: np.where([False, *(rng.random(6) < 0.5)], -math.inf, rng.normal(size=7) * 10),
-        # Classes masked by a large number, as some do.
+        # Classes masked by a large negative number instead of -inf.
         lambda: np.where(
             [False, *(rng.random(6) < 0.5)],
             -rng.choice([1e3, 1e4, 1e9, 1e30, 2.45e41, 3.4e38]),
@@ -63,7 +63,7 @@ def adversarial_rows(count: int, seed: int) -> Iterator[Row]:
         ),
         # Tiny logits: everything is near uniform.
         lambda: rng.normal(size=4) * 10.0 ** rng.uniform(-320, -10),
-        # Few last places between the first two.
+        # Two neighbouring floats.
         lambda: np.array([3.0, np.nextafter(3.0, 4.0), rng.normal()]) * 10.0 ** rng.integers(0, 9),
     ]
     for turn in range(count):
@@ -72,7 +72,7 @@ def adversarial_rows(count: int, seed: int) -> Iterator[Row]:
 
 
 def faint_rows() -> Iterator[Row]:
-    """Yield rows of equal classes that are almost, and all alike, too small for float64."""
+    """Yield rows whose classes but one are alike and nearly too small for float64."""
     for classes in (10, 33, 200, 1_000, 5_000):
         for d in (-700.0, -710.4911490453998, -714.78, -720.0, -745.1315789473684, -745.14, -746.0):
             for target in (0, 1):

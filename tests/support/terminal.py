@@ -1,4 +1,4 @@
-"""A terminal for the command, which shows what a person would see."""
+"""Run the command on a pseudo-terminal, and read what it shows there."""
 
 import fcntl
 import os

@@ -1,8 +1,8 @@
-"""Processes of the command that start in a hundredth of the time: forked, not started anew.
+"""Fork runs of the command from a process that has imported it already.
 
-A zygote is a Python process that has imported what the command needs. It forks for each run; the
-child has pipes, a folder and arguments of its own, and ends as every run does. What a run says of
-its environment or of start-up itself is tested with a process that is started anew.
+Starting Python and importing the command takes ten times as long as most runs. The zygote imports
+once and forks for each run. The child has its own pipes, folder and arguments, and exits as any run
+does. Tests of the environment or of start-up itself start a new process instead.
 """
 
 import atexit
@@ -39,12 +39,14 @@ def _zygote() -> socket.socket:
     return ours
 
 
-def run(arguments: tuple[str, ...], stdin: bytes, cwd: str) -> tuple[int, bytes, bytes]:
+def run(
+    arguments: tuple[str, ...], stdin: bytes, cwd: str, width: str | None = None
+) -> tuple[int, bytes, bytes]:
     """Run the command; return its status, and what it wrote to standard output and error."""
     pipes = [os.pipe() for _ in range(3)]
     children = [pipes[0][0], pipes[1][1], pipes[2][1]]
     zygote = _zygote()
-    request = json.dumps([cwd, *arguments]).encode("utf-8", "surrogateescape")
+    request = json.dumps([cwd, width, *arguments]).encode("utf-8", "surrogateescape")
     socket.send_fds(zygote, [request], children)
     for descriptor in children:
         os.close(descriptor)
@@ -91,8 +93,10 @@ def _serve(requests: socket.socket) -> None:
             for place, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, place)
                 os.close(descriptor)
-            cwd, *arguments = json.loads(message)
+            cwd, width, *arguments = json.loads(message)
             os.chdir(cwd)
+            if width:
+                os.environ["COLUMNS"] = width
             sys.argv = ["softgrad", *arguments]
             main()
         for descriptor in descriptors:

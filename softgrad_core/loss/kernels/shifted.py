@@ -11,13 +11,20 @@ maximum, so that nothing cancels. 1 / f(x)_y = S exp(-d_y) holds also where f(x)
 """
 
 import math
-import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.loss.error_free import remainder
+from softgrad_core.loss.kernels.scaled import (
+    LN_SCALE,
+    LN_SCALE_TAIL,
+    SCALE_EXPONENT,
+    small_exp,
+    times_exp,
+    times_scaled,
+)
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.results import SoftmaxCrossEntropy
@@ -29,20 +36,8 @@ SHIFTED_ELEMENTS = 1 << 14
 NARROW = 32
 """Up to this many classes a block is computed class by class, above it row by row."""
 
-# 2**128 as exp(LN_SCALE + LN_SCALE_TAIL). LN_SCALE is a multiple of 2**-43, the last place of
-# numbers around 700, so that adding it to one of those, or subtracting it, is exact.
-SCALE_EXPONENT = 128
-LN_SCALE = 88.72283911167301
-LN_SCALE_TAIL = -1.124247479347874e-14
-
 FAINT = 1e-270
 """Below this a sum of exponentials may have terms that float64 cannot hold with all digits."""
-
-LARGEST_SCALED = math.ldexp(sys.float_info.max, -SCALE_EXPONENT)
-
-# 2**1536 in the same way: from the smallest to the largest number it is not as far.
-FAR = 12
-FAR_EXPONENT = FAR * SCALE_EXPONENT
 
 TINY_EXPONENT_OF_E = -650.0
 """Below this exp(d) is scaled, where it is to be multiplied by what may be large."""
@@ -118,7 +113,7 @@ def compute_block(rows: FloatArray, objective: Objective, out: SoftmaxCrossEntro
     if out.loss is not None:
         out.loss[...] = (np.log1p(f.rest) + (f.rest_error / f.total - d_y_error)) - d_y
     if out.grad_probs is not None:
-        out.grad_probs[places, labels] = -_times_exp(f.total, -d_y, f.lost - d_y_error)
+        out.grad_probs[places, labels] = -times_exp(f.total, -d_y, f.lost - d_y_error)
     if out.grad_logits is not None:
         out.grad_logits[...] = f.probs.T
         # 0 - x and not -x: where all of it underflows, the result is 0 and not -0.
@@ -147,7 +142,7 @@ def compute_weighted_block(
     if out.grad_probs is not None:
         counts = q > 0.0
         out.grad_probs[...] = 0.0
-        out.grad_probs.T[counts] = -_times_exp(
+        out.grad_probs.T[counts] = -times_exp(
             np.broadcast_to(f.total, q.shape)[counts],
             -f.d[counts],
             (f.lost - f.d_error)[counts],
@@ -176,11 +171,11 @@ def _weighted_gradient(
     lost = np.ldexp(lost / t, exponent)
     # Where f(x) or 1 - f(x) underflows, or nearly, it is the product that must not.
     tiny = np.nonzero((f.d < TINY_EXPONENT_OF_E) & (f.d > -math.inf))
-    power = _small_exp(f.d[tiny], (f.d_error - f.lost)[tiny]) / f.total[tiny[1]] / t[tiny[1]]
-    gained[tiny] = _times_scaled(s_without[tiny], power, exponent[tiny[1]])
+    power = small_exp(f.d[tiny], (f.d_error - f.lost)[tiny]) / f.total[tiny[1]] / t[tiny[1]]
+    gained[tiny] = times_scaled(s_without[tiny], power, exponent[tiny[1]])
     for row, rest in faint.items():
         top = f.d[:, row] == 0.0, row
-        lost[top] = _times_scaled(q[top], rest / t[row], exponent[row])
+        lost[top] = times_scaled(q[top], rest / t[row], exponent[row])
     return np.asarray(gained - lost)
 
 
@@ -216,7 +211,7 @@ def _faint_rests(f: _Softmax) -> dict[int, float]:
     sums = {}
     for row in np.flatnonzero(f.rest < FAINT).tolist():
         others = (f.d[:, row] < 0.0) & (f.d[:, row] > -math.inf)
-        sums[row] = math.fsum(_small_exp(f.d[others, row], f.d_error[others, row]))
+        sums[row] = math.fsum(small_exp(f.d[others, row], f.d_error[others, row]))
     return sums
 
 
@@ -238,7 +233,7 @@ def _weighted_loss(
     of_sum = s * np.log1p(f.rest)
     loss = (of_sum + (s * f.rest_error / f.total + costs_error)) + costs
     for row, rest in faint.items():
-        loss[row] = _times_scaled(s[row], rest, 0) + (costs[row] + costs_error[row])
+        loss[row] = times_scaled(s[row], rest, 0) + (costs[row] + costs_error[row])
     loss = np.ldexp(loss, exponent)
     # Sums near the largest number, and what overflows before it is multiplied by q_c.
     odd = ~(costs < HUGE) | ((q > 0.0) & (f.d == -math.inf)).any(axis=0)
@@ -361,47 +356,3 @@ def _mend_faint_sums(
         total, _ = _sum_classes(terms, terms * (d_error[:, row] + LN_SCALE_TAIL), 0.0)
         rest[row] = np.ldexp(total, -SCALE_EXPONENT)
         rest_error[row] = 0.0
-
-
-def _times_exp(
-    factor: FloatArray,
-    x: FloatArray,
-    x_error: FloatArray,
-    weight: FloatArray | float = 1.0,
-    exponent: IndexArray | int = 0,
-) -> FloatArray:
-    """Return factor * exp(x + x_error) * weight * 2**exponent, for x from 0 on.
-
-    It is infinite only where the exact value overflows.
-    """
-    # Here exp(x) times the number of classes is far from overflow.
-    large = x > 680.0
-    if not large.any() and isinstance(weight, float):
-        power = np.exp(x)
-        power += power * x_error
-        return factor * power
-    # Whatever is beyond overflows, and so does an x whose error is not small.
-    x = np.where(large, x.clip(max=1500.0) - FAR * LN_SCALE, x)
-    x_error = np.where(large, x_error.clip(-0.5, 0.5) - FAR * LN_SCALE_TAIL, x_error)
-    power = np.exp(x)
-    power += power * x_error
-    mantissa, weight_exponent = np.frexp(weight)
-    scaled = factor * np.ldexp(power, -SCALE_EXPONENT) * mantissa
-    shift = weight_exponent + exponent + np.where(large, FAR_EXPONENT, 0)
-    # A few last places too much must not turn the largest number into infinity.
-    nearly = np.ldexp(scaled, shift)
-    at_edge = (nearly > LARGEST_SCALED) & (nearly < LARGEST_SCALED * (1.0 + 2.0**-50))
-    return np.where(at_edge, sys.float_info.max, np.ldexp(scaled, shift + SCALE_EXPONENT))
-
-
-def _small_exp(x: FloatArray, x_error: FloatArray) -> FloatArray:
-    """Return exp(x + x_error) * 2**1536, for x far below 0."""
-    power = np.exp(x.clip(min=-1500.0) + FAR * LN_SCALE)
-    power += power * (x_error.clip(-0.5, 0.5) + FAR * LN_SCALE_TAIL)
-    return power
-
-
-def _times_scaled(factor: Any, scaled: Any, exponent: Any) -> Any:
-    """Return factor * scaled * 2**(exponent - 1536), without underflow on the way."""
-    mantissa, factor_exponent = np.frexp(factor)
-    return np.ldexp(mantissa * scaled, factor_exponent + exponent - FAR_EXPONENT)

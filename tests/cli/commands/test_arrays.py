@@ -1,7 +1,8 @@
-"""Arrays can be checked, filtered, stopped at a failure and explained, like records."""
+"""Arrays can do what records can: be checked, filtered, stopped at a failure, and explained."""
 
 import numpy as np
 import pytest
+from support.arrays import results_of
 from support.command import run
 
 from softgrad_core import softmax_cross_entropy
@@ -17,11 +18,6 @@ def folder(tmp_path):
     np.save(tmp_path / "logits.npy", LOGITS)
     np.save(tmp_path / "labels.npy", LABELS)
     return tmp_path
-
-
-def results_of(path):
-    with np.load(path) as archive:
-        return {name: archive[name] for name in archive.files}
 
 
 COMPUTE = ["logits.npy", "-t", "labels.npy", "-o", "r.npz"]
@@ -40,7 +36,7 @@ def test_a_check_passes_and_changes_no_result(folder, dtype, options):
         np.testing.assert_array_equal(results[name], getattr(wanted, name))
 
 
-def test_a_failed_check_names_the_rows_and_keeps_the_results(folder):
+def test_a_check_that_fails_names_the_rows_and_the_results_are_there(folder):
     ended = run(*COMPUTE, *IMPOSSIBLE, cwd=folder)
     assert ended.status == 1
     lines = ended.err.splitlines()
@@ -49,7 +45,7 @@ def test_a_failed_check_names_the_rows_and_keeps_the_results(folder):
     assert len(results_of(folder / "r.npz")["loss"]) == 300
 
 
-def test_quiet_writes_only_failed_and_rejected_rows_with_their_numbers(folder):
+def test_quiet_keeps_only_the_rows_that_fail_or_are_rejected_and_says_which(folder):
     logits = LOGITS.copy()
     logits[7, 2] = np.nan
     np.save(folder / "logits.npy", logits)
@@ -63,7 +59,7 @@ def test_quiet_writes_only_failed_and_rejected_rows_with_their_numbers(folder):
     assert results["row"].tolist() == [*range(300)]
 
 
-def test_quiet_does_not_change_the_loss_of_a_batch(folder):
+def test_quiet_leaves_the_loss_of_a_batch_as_it_is(folder):
     options = ["--reduction", "sum", "--check"]
     assert run(*COMPUTE, *options, "--quiet", cwd=folder).status == 0
     results = results_of(folder / "r.npz")
@@ -71,7 +67,7 @@ def test_quiet_does_not_change_the_loss_of_a_batch(folder):
     assert results["row"].size == 0
 
 
-def test_fail_fast_stops_at_the_first_bad_row_and_keeps_the_old_results(folder):
+def test_fail_fast_stops_at_the_first_row_and_leaves_the_results_as_they_were(folder):
     (folder / "r.npz").write_bytes(b"before")
     logits = LOGITS.copy()
     logits[[7, 9], 2] = np.nan
@@ -83,34 +79,14 @@ def test_fail_fast_stops_at_the_first_bad_row_and_keeps_the_old_results(folder):
     assert (folder / "r.npz").read_bytes() == b"before"
 
 
-@pytest.fixture
-def claims(folder):
-    wrong = softmax_cross_entropy(LOGITS, LABELS).grad_logits.copy()
-    wrong[[40, 50]] *= -1
-    np.savez(folder / "c.npz", logits=LOGITS, target=LABELS, grad_logits=wrong)
-    return folder
-
-
-def test_quiet_shows_only_the_claims_that_fail(claims):
-    ended = run("verify", "c.npz", "--json", "-q", cwd=claims)
-    assert [record["row"] for record in ended.records] == [40, 50]
-
-
-def test_fail_fast_stops_at_the_first_wrong_claim(claims):
-    ended = run("verify", "c.npz", "--json", "-q", "--fail-fast", cwd=claims)
-    assert ended.status == 1
-    assert [record["row"] for record in ended.records] == [40]
-    assert "softgrad: 41 records" in ended.err
-
-
-def test_explaining_a_row_equals_explaining_its_numbers(folder):
+def test_one_row_is_explained_as_its_numbers_are(folder):
     of_row = run("explain", "logits.npy", "-t", "labels.npy", "--row", "17", cwd=folder)
     numbers = map(repr, LOGITS[17].tolist())
     of_numbers = run("explain", *numbers, "-t", str(LABELS[17]))
     assert (of_row.status, of_row.text) == (0, of_numbers.text)
 
 
-def test_a_row_is_explained_with_the_options_of_file_and_command(folder):
+def test_a_row_is_explained_with_the_options_in_the_file_and_of_the_command(folder):
     np.savez(folder / "a.npz", logits=LOGITS, target=LABELS, temperature=2.0)
     options = ["--row", "0", "--label-smoothing", "0.1", "--json"]
     [record] = run("explain", "a.npz", *options, cwd=folder).records
@@ -130,7 +106,6 @@ def test_a_row_is_explained_with_the_options_of_file_and_command(folder):
         ("explain logits.npy -t labels.npy --row x", 2, "expected --row to be a whole number"),
         ("explain logits.npy labels.npy --row 1", 2, "--row needs one file"),
         ("explain logits.npy -t labels.npy --row 1 -f npz", 2, "not as npz"),
-        ("explain logits.npy -t 1 --row 1 --output-dir d", 2, "--output-dir needs JSON"),
         (
             "verify logits.npy -t labels.npy -f html",
             2,
@@ -138,6 +113,6 @@ def test_a_row_is_explained_with_the_options_of_file_and_command(folder):
         ),
     ],
 )
-def test_impossible_requests_for_arrays_are_explained(folder, arguments, status, message):
+def test_what_cannot_be_done_with_arrays_is_said(folder, arguments, status, message):
     ended = run(*arguments.split(), cwd=folder)
     assert (ended.status, message in ended.err, ended.err) == (status, True, ended.err)

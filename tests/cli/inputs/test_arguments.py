@@ -1,4 +1,4 @@
-"""Logits as arguments: the spellings that are read, and the errors for others."""
+"""Logits as arguments: how they may be written, and the messages about what cannot be read."""
 
 import pytest
 from support.command import run
@@ -39,7 +39,7 @@ def error_of(*arguments: str) -> str:
         ["--", "2.0", "-1.0", "0.1"],
     ],
 )
-def test_numbers_are_read_in_all_usual_spellings(arguments):
+def test_numbers_may_have_commas_blanks_and_brackets(arguments):
     assert run("-t", "0", "--json", *arguments).records[0]["logits"] == [2.0, -1.0, 0.1]
 
 
@@ -61,7 +61,7 @@ def test_negative_numbers_need_no_double_dash(word, value):
     assert run(word, "1", "-t", "1", "--json").records[0]["logits"] == [value, 1.0]
 
 
-def test_options_may_come_before_between_and_after_numbers():
+def test_options_may_stand_before_between_and_after_numbers():
     for arguments in (["-t", "0", "1", "-2"], ["1", "-t", "0", "-2"], ["1", "-2", "-t0"]):
         assert run(*arguments, "--json").records[0]["logits"] == [1.0, -2.0]
 
@@ -129,8 +129,6 @@ def test_options_may_come_before_between_and_after_numbers():
             ["1", "2", "-t", "0", "--json", "--format", "table"],
             "--json and --format table contradict each other",
         ),
-        (["1", "2", "-t", "0", "--output-dir", "d"], "--output-dir needs JSON or arrays"),
-        (["1", "2", "-t", "0", "-j", "x"], "expected --jobs to be a whole number from 0 on"),
         (["1", "2", "-t", "0", "-f", "xml"], "expected --format to be one of table, jsonl"),
     ],
 )

@@ -1,23 +1,16 @@
-"""Arrays in .npy and .npz files: computed, verified, and larger than memory."""
+"""Arrays in .npy and .npz files: their types, their targets, and files larger than memory."""
 
-import gzip
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from support.arrays import make, results_of
 from support.command import command, environment, run
 from support.oracle import exact
 
 from softgrad_core import softmax_cross_entropy
 from softgrad_core.loss.results import FIELDS
-
-
-def make(count=500, classes=12, dtype="float64", seed=0):
-    rng = np.random.default_rng(seed)
-    logits = (rng.normal(size=(count, classes)) * 4).astype(dtype)
-    return logits, rng.integers(classes, size=count)
 
 
 @pytest.fixture
@@ -28,14 +21,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def results_of(path):
-    with np.load(path) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
 @pytest.mark.parametrize("jobs", ["1", "2", "0"])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int32", ">f8"])
-def test_results_equal_the_library_s_in_the_type_of_the_logits(tmp_path, dtype, jobs):
+def test_results_equal_the_library_s_and_have_the_type_of_the_logits(tmp_path, dtype, jobs):
     logits, targets = make(30_000, 20, dtype)
     np.save(tmp_path / "a.npy", logits)
     np.save(tmp_path / "y.npy", targets)
@@ -50,7 +38,7 @@ def test_results_equal_the_library_s_in_the_type_of_the_logits(tmp_path, dtype, 
 
 
 def bfloat16_of(values):
-    """Return the bits of numbers rounded to bfloat16, half to even."""
+    """Return the bits of the numbers rounded to bfloat16, half to even."""
     bits = np.frombuffer(np.float32(values).tobytes(), np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
@@ -81,24 +69,8 @@ def test_bfloat16_is_read_and_written_as_uint16(tmp_path):
     assert "50 of 50 passed, worst 0.4" in ended.err
 
 
-def test_fields_limits_the_results_of_arrays(folder):
-    run("logits.npy", "-t", "labels.npy", "-o", "r.npz", "--fields", "grad_logits,loss", cwd=folder)
-    assert list(results_of(folder / "r.npz")) == ["loss", "grad_logits"]
-
-
-def test_fields_limits_the_results_of_records():
-    ended = run("--fields", "loss", stdin='{"id": 1, "logits": [0, 0], "target": 1}')
-    assert list(ended.records[0]) == ["id", "logits", "target", "loss"]
-    ended = run("--fields", "loss,prob", stdin="")
-    assert (ended.status, ended.err.splitlines()[0]) == (
-        2,
-        "softgrad: --fields: expected fields out of probs, loss, grad_probs, grad_logits, "
-        'got the text "prob"',
-    )
-
-
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_an_npz_file_may_contain_the_targets(tmp_path, save):
+def test_an_npz_has_the_targets_beside_the_logits(tmp_path, save):
     logits, targets = make()
     save(tmp_path / "a.npz", logits=np.asfortranarray(logits), target=targets)
     assert run("a.npz", "-o", "r.npz", cwd=tmp_path).status == 0
@@ -106,7 +78,7 @@ def test_an_npz_file_may_contain_the_targets(tmp_path, save):
     np.testing.assert_array_equal(results_of(tmp_path / "r.npz")["probs"], wanted.probs)
 
 
-def test_one_target_may_apply_to_all_rows(folder):
+def test_one_class_may_be_the_target_of_all_rows(folder):
     assert run("logits.npy", "-t", "3", "-o", "r.npz", cwd=folder).status == 0
     wanted = softmax_cross_entropy(np.load(folder / "logits.npy"), np.full(500, 3))
     np.testing.assert_array_equal(results_of(folder / "r.npz")["loss"], wanted.loss)
@@ -120,7 +92,7 @@ def test_no_rows_give_no_results(tmp_path):
     assert np.isnan(results_of(tmp_path / "r.npz")["loss"])
 
 
-def test_float32_losses_are_added_before_rounding(tmp_path):
+def test_the_loss_of_float32_rows_is_summed_before_it_is_rounded(tmp_path):
     logits, targets = make(40_000, 12, "float32")
     targets[::7] = -100
     np.savez(tmp_path / "a.npz", logits=logits, target=targets)
@@ -133,7 +105,7 @@ def test_float32_losses_are_added_before_rounding(tmp_path):
         np.testing.assert_array_equal(results[name], getattr(wanted, name))
 
 
-def test_a_batch_with_an_unusable_row_has_a_nan_loss(tmp_path):
+def test_a_sum_over_an_unusable_row_is_nan(tmp_path):
     logits, targets = make(50)
     logits[7, 3] = np.nan
     np.savez(tmp_path / "a.npz", logits=logits, target=targets)
@@ -144,7 +116,7 @@ def test_a_batch_with_an_unusable_row_has_a_nan_loss(tmp_path):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("is_soft", [False, True])
-def test_options_give_the_library_s_results(tmp_path, reduction, is_soft):
+def test_options_mean_the_same_as_in_the_library(tmp_path, reduction, is_soft):
     logits, targets = make(40_000, 12)
     if is_soft:
         targets = np.random.default_rng(1).dirichlet(np.ones(12), size=len(logits))
@@ -171,17 +143,7 @@ def test_options_give_the_library_s_results(tmp_path, reduction, is_soft):
     np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
 
 
-@pytest.mark.parametrize("loss", [np.zeros(3), np.zeros(())])
-def test_claims_about_unusable_rows_are_rejected(tmp_path, loss):
-    logits, targets = np.full((3, 6), np.nan), np.arange(3)
-    dump = {"logits": logits, "target": targets, "probs": logits, "loss": loss}
-    np.savez(tmp_path / "a.npz", **dump, **({} if loss.ndim else {"reduction": "mean"}))
-    ended = run("verify", "a.npz", cwd=tmp_path)
-    assert ended.status == 3
-    assert "a.npz: row 2: logits[0]: expected a finite number or -Infinity, got NaN" in ended.err
-
-
-def test_a_bfloat16_mean_is_rounded_like_other_results(tmp_path):
+def test_a_mean_of_bfloat16_is_rounded_to_bfloat16(tmp_path):
     raw = bfloat16_of(np.float32([[1.0, 2.0], [0.5, 0.25]])).reshape(2, 2)
     np.savez(tmp_path / "a.npz", logits=raw, target=[0, 1])
     options = ["--dtype", "bfloat16", "--reduction", "mean"]
@@ -191,7 +153,7 @@ def test_a_bfloat16_mean_is_rounded_like_other_results(tmp_path):
     assert results_of(tmp_path / "r.npz")["loss"] == bits
 
 
-def test_a_mean_leaves_out_rows_with_impossible_labels(tmp_path):
+def test_a_mean_is_over_the_rows_whose_label_is_a_class(tmp_path):
     logits, targets = make()
     targets[7] = 99
     weights = np.linspace(1.0, 2.0, 12)
@@ -206,7 +168,7 @@ def test_a_mean_leaves_out_rows_with_impossible_labels(tmp_path):
     assert np.isnan(results["loss"])
 
 
-def test_overflow_in_the_type_of_the_logits_gives_infinity_without_a_warning(tmp_path):
+def test_an_overflow_in_the_type_of_the_logits_is_infinite_without_a_warning(tmp_path):
     logits = np.full((3, 2), [0.0, 60000.0], np.float16)
     np.savez(tmp_path / "a.npz", logits=logits, target=np.zeros(3, int))
     ended = run("a.npz", "-o", "r.npz", "--reduction", "sum", cwd=tmp_path)
@@ -214,20 +176,12 @@ def test_overflow_in_the_type_of_the_logits_gives_infinity_without_a_warning(tmp
     assert np.isinf(results_of(tmp_path / "r.npz")["loss"])
 
 
-def test_each_verified_file_may_have_its_own_report(tmp_path):
-    logits, targets = make()
-    np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=np.zeros(500))
-    assert run("verify", "a.npz", "--output-dir", "out", cwd=tmp_path).status == 1
-    assert run("verify", "a.npz", "--output-dir", "out", "--json", cwd=tmp_path).status == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jsonl", "a.txt"]
-
-
-def test_an_npz_file_may_contain_options(tmp_path):
+def test_options_in_the_file_outrank_those_of_the_command(tmp_path):
     logits, targets = make()
     weights = np.random.default_rng(2).uniform(0.5, 2.0, size=12)
     options = {"label_smoothing": 0.1, "temperature": 2.0, "reduction": "mean"}
     np.savez(tmp_path / "a.npz", logits=logits, target=targets, class_weights=weights, **options)
-    # Options in the file take precedence, as those in a record do.
+    # The file's temperature outranks the option, as a record's does.
     ended = run("a.npz", "-o", "r.npz", "--temperature", "3", "--ignore-index", "4", cwd=tmp_path)
     assert (ended.status, ended.err) == (0, "")
     wanted = softmax_cross_entropy(
@@ -238,48 +192,7 @@ def test_an_npz_file_may_contain_options(tmp_path):
     np.testing.assert_array_equal(results["grad_logits"], wanted.grad_logits)
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_the_loss_of_a_batch_is_verified_with_its_gradient(tmp_path, reduction):
-    logits, targets = make()
-    right = softmax_cross_entropy(logits, targets, reduction=reduction)
-    dump = {"logits": logits, "target": targets, "grad_logits": right.grad_logits}
-    for name, loss in (("right", right.loss), ("one", right.loss.reshape(1)), ("wrong", -1.0)):
-        np.savez(tmp_path / f"{name}.npz", **dump, loss=loss)
-    for name in ("right", "one"):
-        ended = run("verify", f"{name}.npz", "--reduction", reduction, cwd=tmp_path)
-        assert ended.status == 0
-        assert "loss: 1 of 1 passed" in ended.err
-        assert "grad_logits: 500 of 500 passed" in ended.err
-    wrong = run("verify", "wrong.npz", "--reduction", reduction, cwd=tmp_path)
-    assert wrong.status == 1
-    assert "loss: 1 of 1 failed" in wrong.err
-    assert "at wrong.npz: expected" in wrong.err
-    other = "mean" if reduction == "sum" else "sum"
-    ended = run("verify", "right.npz", "--reduction", other, cwd=tmp_path)
-    assert ended.status == 1
-    assert f"  {'sum-for-mean' if other == 'mean' else 'mean-over-batch'}: " in ended.err
-
-
-def test_the_loss_of_a_batch_with_an_unusable_row_is_not_judged(tmp_path):
-    logits, targets = make()
-    logits[3, 2] = np.nan
-    np.savez(tmp_path / "a.npz", logits=logits, target=targets, loss=1.0, reduction="mean")
-    ended = run("verify", "a.npz", cwd=tmp_path)
-    assert ended.status == 3
-    assert "a.npz: row 3: logits[2]: expected a finite number" in ended.err
-    assert "a.npz: loss: not judged, because a row of its batch was rejected" in ended.err
-
-
-def test_results_of_a_batch_pass_their_own_verification(tmp_path):
-    logits, targets = make()
-    np.savez(tmp_path / "a.npz", logits=logits, target=targets)
-    assert run("a.npz", "--reduction", "mean", "-o", "r.npz", cwd=tmp_path).status == 0
-    both = results_of(tmp_path / "a.npz") | results_of(tmp_path / "r.npz")
-    np.savez(tmp_path / "both.npz", **both)
-    assert run("verify", "both.npz", "--reduction", "mean", cwd=tmp_path).status == 0
-
-
-def test_an_unusable_row_becomes_nan_and_is_reported(folder):
+def test_unusable_rows_become_nan_and_are_reported(folder):
     logits, targets = make()
     logits[7, 3] = np.nan
     logits[8] = -np.inf
@@ -301,57 +214,6 @@ def test_an_unusable_row_becomes_nan_and_is_reported(folder):
     for name in FIELDS:
         np.testing.assert_array_equal(results[name][good], getattr(wanted, name))
         assert np.isnan(results[name][[7, 8, 300]]).all()
-
-
-def test_claims_are_verified_and_the_worst_rows_shown(tmp_path):
-    logits, targets = make(3_000, 10, "float32")
-    right = softmax_cross_entropy(logits, targets)
-    wrong = right.grad_logits.copy()
-    wrong[1234] *= -1
-    np.savez(tmp_path / "c.npz", logits=logits, target=targets, loss=right.loss, grad_logits=wrong)
-    ended = run("verify", "c.npz", cwd=tmp_path)
-    assert ended.status == 1
-    assert "loss: 3,000 of 3,000 passed, worst 0.4" in ended.err
-    assert "grad_logits: 1 of 3,000 failed" in ended.err
-    assert "at c.npz: row 1234, class" in ended.err
-    assert "wrong-sign: it equals -1 × (p - e)" in ended.err
-    lines = ended.text.splitlines()
-    assert lines[0] == "c.npz: the worst rows"
-    [failed] = [line.split() for line in lines if " fail " in line]
-    assert failed[:2] == ["grad_logits", "1234"]
-    assert failed[-1] == "wrong-sign"
-    ended = run("verify", "c.npz", "--json", "-j", "2", cwd=tmp_path)
-    [record] = [record for record in ended.records if record["verdict"] == "fail"]
-    assert (record["row"], record["mistake"]) == (1234, "wrong-sign")
-    assert sum(record["quantity"] == "loss" for record in ended.records) == 10
-
-
-def test_each_of_many_files_has_its_own_results(folder):
-    logits, targets = make(seed=4)
-    np.savez(folder / "a.npz", logits=logits, target=targets)
-    np.savez(folder / "b.npz", logits=logits[:9], target=targets[:9])
-    ended = run("a.npz", "b.npz", "--output-dir", "out/results", cwd=folder)
-    assert (ended.status, ended.err) == (0, "")
-    wanted = softmax_cross_entropy(logits, targets)
-    for name, count in (("a", 500), ("b", 9)):
-        results = results_of(folder / "out" / "results" / f"{name}.npz")
-        np.testing.assert_array_equal(results["loss"], wanted.loss[:count])
-
-
-def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
-    (tmp_path / "x").mkdir()
-    good, bad = '{"logits": [0, 0], "target": 1}\n', '{"logits": [0, 0], "target": 2}\n'
-    (tmp_path / "a.jsonl").write_text(good)
-    (tmp_path / "x" / "b.jsonl").write_text(good + bad)
-    ended = run("a.jsonl", "x/b.jsonl", "--output-dir", "out", cwd=tmp_path)
-    assert ended.status == 3
-    assert ended.err.splitlines()[-1] == "softgrad: 3 records: 1 rejected"
-    for name, count in (("a.jsonl", 1), ("b.jsonl", 2)):
-        lines = (tmp_path / "out" / name).read_text().splitlines()
-        assert len(list(map(json.loads, lines))) == count
-    ended = run("a.jsonl", "none.jsonl", "x/b.jsonl", "--output-dir", "two", cwd=tmp_path)
-    assert ended.status == 74
-    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["a.jsonl", "b.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -407,7 +269,7 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
         ("verify mean.npz", 3, "got (); use --reduction mean or sum if it is the loss of all rows"),
     ],
 )
-def test_errors_about_arrays_say_what_was_expected(folder, arguments, status, message):
+def test_unusable_arrays_are_reported_with_the_reason(folder, arguments, status, message):
     np.save(folder / "short.npy", np.zeros(3, int))
     np.save(folder / "float.npy", np.zeros(500))
     np.save(folder / "narrow.npy", np.zeros((500, 1)))
@@ -445,25 +307,8 @@ def peak_of(folder, *arguments):
     return float(done.stdout)
 
 
-def test_an_array_that_looks_like_a_claim_is_reported(tmp_path):
-    dump = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int), "loss": np.full(5, np.log(3))}
-    np.savez(tmp_path / "a.npz", **dump, gradient=np.zeros((5, 3)))
-    ended = run("verify", "a.npz", cwd=tmp_path)
-    assert ended.status == 0
-    assert '"gradient" is not verified; claims are called probs, log_probs, loss' in ended.err
-
-
-def test_a_gzip_file_is_recognised():
-    ended = run(stdin=gzip.compress(b'{"logits": [1, 2], "target": 0}\n'))
-    assert ended.status == 3
-    assert ended.err.startswith(
-        "<stdin>:1: expected JSON, got a gzip file; unpack it first: gunzip"
-    )
-    assert len(ended.records) == 1
-
-
 @pytest.mark.parametrize("save", [np.save, np.savez])
-def test_arrays_given_as_json_are_recognised(tmp_path, save):
+def test_arrays_in_place_of_json_are_recognised(tmp_path, save):
     logits, _ = make()
     with (tmp_path / "logits.dat").open("wb") as file:
         save(file, logits)
@@ -487,15 +332,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         np.save(tmp_path / "y.npy", np.zeros(count, dtype=np.int32))
         peaks.append(peak_of(tmp_path, "a.npy", "-t", "y.npy", "-o", "r.npz", "-j", "2"))
     assert peaks[1] < peaks[0] + 30
-
-
-def test_results_are_a_valid_zip_archive(folder):
-    run("logits.npy", "-t", "labels.npy", "-o", "r.npz", cwd=folder)
-    script = "import zipfile; print(zipfile.ZipFile('r.npz').testzip())"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "None\n"
 
 
 def test_a_sum_of_losses_that_overflows_is_infinite(tmp_path):

@@ -1,5 +1,6 @@
-"""JSON in, JSON out: layouts, other keys, files, defaults of the command line."""
+"""JSON records: layouts, encodings, damage, and options that stand in for missing fields."""
 
+import gzip
 import json
 import os
 import random
@@ -18,7 +19,7 @@ RESULTS = ("probs", "loss", "grad_probs", "grad_logits")
 
 
 def indented(values):
-    """Return the values as `jq .` prints them: each over several lines."""
+    """Return the values as `jq .` prints them, each over several lines."""
     return "".join(json.dumps(value, indent=2) + "\n" for value in values)
 
 
@@ -59,7 +60,7 @@ def test_empty_input_gives_empty_output():
         assert (ended.status, ended.out, ended.err) == (0, b"", "")
 
 
-def test_other_keys_are_kept_byte_for_byte():
+def test_carried_keys_come_out_byte_for_byte():
     text = '{ "big": 123456789012345678901234567890, "x":1.50e+01 ,"logits" : [1,2.0],'
     text += ' "target":0, "é\\u00e9": "\\ud83d\\ude00", "deep": [{"a": [1e400]}] }'
     ended = run(stdin=text)
@@ -89,7 +90,7 @@ def test_an_error_of_an_earlier_run_is_replaced_by_the_new_one():
     assert again.records == once.records
 
 
-def test_errors_and_checks_of_an_earlier_run_are_removed():
+def test_an_old_error_or_check_is_dropped_when_it_no_longer_holds():
     once = run(stdin='{"logits": [1, 2], "target": 5}').records[0]
     [record] = run(stdin=lines_of({**once, "target": 1})).records
     assert "error" not in record
@@ -97,7 +98,7 @@ def test_errors_and_checks_of_an_earlier_run_are_removed():
     assert "check" not in run(stdin=checked).records[0]
 
 
-def test_the_user_s_own_keys_are_kept_whatever_their_names():
+def test_the_user_s_own_keys_stay_whatever_their_names():
     row = {"logits": [1, 2], "target": 1, "error": "none", "check": {"by": "hand"}, "record": 7}
     [record] = run(stdin=lines_of(row)).records
     assert {name: record[name] for name in row} == row
@@ -112,7 +113,7 @@ def test_infinite_results_are_strings():
     assert record["note"] == "NaN"
 
 
-def test_target_applies_to_records_without_one():
+def test_the_target_option_is_for_records_without_a_target():
     rows = [{"logits": [1, 2]}, {"logits": [1, 2], "target": 0}]
     first, second = run("--target", "1", stdin=lines_of(*rows)).records
     assert (first["target"], second["target"]) == (1, 0)
@@ -131,7 +132,7 @@ def test_class_names_come_from_the_record_or_from_the_command_line():
     assert records[1]["classes"] == ["a", "b", "c"]
 
 
-def test_a_record_gives_the_same_bytes_alone_and_among_others():
+def test_a_record_has_the_same_bytes_alone_and_among_others():
     rng = random.Random(8)
     rows = [
         {"logits": [rng.gauss(0, 10) for _ in range(rng.choice([2, 3, 10, 40]))], "target": 1}
@@ -164,7 +165,7 @@ def test_a_message_names_the_file_and_the_line(tmp_path):
     }
 
 
-def test_an_error_in_a_record_over_several_lines_names_its_first_line_and_the_place():
+def test_a_message_about_a_record_over_several_lines_names_its_first_line_and_the_place():
     stdin = (
         indented(ROWS[:1]) + '{\n  "logits": [1,\n    x],\n  "target": 0\n}\n' + indented(ROWS[1:2])
     )
@@ -177,7 +178,7 @@ def test_an_error_in_a_record_over_several_lines_names_its_first_line_and_the_pl
     )
 
 
-def test_a_damaged_first_record_spoils_no_other():
+def test_a_damaged_first_record_harms_no_other():
     for damaged in ('{"logits": [1,', '{"logits": [1, 2', "{", '{"logits"'):
         ended = run(stdin=f"{damaged}\n" + lines_of(*ROWS))
         assert [record.get("id") for record in ended.records] == [None, *range(50)]
@@ -208,14 +209,15 @@ GOOD = '{"logits": [1, 2], "target": 0}'
         (f"[{GOOD}, {GOOD},]", "gg"),
     ],
 )
-def test_records_next_to_damage_are_not_lost(stdin, outcomes):
+def test_records_beside_damage_are_not_lost(stdin, outcomes):
     records = run(stdin=stdin).records
     assert "".join("b" if "error" in record else "g" for record in records) == outcomes
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_array_on_one_line_is_streamed(jobs):
-    peaks = [peak_of(f"[{','.join([GOOD] * count)}]", jobs) for count in (100_000, 500_000)]
+def test_an_array_on_one_line_is_a_stream(jobs):
+    long = GOOD.replace("{", f'{{"note": "{"x" * 250}", ')
+    peaks = [peak_of(f"[{','.join([long] * count)}]", jobs) for count in (20_000, 100_000)]
     assert peaks[1] < 1.25 * peaks[0]
 
 
@@ -233,7 +235,7 @@ def peak_of(stdin, jobs):
     return int(done.stderr)
 
 
-def test_a_record_over_several_lines_is_written_as_soon_as_it_is_complete():
+def test_a_record_over_several_lines_comes_out_as_soon_as_it_is_complete():
     with subprocess.Popen(
         command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     ) as process:
@@ -257,37 +259,37 @@ def test_a_byte_order_mark_is_skipped_however_the_bytes_arrive():
 
 @pytest.mark.parametrize("depth", [960, 1000, 1015])
 @pytest.mark.parametrize("extra", ['"probs": 1', '"s": "\\u0061"'])
-def test_deeply_nested_records_can_be_edited(depth, extra):
+def test_deep_records_can_be_rewritten(depth, extra):
     text = f'{{"logits": [1, 2], "target": 0, {extra}, "x": {"[" * depth}{"]" * depth}}}'
     assert run(stdin=text).status == 0
 
 
-def test_a_bad_byte_after_rewritten_text_is_named():
+def test_a_bad_byte_behind_rewritten_numbers_is_named():
     bad = b'[{"logits": [1, 2], "target": 0, "a": [NaN, NaN, NaN, NaN], "id": "\xff"}]\n'
     [record] = run(stdin=bad).records
     assert record["error"]["message"] == "byte 0xFF in the record is not UTF-8"
 
 
-def test_huge_whole_numbers_that_cancel_are_still_out_of_range():
+def test_huge_integers_that_cancel_are_still_out_of_range():
     huge = "1" + "0" * 309
     [record] = run(stdin=f'{{"logits": [{huge}, -{huge}], "target": 0}}').records
     assert record["error"]["code"] == "logit-out-of-range"
 
 
-def test_an_escaped_key_is_recognised_alone_and_among_others():
+def test_an_escaped_key_means_the_same_alone_and_among_others():
     odd = '{"logits": [1, 2], "target": 0, "cl\\u0061sses": 5}'
     alone = run(stdin=odd).records
     among = run(stdin=f"{GOOD}\n{odd}").records
     assert alone[0]["error"]["code"] == among[1]["error"]["code"] == "classes-not-names"
 
 
-def test_a_bad_record_in_an_array_spoils_no_other():
+def test_an_array_with_a_bad_record_gives_the_others():
     text = json.dumps(ROWS[:5], indent=2).replace('"id": 2', '"id": oops')
     ended = run(stdin=text)
     assert [record.get("id") for record in ended.records] == [0, 1, None, 3, 4]
 
 
-def test_each_result_is_written_as_soon_as_its_record_arrives():
+def test_a_result_is_written_before_the_next_record_arrives():
     with subprocess.Popen(
         command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
     ) as process:
@@ -300,7 +302,7 @@ def test_each_result_is_written_as_soon_as_its_record_arrives():
 
 
 @pytest.mark.skipif(not hasattr(os, "set_blocking"), reason="needs descriptors as of Unix")
-def test_a_pause_in_the_input_is_not_its_end():
+def test_a_pipe_without_data_yet_is_not_the_end_of_the_input():
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     with subprocess.Popen(
@@ -320,7 +322,7 @@ def test_a_record_of_many_classes(wide):
     assert record["probs"] == [1 / wide] * wide
 
 
-def test_nesting_100_000_deep_is_rejected_and_spoils_no_other():
+def test_nesting_100_000_deep_is_rejected_and_harms_no_other():
     deep = '{"logits": [1, 2], "target": 0, "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
     for stdin in (
         f"{deep}\n" + lines_of(ROWS[0]),
@@ -362,3 +364,12 @@ def test_a_bad_byte_is_named_in_any_layout():
         assert [("error" in record) for record in ended.records] == [False, True, False]
         assert "0xFF" in ended.records[1]["error"]["message"]
         assert ended.records[1]["error"]["code"] == "invalid-utf-8"
+
+
+def test_gzipped_json_is_rejected_with_the_command_that_unpacks_it():
+    ended = run(stdin=gzip.compress(b'{"logits": [1, 2], "target": 0}\n'))
+    assert ended.status == 3
+    assert ended.err.startswith(
+        "<stdin>:1: expected JSON, got a gzip file; unpack it first: gunzip"
+    )
+    assert len(ended.records) == 1

@@ -32,3 +32,14 @@ def test_verified_and_rejected_records_keep_their_warnings():
     [warned] = run(stdin=lines_of(NOTHING_COUNTS)).records
     verified, rejected = run("verify", stdin=lines_of(warned, {**warned, "target": [7, 0]})).records
     assert verified["warning"] == rejected["warning"] == warned["warning"]
+
+
+def test_only_the_fields_that_are_asked_for_are_added():
+    ended = run("--fields", "loss", stdin='{"id": 1, "logits": [0, 0], "target": 1}')
+    assert list(ended.records[0]) == ["id", "logits", "target", "loss"]
+    ended = run("--fields", "loss,prob", stdin="")
+    assert (ended.status, ended.err.splitlines()[0]) == (
+        2,
+        "softgrad: --fields: expected fields out of probs, loss, grad_probs, grad_logits, "
+        'got the text "prob"',
+    )

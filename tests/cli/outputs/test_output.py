@@ -1,5 +1,6 @@
 """--output: the file is replaced in one step at the end, or not at all."""
 
+import json
 import os
 import stat
 import subprocess
@@ -91,3 +92,19 @@ def test_a_file_name_may_look_like_a_negative_number(tmp_path):
 
 def test_a_dash_stands_for_standard_output():
     assert run("1", "2", "-t", "0", "-o", "-").out == run("1", "2", "-t", "0").out
+
+
+def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
+    (tmp_path / "x").mkdir()
+    good, bad = '{"logits": [0, 0], "target": 1}\n', '{"logits": [0, 0], "target": 2}\n'
+    (tmp_path / "a.jsonl").write_text(good)
+    (tmp_path / "x" / "b.jsonl").write_text(good + bad)
+    ended = run("a.jsonl", "x/b.jsonl", "--output-dir", "out", cwd=tmp_path)
+    assert ended.status == 3
+    assert ended.err.splitlines()[-1] == "softgrad: 3 records: 1 rejected"
+    for name, count in (("a.jsonl", 1), ("b.jsonl", 2)):
+        lines = (tmp_path / "out" / name).read_text().splitlines()
+        assert len(list(map(json.loads, lines))) == count
+    ended = run("a.jsonl", "none.jsonl", "x/b.jsonl", "--output-dir", "two", cwd=tmp_path)
+    assert ended.status == 74
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["a.jsonl", "b.jsonl"]

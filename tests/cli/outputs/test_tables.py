@@ -2,8 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
+from support.claims import WRONG, kernel, records_of, verify
 from support.command import lines_of, run
 from support.terminal import on_terminal, without_escapes
 
@@ -151,3 +153,52 @@ def test_gradients_whose_sum_would_overflow_are_shown(classes):
     assert (ended.status, ended.err) == (0, "")
     [total] = [line.split() for line in ended.text.splitlines() if line.startswith("sum")]
     assert total == ["sum", "3e+305", "1", "0"]
+
+
+def test_a_table_shows_each_class_and_the_mistake():
+    ended = verify(WRONG, options=["--format", "table"])
+    lines = ended.text.splitlines()
+    assert lines[:2] == [
+        "<stdin>:1: 3 classes, target 0",
+        "a claim passes where |claim - exact| <= 1e-07 + 1e-07 |exact|",
+    ]
+    assert lines[3].startswith("grad_logits: fail, worst 1.")
+    assert lines[3].endswith("e+16 ulp of float64")
+    assert " ".join(lines[5].split()) == "class expected got error ulp verdict"
+    assert lines[7].split()[:5] == ["→", "0", "-0.340998861", "0.340998861", "+0.68"]
+    assert lines[7].split()[-1] == "fail"
+    assert "wrong-sign: it equals -1 × (p - e)" in ended.text
+    assert "to do: negate it" in ended.text
+
+
+def test_a_wide_table_shows_the_worst_classes_and_the_target():
+    logits, targets, probs, _ = kernel(1, classes=1000)
+    probs[0, [7, 500]] += 0.5
+    [record] = records_of(logits, targets, probs=probs)
+    ended = verify(record, options=["--format", "table", "--dtype", "float32"])
+    shown = [line.split() for line in ended.text.splitlines()]
+    failed = [words[0] for words in shown if words[-1:] == ["fail"]]
+    assert sorted(failed) == ["500", "7"]
+    assert any(words[:2] == ["→", str(targets[0])] for words in shown)
+    assert any(words[-1:] == ["more"] for words in shown)
+
+
+def test_a_wide_table_shows_failures_before_tiny_numbers():
+    logits = np.zeros(1000)
+    logits[:50] = -30.0
+    probs = np.exp(logits) / np.exp(logits).sum()
+    claims = np.where(logits < 0, 1e-6, probs)
+    claims[500] = 0.5
+    record = {"logits": logits.tolist(), "target": 3, "probs": claims.tolist()}
+    lines = verify(record, options=["-f", "table", "--dtype", "float32"]).text.splitlines()
+    rows = [line.split() for line in lines if line.strip()[:1].isdigit()]
+    rows = [words for words in rows if words[-1] in {"fail", "uninformative"}]
+    assert rows[0][0] == "500"
+    assert rows[0][-1] == "fail"
+
+
+def test_a_table_shows_nan_and_infinity():
+    record = {"logits": [0, "-Infinity"], "target": 1, "loss": None, "probs": [1, "Infinity"]}
+    text = verify(record, options=["-f", "table"]).text
+    assert "NaN" in text
+    assert "inf" in text

@@ -1,4 +1,4 @@
-"""A Dask cluster gives the same bytes as one machine, even if a worker dies."""
+"""A Dask cluster gives the same bytes as one machine, even where a worker dies."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def wait_for(condition):
 
 @contextmanager
 def scheduling(folder):
-    """Yield the process of a scheduler, and its address."""
+    """Yield a scheduler's process and its address."""
     path = folder / "scheduler.json"
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     with Started(folder, "scheduler", *options, "--scheduler-file", str(path)) as process:
@@ -43,15 +43,8 @@ def scheduling(folder):
         yield process, orjson.loads(path.read_bytes())["address"]
 
 
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory):
-    """Return the address of a scheduler."""
-    with scheduling(tmp_path_factory.mktemp("dask")) as (_, address):
-        yield address
-
-
 class Started:
-    """A process of Dask and its children; leaving the context kills them."""
+    """A process of Dask and its children, as a context."""
 
     def __init__(self, folder: Path, *words: str) -> None:
         self.process = subprocess.Popen(
@@ -90,86 +83,88 @@ def working(scheduler, tmp_path):
         yield one, two
 
 
-@pytest.fixture
-def workers(scheduler, tmp_path):
-    """Return two workers of the scheduler."""
-    with working(scheduler, tmp_path) as two:
-        yield two
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """Return the address of a scheduler with two workers."""
+    folder = tmp_path_factory.mktemp("dask")
+    with scheduling(folder) as (_, address), working(address, folder):
+        yield address
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """Return a file of dozens of blocks, some of whose records are rejected."""
+    """Return a file of a dozen blocks, with records among them that are rejected."""
     rng = np.random.default_rng(8)
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     with path.open("wb") as file:
-        for place, row in enumerate((rng.normal(size=(60_000, 10)) * 3).tolist()):
+        for place, row in enumerate((rng.normal(size=(30_000, 10)) * 3).tolist()):
             target = 10 if place % 9_973 == 0 else place % 10
             file.write(orjson.dumps({"id": place, "logits": row, "target": target}) + b"\n")
     return path
 
 
-def test_a_cluster_gives_the_same_bytes_as_one_machine(scheduler, workers, rows):
-    assert workers
+def test_a_cluster_gives_the_same_bytes_as_one_machine(scheduler, rows):
     here, there = run("-j", "1", str(rows)), run("--scheduler", scheduler, str(rows))
     assert there.out == here.out
     assert (there.status, there.err) == (here.status, here.err)
 
 
-def test_a_killed_worker_loses_no_record(scheduler, workers, rows, tmp_path):
-    few = tmp_path / "few.jsonl"
-    few.write_bytes(b"\n".join(rows.read_bytes().split(b"\n")[:5_000]) + b"\n")
-    here = run("-j", "2", "--check", str(few))
+@contextmanager
+def started(*words, folder):
+    """Yield a run of the command."""
     with subprocess.Popen(
-        command("--scheduler", scheduler, "--check", str(few)),
+        command(*words),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
+        cwd=folder,
     ) as process:
-        assert process.stdout
+        yield process
+
+
+def test_a_worker_that_is_killed_costs_no_record(rows, tmp_path):
+    few = tmp_path / "few.jsonl"
+    few.write_bytes(b"\n".join(rows.read_bytes().split(b"\n")[:2_000]) + b"\n")
+    here = run("-j", "2", "--check", str(few))
+    with (
+        scheduling(tmp_path) as (_, address),
+        working(address, tmp_path) as (worker, _),
+        started("--scheduler", address, "--check", str(few), folder=tmp_path) as process,
+    ):
         first = process.stdout.read(1 << 16)
-        os.killpg(workers[0].pid, signal.SIGKILL)
+        os.killpg(worker.pid, signal.SIGKILL)
         out, err = process.communicate(timeout=300)
     assert first + out == here.out
     assert (process.returncode, err.decode()) == (here.status, here.err)
 
 
-@pytest.mark.parametrize("of_arrays", [False, True])
-def test_losing_the_scheduler_ends_the_run(rows, tmp_path, of_arrays):
-    words = ["--check", str(rows)]
-    if of_arrays:
-        logits = np.random.default_rng(1).normal(size=(400_000, 50))
-        np.savez(tmp_path / "a.npz", logits=logits, target=np.zeros(400_000, int))
-        words = ["a.npz", "-o", "r.npz", "--label-smoothing", "0.1"]
+def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path):
+    logits = np.random.default_rng(1).normal(size=(200_000, 50))
+    np.savez(tmp_path / "a.npz", logits=logits, target=np.zeros(200_000, int))
+    options = ["-o", "r.npz", "--label-smoothing", "0.1"]
     with (
         scheduling(tmp_path) as (process, address),
         working(address, tmp_path),
-        subprocess.Popen(
-            command(*words, "--scheduler", address),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            cwd=tmp_path,
-        ) as run_of_softgrad,
+        started("--check", str(rows), "--scheduler", address, folder=tmp_path) as of_records,
+        started("a.npz", *options, "--scheduler", address, folder=tmp_path) as of_arrays,
     ):
-        # The file for the results, or the first result, shows that the work has begun.
-        if of_arrays:
-            wait_for(lambda: [*tmp_path.glob(".softgrad-*")])
-        else:
-            run_of_softgrad.stdout.read(1)
+        # The first result, or the unfinished file, shows that the work has begun.
+        of_records.stdout.read(1)
+        wait_for(lambda: [*tmp_path.glob(".softgrad-*")])
         process.kill()
-        _, err = run_of_softgrad.communicate(timeout=120)
-    # Rejected rows are reported before.
-    *_, last = err.decode().splitlines()
-    assert last == (
-        f"softgrad: {address}: the scheduler was lost; "
-        "the results end before the records that it had"
-    )
-    assert run_of_softgrad.returncode == 74
+        for ended in (of_records, of_arrays):
+            _, err = ended.communicate(timeout=120)
+            # Messages about rejected rows come first.
+            *_, last = err.decode().splitlines()
+            assert last == (
+                f"softgrad: {address}: the scheduler was lost; "
+                "the results end before the records that it had"
+            )
+            assert ended.returncode == 74
     assert not (tmp_path / "r.npz").exists()
 
 
-def test_a_listener_that_is_not_a_scheduler_times_out():
+def test_connecting_to_something_that_never_answers_times_out():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
         ended = subprocess.run(
@@ -184,8 +179,7 @@ def test_a_listener_that_is_not_a_scheduler_times_out():
     assert f"softgrad: {address}: no Dask scheduler could be reached" in ended.stderr.decode()
 
 
-def test_dask_s_own_log_is_silent(scheduler, workers):
-    assert workers
+def test_dask_s_own_warnings_are_not_shown(scheduler):
     script = """if True:
         import logging, sys
         from softgrad.running.cluster import cluster
@@ -199,8 +193,7 @@ def test_dask_s_own_log_is_silent(scheduler, workers):
     assert ended.stderr == b""
 
 
-def test_arrays_and_many_files_go_to_the_cluster_too(scheduler, workers, tmp_path):
-    assert workers
+def test_arrays_in_many_files_are_computed_on_the_cluster_too(scheduler, tmp_path):
     rng = np.random.default_rng(9)
     for name in ("a", "b"):
         logits, targets = rng.normal(size=(40_000, 20)), rng.integers(20, size=40_000)
@@ -215,11 +208,10 @@ def test_arrays_and_many_files_go_to_the_cluster_too(scheduler, workers, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.npz"])
-def test_workers_with_another_version_are_refused(scheduler, workers, tmp_path, name):
-    assert workers
+def test_workers_with_another_softgrad_are_refused(scheduler, tmp_path, name):
     (tmp_path / "rows.jsonl").write_text(ROW)
     np.savez(tmp_path / "rows.npz", logits=[[1.0, 2.0]], target=[0])
-    # The process here claims to be another version than the workers.
+    # This process claims to be another version than the workers are.
     script = """if True:
         import sys
         from softgrad import version
@@ -247,7 +239,7 @@ def test_workers_with_another_version_are_refused(scheduler, workers, tmp_path, 
     assert not (tmp_path / "results").exists()
 
 
-def test_an_unreachable_scheduler_is_an_input_output_error():
+def test_a_scheduler_that_is_not_there_is_reported():
     ended = subprocess.run(
         [sys.executable, "-c", IMPATIENT, "--scheduler", "tcp://127.0.0.1:9"],
         input=ROW,
@@ -261,7 +253,7 @@ def test_an_unreachable_scheduler_is_an_input_output_error():
     assert line.startswith("softgrad: tcp://127.0.0.1:9: no Dask scheduler could be reached: ")
 
 
-def test_without_dask_the_error_says_how_to_install_it(tmp_path):
+def test_a_missing_dask_is_reported_with_the_command_that_installs_it(tmp_path):
     (tmp_path / "distributed.py").write_text("raise ImportError")
     ended = run("--scheduler", "tcp://h:1", stdin=ROW, env={"PYTHONPATH": str(tmp_path)})
     assert ended.status == 2

@@ -7,6 +7,7 @@ from itertools import islice
 import mpmath
 import numpy as np
 import pytest
+from support.objectives import problems
 from support.oracle import exact
 from support.rows import adversarial_rows, faint_rows, random_rows, sampled, wide_rows
 
@@ -173,3 +174,27 @@ def test_the_caller_s_decimal_context_does_not_matter():
 def _gradients(logits, target):
     result = softmax_cross_entropy(logits, target)
     return result.grad_probs, result.grad_logits
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        *sampled("random", lambda count: random_rows(count, seed=31), 1_500),
+        *sampled("adversarial", lambda count: adversarial_rows(count, seed=32), 1_650),
+    ],
+)
+def test_a_planted_error_is_caught_and_no_alarm_is_false_whatever_the_options(rows):
+    rng = np.random.default_rng(33)
+    for problem in problems((row for row in rows if len(row[0]) <= 50), seed=34):
+        logits, target, options = problem
+        result = softmax_cross_entropy(logits, target, **options)
+        [check] = check_gradients(logits, target, result.grad_probs, result.grad_logits, **options)
+        assert check.passed is not False, problem
+        sizes = np.array([float(term) for term in problem.exact().terms])
+        c = int(rng.choice(len(logits)))
+        if not 1e-290 < sizes[c] < 1e300:
+            continue
+        planted = result.grad_logits.copy()
+        planted[c] += 1e-12 * sizes[c] * rng.choice([-1, 1])
+        [check] = check_gradients(logits, target, result.grad_probs, planted, **options)
+        assert check.grad_logits.components[c].verdict == "fail", problem

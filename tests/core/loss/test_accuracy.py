@@ -1,4 +1,4 @@
-"""Every digit counts: at most 4 ulp from the exact value in every number."""
+"""Every number is within 4 ulp of the exact value."""
 
 import itertools
 from itertools import islice
@@ -68,7 +68,7 @@ def test_confident_rows_keep_their_digits(logits, target, loss, at_target):
     assert float(result.grad_logits[target]) == pytest.approx(at_target, rel=2**-51, abs=0.0)
 
 
-def test_a_result_is_infinite_only_where_the_exact_one_overflows():
+def test_a_result_is_infinite_only_where_the_exact_value_overflows():
     # log(largest float64) is 709.7827...; with two classes 1 / p_y = 1 + exp(difference).
     below, above = 709.7827128933840, 709.7827128933841
     finite = softmax_cross_entropy([below, 0.0], 1).grad_probs[1]
@@ -90,14 +90,14 @@ def test_a_masked_target_has_infinite_loss_and_the_gradient_of_the_formula():
     assert result.grad_logits.tolist() == [0.5, -1.0, 0.5]
 
 
-def test_no_result_is_minus_zero():
+def test_no_result_is_negative_zero():
     result = softmax_cross_entropy([1000.0, 0.0], 0)
     assert not np.signbit(result.grad_logits).any()
     assert not np.signbit(result.loss)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_smaller_types_are_computed_in_float64_and_rounded_once(dtype):
+def test_narrow_types_are_computed_in_float64_and_rounded_once(dtype):
     logits = np.random.default_rng(5).normal(size=(50, 7)).astype(dtype)
     small = softmax_cross_entropy(logits, np.arange(50) % 7)
     large = softmax_cross_entropy(logits.astype(np.float64), np.arange(50) % 7)
@@ -121,7 +121,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_block(classes):
 
 
 @pytest.mark.parametrize("layout", [np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])
-def test_the_layout_in_memory_changes_no_bit(layout):
+def test_results_do_not_depend_on_the_memory_layout(layout):
     logits = np.random.default_rng(4).normal(size=(300, 50))
     plain = softmax_cross_entropy(logits, np.zeros(300, dtype=int))
     other = softmax_cross_entropy(layout(logits), np.zeros(300, dtype=int))

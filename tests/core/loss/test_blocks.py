@@ -1,4 +1,4 @@
-"""A row's numbers do not depend on what is computed beside it, nor on how many threads do it."""
+"""A row has the same bits alone, in any block, and on any number of threads."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ WIDTHS = (2, 3, 10, 31, 32, 33, 129, 1000, 4097, 140_000)
 
 @pytest.fixture(autouse=True, params=["compiled", "without"])
 def kernel(request, monkeypatch):
-    """Let each test run with the compiled kernel and without it."""
+    """Run each test with the compiled kernel and without it."""
     if request.param == "without":
         monkeypatch.setattr(direct, "KERNELS", {})
 
 
 def mixed_rows(classes, dtype, seed=0):
-    """Return rows of usual size, and rows that need the kernel that begins at the maximum."""
+    """Return rows of usual size, and rows from which the maximum has to be subtracted."""
     rng = np.random.default_rng(seed)
     scales = np.array([1.0, 30.0, 300.0, 3.0, 0.01])[:, np.newaxis]
     shifts = np.array([0.0, 0.0, 0.0, -40.0, -300.0])[:, np.newaxis]
@@ -46,7 +46,7 @@ def test_a_row_has_the_same_bits_alone_in_a_block_and_on_threads(classes, dtype)
 
 @pytest.mark.parametrize("classes", [2, 10, 32])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_thousands_of_rows_have_the_bits_of_a_few(classes, dtype):
+def test_thousands_of_rows_have_the_same_bits_as_a_few(classes, dtype):
     rng = np.random.default_rng(classes)
     logits = (rng.normal(size=(3_001, classes)) * 5).astype(dtype)
     targets = rng.integers(classes, size=len(logits))
@@ -59,7 +59,7 @@ def test_thousands_of_rows_have_the_bits_of_a_few(classes, dtype):
 
 
 @pytest.mark.parametrize("threads", [2, 5])
-def test_threads_leave_no_row_out(threads):
+def test_any_number_of_threads_gives_the_same_bits(threads):
     rng = np.random.default_rng(3)
     logits = rng.normal(size=(90_001, 10))
     targets = rng.integers(10, size=len(logits))
@@ -77,7 +77,7 @@ def test_the_first_bad_row_is_the_one_reported_however_many_threads():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_results_of_narrow_types_are_the_exact_ones_rounded_once(dtype):
+def test_results_in_narrow_types_are_rounded_once(dtype):
     for classes in (3, 40):
         logits, targets = mixed_rows(classes, dtype, seed=7)
         result = softmax_cross_entropy(logits, targets)
@@ -116,7 +116,7 @@ def test_only_the_fields_that_are_asked_for_are_computed():
 
 @pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}])
 @pytest.mark.parametrize("fields", [["probs"], ["loss"], ["grad_probs"], ["grad_logits"]])
-def test_a_field_alone_is_the_field_among_all(fields, options):
+def test_a_field_computed_alone_has_the_same_values(fields, options):
     logits, targets = mixed_rows(12, "float64")
     logits[0, 1] = 0.0
     alone = softmax_cross_entropy(logits, targets, fields=fields, **options)
@@ -129,7 +129,7 @@ def test_a_field_that_does_not_exist_is_named():
         softmax_cross_entropy([1.0, 2.0], 0, fields=["prob"])
 
 
-def test_results_of_an_earlier_call_are_written_to():
+def test_out_is_overwritten():
     logits, targets = mixed_rows(40, "float32")
     earlier = softmax_cross_entropy(logits, targets)
     other = np.roll(logits, 1, axis=0), np.roll(targets, 1)
@@ -140,7 +140,7 @@ def test_results_of_an_earlier_call_are_written_to():
     assert again.probs.base is earlier.probs or again.probs.base is earlier.probs.base
 
 
-def test_results_of_another_shape_or_type_are_refused():
+def test_out_of_another_shape_or_type_is_refused():
     earlier = softmax_cross_entropy([[1.0, 2.0]], [0])
     with pytest.raises(InputError, match=r"expected out.probs of float64 and shape \(1, 3\), got"):
         softmax_cross_entropy([[1.0, 2.0, 3.0]], [0], out=earlier)

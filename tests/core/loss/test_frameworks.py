@@ -1,7 +1,4 @@
-"""The whole loss means what PyTorch's cross_entropy and ONNX's SoftmaxCrossEntropyLoss mean.
-
-That of a label is JAX's as well.
-"""
+"""The loss agrees with PyTorch's cross_entropy, ONNX's SoftmaxCrossEntropyLoss and JAX."""
 
 import itertools
 
@@ -28,7 +25,7 @@ TARGETS = {"labels": LABELS, "ignored": LABELS, "distributions": SHARES}
         )
     ),
 )
-def test_every_combination_of_options_is_that_of_torch(
+def test_every_combination_of_options_agrees_with_torch(
     target, smoothing, weights, temperature, reduction
 ):
     torch = pytest.importorskip("torch")
@@ -56,7 +53,7 @@ def test_every_combination_of_options_is_that_of_torch(
     np.testing.assert_allclose(got.grad_logits, logits.grad.numpy(), rtol=1e-12, atol=1e-14)
     probs = torch.softmax(logits / temperature, 1).detach().numpy()
     np.testing.assert_allclose(got.probs, probs, rtol=1e-13)
-    # And PyTorch's numbers pass as they are.
+    # PyTorch's own numbers pass verification.
     verify(
         LOGITS,
         TARGETS[target],
@@ -67,7 +64,7 @@ def test_every_combination_of_options_is_that_of_torch(
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_where_no_row_counts_only_the_numbers_of_torch_differ(reduction):
+def test_a_batch_without_rows_that_count_has_the_loss_of_torch(reduction):
     torch = pytest.importorskip("torch")
     labels = np.full(N, 3)
     got = softmax_cross_entropy(LOGITS, labels, ignore_index=3, reduction=reduction)
@@ -81,7 +78,7 @@ def test_where_no_row_counts_only_the_numbers_of_torch_differ(reduction):
     ("weights", "ignore_index", "reduction"),
     list(itertools.product((None, WEIGHTS), (None, 3), ("mean", "sum", "none"))),
 )
-def test_every_combination_of_options_is_that_of_onnx(weights, ignore_index, reduction):
+def test_every_combination_of_options_agrees_with_onnx(weights, ignore_index, reduction):
     pytest.importorskip("onnx")
     from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
@@ -112,7 +109,7 @@ def test_every_combination_of_options_is_that_of_onnx(weights, ignore_index, red
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_the_loss_of_labels_is_that_of_jax(reduction):
+def test_the_loss_of_labels_agrees_with_jax(reduction):
     jax = pytest.importorskip("jax")
 
     def losses(logits):

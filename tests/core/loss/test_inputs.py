@@ -1,4 +1,4 @@
-"""Bad input to the functions raises InputError: what was expected, what was got, and where."""
+"""Bad input raises InputError, which says what was expected, what was given, and where."""
 
 import math
 from itertools import product
@@ -45,7 +45,7 @@ NAN, INF = math.nan, math.inf
         ),
     ],
 )
-def test_bad_input_is_named(logits, target, code, message):
+def test_bad_input_is_refused_with_its_place(logits, target, code, message):
     with pytest.raises(InputError, match=message) as caught:
         softmax_cross_entropy(logits, target)
     assert caught.value.code == code
@@ -58,8 +58,8 @@ def test_input_errors_are_value_errors():
         softmax_cross_entropy([0.0, 0.0], 5)
 
 
-def test_each_bad_distribution_is_found_whatever_stands_before_it():
-    # NumPy adds the first one up to 1.00001 and a little, exactly it is a little less.
+def test_a_bad_distribution_is_found_behind_one_whose_sum_is_nearly_1():
+    # NumPy's sum of the first row exceeds 1.00001; its exact sum does not.
     rng = np.random.default_rng(0)
     while True:
         target = rng.dirichlet(np.ones(8)) * 1.00001
@@ -69,7 +69,7 @@ def test_each_bad_distribution_is_found_whatever_stands_before_it():
         softmax_cross_entropy(np.zeros((2, 8)), [target, [4.0, -3.0, *[0.0] * 6]])
 
 
-def test_one_field_may_be_given_by_its_name_alone():
+def test_fields_may_be_one_name():
     result = softmax_cross_entropy([1.0, 2.0], 0, fields="grad_probs")
     assert result.probs is None
     assert result.grad_probs is not None
@@ -81,7 +81,7 @@ def test_no_rows_give_no_results():
     assert result.loss.shape == (0,)
 
 
-def test_whole_numbers_are_logits_too():
+def test_logits_may_be_integers():
     assert softmax_cross_entropy([1, 2], 0).probs.dtype == np.float64
 
 
@@ -105,7 +105,7 @@ def test_targets_of_every_integer_type_are_accepted():
         ({}, None, "got an object"),
     ],
 )
-def test_a_target_that_is_no_class_is_named(target, names, message):
+def test_a_target_that_is_no_class_is_refused_with_a_reason(target, names, message):
     with pytest.raises(InputError, match=message):
         class_index(target, 3, names)
 
@@ -118,6 +118,6 @@ def test_a_target_that_is_no_class_is_named(target, names, message):
         (["a", "b", 3], "class names as text, got 3"),
     ],
 )
-def test_class_names_are_one_different_text_for_each_class(names, message):
+def test_class_names_must_be_distinct_texts_one_for_each_class(names, message):
     with pytest.raises(InputError, match=message):
         check_class_names(names, 3)

@@ -5,9 +5,10 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from support.objectives import problems
 from support.oracle import exact, ulps
 from support.planted import DTYPES, rounder
-from support.rows import adversarial_rows, random_rows
+from support.rows import adversarial_rows, random_rows, sampled
 
 from softgrad_core import InputError, Verdict, VerificationError, softmax_cross_entropy, verify
 from softgrad_core.verdicts import RANKED
@@ -324,3 +325,24 @@ def test_log_probs_agree_with_an_independent_computation():
     with mpmath.workprec(200):
         wanted = [float(mpmath.mpf(a) - mpmath.log(sum(map(mpmath.exp, ROW)))) for a in ROW]
     assert verify(ROW, 0, log_probs=wanted, ulp=0.5).passed
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        *sampled("random", lambda count: random_rows(count, seed=41), 900),
+        *sampled("adversarial", lambda count: adversarial_rows(count, seed=42), 900),
+    ],
+)
+def test_verification_raises_no_false_alarm_whatever_the_options(rows):
+    for problem in problems((row for row in rows if len(row[0]) <= 50), seed=43):
+        logits, target, options = problem
+        got = softmax_cross_entropy(logits, target, **options)
+        claims = {name: getattr(got, name) for name in ("probs", "loss", "grad_probs")}
+        result = verify(logits, target, **claims, ulp=8, **options)
+        assert not result.failed, problem
+        size = max(float(term) for term in problem.exact().terms)
+        if math.isfinite(size):
+            tolerance = {"rtol": 1e-14, "atol": 4e-15 * size}
+            result = verify(logits, target, grad_logits=got.grad_logits, **tolerance, **options)
+            assert not result.failed, problem
