@@ -115,26 +115,25 @@ class _Quantity:
         if not failed and not passed:
             yield (
                 f"{self._name}: 0 of {total:,} could be judged: the tolerance is so wide that 0 "
-                "would pass as well; ask for more with ulp or a smaller atol"
+                "would pass as well; set ulp, or a smaller atol"
             )
             return
         _, error, relative = self._worst
         worst = f"worst {_number(error)} ulp of {tolerance.dtype}"
         if MANY_ULP < error < math.inf:
-            worst += f" ({relative:.2g} relative)"
+            worst += f" (relative error {relative:.2g})"
         if failed:
             yield f"{self._name}: {failed:,} of {total:,} failed, {worst}, at {self._where}"
-            yield from self._diagnosis(total)
+            yield from self._diagnosis(total, failed)
             return
         line = f"{self._name}: {passed:,} of {total:,} passed, {worst}"
         if self._uninformative:
             line += f"; {self._uninformative:,} of {_amount(self._numbers, 'number')} uninformative"
         yield line
 
-    def _diagnosis(self, total: int) -> Iterator[str]:
+    def _diagnosis(self, total: int, failed: int) -> Iterator[str]:
         """Yield the mistakes that explain the failures, and what to do about each."""
         groups, unknown = self._evidence.findings(total)
-        failed = self._evidence.failed
         if not groups:
             yield f"  {UNKNOWN}"
             return

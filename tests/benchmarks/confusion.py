@@ -1,4 +1,4 @@
-"""The catalogue of mistakes as a confusion matrix: what is planted, and what it is taken for."""
+"""A confusion matrix of mistakes: those that are planted, and those that are named."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -25,8 +25,9 @@ PLANTED = (("grad_logits", gradients), ("probs", probabilities), ("loss", losses
 def measure() -> Iterator[Table]:
     """Yield the matrix for each quantity, in percent of the records that failed.
 
-    "named": the mistake is named first in its record; "among": it is one of the candidates there;
-    "run": percent of the runs, one for each number of classes and type, whose summary names it.
+    The last columns say in how many records the mistake is named first, in how many it is among
+    the candidates, and in how many runs (one for each number of classes and type) the summary
+    names it.
     """
     for quantity, planted in PLANTED:
         named, among, total, runs = _count(quantity, planted)
@@ -53,9 +54,10 @@ def measure() -> Iterator[Table]:
 
 
 def _count(quantity, planted):
-    """Return what records with each mistake are taken for, and in how many it is a candidate.
+    """Return four counts for each mistake that is planted.
 
-    And how many there are, and for each run whether its summary names the mistake.
+    They are the mistakes that are named first, the records in which the planted one is a candidate,
+    the records that failed, and for each run whether its summary names it.
     """
     named, among, total, runs = {}, Counter(), Counter(), {}
     for classes in CLASSES:
@@ -73,7 +75,7 @@ def _count(quantity, planted):
 
 
 def _cases(quantity, planted, classes, dtype):
-    """Yield number, name, batch, claims and options of each mistake."""
+    """Yield kind, name, batch, claims and options of each mistake."""
     rng = np.random.default_rng(classes)
     logits = rng.normal(size=(RECORDS, classes)) * 2
     batch = Batch(logits, rng.integers(classes, size=RECORDS), dtype)

@@ -1,4 +1,4 @@
-"""Verifying claims of a float32 kernel, beside computing the same records."""
+"""The time of verifying claims of a float32 kernel, compared with computing the same records."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ RUNS = 9
 
 
 def measure() -> Iterator[Table]:
-    """Yield the ratios of whole processes, start-up included."""
+    """Yield the ratios of the times of whole processes, start-up included."""
     with folder() as place:
         bare, right, wrong = (Path(place, f"{name}.jsonl") for name in ("bare", "right", "wrong"))
         _write(bare, right, wrong)
@@ -32,12 +32,12 @@ def measure() -> Iterator[Table]:
 
 
 def _verify(options: str) -> list[str]:
-    """Return the command without its last words; claims that are wrong are no accident here."""
+    """Return the command without its summary; failed claims are no error here."""
     return ["sh", "-c", f"{SOFTGRAD} verify {options} 2> /dev/null || test $? = 1"]
 
 
 def _write(bare: Path, right: Path, wrong: Path) -> None:
-    """Write records without claims, with right ones, and with the mean over a batch of 32."""
+    """Write records without claims, with right claims, and with the mean over a batch of 32."""
     import orjson
 
     rng = np.random.default_rng(RECORDS)

@@ -1,7 +1,7 @@
-"""The mistakes of the catalogue as people write them: NumPy, in the type of their kernel.
+"""Mistakes as people make them: kernels in NumPy that round every result to their type.
 
-Written from the descriptions of the mistakes, and sharing nothing with softgrad_core: `round`
-below is what a type does to every result, and records are rows.
+They are written from descriptions of the mistakes and share no code with softgrad_core. Records are
+rows.
 """
 
 import math
@@ -16,7 +16,7 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
 def rounder(dtype: str) -> Round:
-    """Return the function that rounds to `dtype` and holds the result as float64."""
+    """Return the function that rounds to `dtype` and returns float64."""
     if dtype == "bfloat16":
         return _to_bfloat16
 
@@ -37,7 +37,7 @@ def _to_bfloat16(values: Array) -> Array:
 
 
 class Batch:
-    """A batch of records in one type, and its softmax as this type gives it."""
+    """A batch of records, and their softmax as computed in a type."""
 
     def __init__(self, logits: Array, labels: Array, dtype: str) -> None:
         self.round = rounder(dtype)
@@ -71,7 +71,7 @@ def _upstream(b: Batch) -> Array:
 
 
 def gradients(b: Batch) -> Iterator[tuple[str, str, Array]]:
-    """Yield number in the catalogue, expected name, and what is returned for the gradient."""
+    """Yield for each mistake its kind, its name, and the gradient that it returns."""
     r, p, e, p_y = b.round, b.p, b.e, b.p_y
     g = r(p - e)
     batch_size = 32
@@ -116,12 +116,12 @@ def gradients(b: Batch) -> Iterator[tuple[str, str, Array]]:
         yield "28a", "temperature-without-its-factor", r(b.softmax(r(b.a / 2)) - e)
         yield "28b", "temperature-without-its-factor", r(b.softmax(r(b.a * 2)) - e)
         if b.k > 2:
-            # Of two classes one number is left, which T and a factor explain alike.
+            # Two classes leave one number, which T and a factor explain equally well.
             yield "28c", "temperature", r(r(b.softmax(r(b.a / 2)) - e) / 2)
 
 
 def probabilities(b: Batch) -> Iterator[tuple[str, str, Array]]:
-    """Yield the same for the probabilities."""
+    """Yield the same with probabilities."""
     r, p, e = b.round, b.p, b.e
     with np.errstate(all="ignore"):
         yield "29", "gradient-of-the-logits", r(p - e)
@@ -133,7 +133,7 @@ def probabilities(b: Batch) -> Iterator[tuple[str, str, Array]]:
 
 
 def losses(b: Batch) -> Iterator[tuple[str, str, Array]]:
-    """Yield the same for the losses."""
+    """Yield the same with losses."""
     r, p_y, a_y = b.round, b.p_y[:, 0], b.a[b.rows, b.y]
     loss = r(-b.log_softmax(b.a)[b.rows, b.y])
     with np.errstate(all="ignore"):
@@ -150,7 +150,7 @@ def losses(b: Batch) -> Iterator[tuple[str, str, Array]]:
 
 
 def out_of_range(b: Batch, shift: float) -> Array:
-    """Return the gradient with another shift than the maximum of each record."""
+    """Return the gradient with a shift other than the maximum of each record."""
     return b.round(b.softmax(b.a, shift=shift) - b.e)
 
 
@@ -161,7 +161,7 @@ def subtracted_in(b: Batch, dtype: str) -> Array:
     return np.where(b.e == 1.0, at_target, b.p)
 
 
-# Where exp(a) overflows, where exp(a - b) is 0, and how far ahead a class is whose p rounds to 1.
+# Logits for which exp overflows, and differences of logits for which exp is 0 and p rounds to 1.
 TOO_HIGH = {"float64": 725.0, "float32": 95.0, "bfloat16": 95.0, "float16": 13.0}
 TOO_LOW = {"float64": 800.0, "float32": 200.0, "bfloat16": 200.0, "float16": 40.0}
 CONFIDENT = {"float64": 38.0, "float32": 19.0, "bfloat16": 6.5, "float16": 9.0}
@@ -170,7 +170,7 @@ CONFIDENT = {"float64": 38.0, "float32": 19.0, "bfloat16": 6.5, "float16": 9.0}
 def at_the_limits(
     logits: Array, labels: Array, dtype: str
 ) -> Iterator[tuple[str, str, Batch, Array, dict[str, float]]]:
-    """Yield mistakes that need their own logits: number, name, batch, gradient, and options."""
+    """Yield mistakes that need their own logits: kind, name, batch, gradient and options."""
     high = Batch(logits + TOO_HIGH[dtype], labels, dtype)
     yield "20", "no-shift-by-the-maximum", high, out_of_range(high, 0.0), {}
 

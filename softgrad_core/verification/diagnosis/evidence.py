@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from softgrad_core.loss.objective import BoolArray
 from softgrad_core.verification.diagnosis.catalogue import FORMS
 from softgrad_core.verification.diagnosis.mistake import Mistake
@@ -45,14 +43,12 @@ class Evidence:
     """What is known of the claims of one quantity, counted block by block."""
 
     def __init__(self, quantity: str) -> None:
-        self.failed = 0
         self._quantity = quantity
         self._sets: Counter[frozenset[Key]] = Counter()
         self._values: dict[Key, Counter[float]] = {}
 
     def add(self, failed: BoolArray, fits: Sequence[Fit]) -> None:
         """Add a block of records: which failed, and the mistakes that were recognised."""
-        self.failed += int(np.count_nonzero(failed))
         for fit in fits:
             if fit.parameter is not None:
                 self._add_value(_key(fit), fit.parameter, len(fit.shared))
@@ -61,7 +57,6 @@ class Evidence:
 
     def join(self, other: "Evidence") -> None:
         """Add what is known of the records that follow."""
-        self.failed += other.failed
         for key, values in other._values.items():
             for value, records in values.items():
                 self._add_value(key, value, records)

@@ -52,7 +52,7 @@ def out_of_range(dtype: Dtype, shift: Callable[[Case], FloatArray | float], form
 
 
 def guarded(p_y: str, guard: Callable[[FloatArray, float], FloatArray]) -> Iterator[Form]:
-    """Yield the forms of a logarithm that is guarded by each ε; `p_y` is the guarded p_y."""
+    """Yield the forms of a logarithm with a guard ε; `p_y` is how the guarded p_y is written."""
     for epsilon in EPSILONS:
 
         def terms(c: Case, epsilon: float = epsilon) -> Terms:
