@@ -1,8 +1,7 @@
 """The work on examples: their results, checks and derivations, or verdicts on their claims."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from softgrad_core.verification.verify import Verification
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Computed:
+class Computed(NamedTuple):
     """Results of examples of one shape, with the check or the derivations of each record."""
 
     examples: Examples
@@ -51,8 +49,7 @@ class Computed:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Verified:
+class Verified(NamedTuple):
     """Examples of one shape that claim the same quantities, and the verdicts on their claims."""
 
     examples: Examples

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -41,8 +41,7 @@ class Settings(Running, Results, Input):
     """The options that all commands that read logits have."""
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What a command line asks for.
 
     `settings` are the options as they were typed. Either there are logits or there are files.

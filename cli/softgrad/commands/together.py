@@ -1,6 +1,6 @@
 """What goes together: the inputs, formats and options of each command.
 
-These tables are the only place that says so, and every refusal is written from them.
+These tables are the only place that says so, and the refusals are written from them.
 """
 
 from collections.abc import Collection, Mapping
@@ -73,9 +73,6 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
 EXCLUSIVE = (("output", "output_dir"), ("ulp", "rtol"), ("ulp", "atol"))
 """Options that contradict each other."""
 
-REQUIRED = {(Command.EXPLAIN, Kind.ARRAYS): ("row", "--row N, the number of the row to explain")}
-"""Options that a command needs for an input."""
-
 
 def format_of(command: Command, kind: Kind, asked: Format | None) -> Format:
     """Return the format to write, or raise UsageError if the command does not have it."""
@@ -102,9 +99,8 @@ def refuse(command: Command, kind: Kind, shown: Format, settings: Any) -> None:
     for one, other in EXCLUSIVE:
         if one in given and other in given:
             raise UsageError(f"{_option(one)} and {_option(other)} contradict each other")
-    name, what = REQUIRED.get((command, kind), ("", ""))
-    if name and name not in given:
-        raise UsageError(f"'{command}' needs {what}, for {kind}")
+    if command is Command.EXPLAIN and kind is Kind.ARRAYS and "row" not in given:
+        raise UsageError(f"'{command}' needs --row N, the number of the row to explain, for arrays")
 
 
 def _option(name: str) -> str:

@@ -1,9 +1,8 @@
 """What happens to a block of records: it is read, worked on and rendered."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from softgrad.records.records import Block, Examples, Interpreted, Rows
 from softgrad.work import Batch, Verified
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from softgrad_core.verification.tolerances import Tolerance
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a block of records; it can be sent from another process.
 
     `results` are rendered: text, arrays or the worst rows. Of `records`, some were `rejected`,
@@ -40,8 +38,7 @@ Process = Callable[[Any], Outcome]
 """Does everything for a block that is done before its results are written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(NamedTuple):
     """The three steps for each block, which `process` takes.
 
     `required` is the standard for claims; None if nothing is verified.

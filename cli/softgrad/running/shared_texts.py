@@ -5,7 +5,6 @@ Two processes are 8 % faster with it than with pipes between them.
 
 import pickle
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import accumulate
 from mmap import mmap
 from queue import Queue
@@ -60,10 +59,10 @@ class SharedTexts:
         if size > SLOT_BYTES:
             return slot, 0, outcome
         self._memory[slot][:size] = outcome.results
-        return slot, size, replace(outcome, results=b"")
+        return slot, size, outcome._replace(results=b"")
 
     def take(self, slot: int, size: int, outcome: Outcome) -> Iterator[Outcome]:
         """Yield an outcome with its text, then free the slot."""
         with memoryview(self._memory[slot]) as memory, memory[:size] as text:
-            yield replace(outcome, results=text) if size else outcome
+            yield outcome._replace(results=text) if size else outcome
         self._free.put(slot)

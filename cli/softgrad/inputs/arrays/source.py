@@ -98,7 +98,7 @@ class ArraySource:
         """Return one row as a record, or raise StoppedError."""
         last = len(self.logits) - 1
         if not 0 <= number <= last:
-            raise _refused(self.name, f"expected --row from 0 to {last}, got {number}")
+            raise _refused(self.name, f"--row from 0 to {last}", number)
         logits = decoded(self.logits[number], self.given.dtype).astype(np.float64)
         target = self.targets[number].tolist()
         return {fields.LOGITS: logits.tolist(), fields.TARGET: target, **self.row_options}
@@ -116,7 +116,7 @@ class ArraySource:
         try:
             return weight_of(labels, None if weights is None else np.asarray(weights, np.float64))
         except InputError as error:
-            raise _refused(self.name, error.reason) from None
+            raise StoppedError(Exit.REJECTED, f"{self.name}: {error.reason}") from None
 
     def release(self) -> None:
         """Give back the memory of what was read."""
@@ -129,11 +129,11 @@ def open_arrays(name: str, given: ArrayOptions) -> ArraySource:
     file = ArrayFile(name)
     logits = file.array(_name_among(file, fields.LOGITS))
     if logits.ndim != 2:
-        raise _refused(name, f"expected logits of shape (N, C), got {logits.shape}")
+        raise _refused(name, "logits of shape (N, C)", logits.shape)
     targets, files = _targets_of(file, logits, given)
     if targets.shape not in (logits.shape[:1], logits.shape):
-        expected = f"{logits.shape[:1]}, or {logits.shape} for probabilities"
-        raise _refused(name, f"expected targets of shape {expected}, got {targets.shape}")
+        shapes = f"{logits.shape[:1]}, or {logits.shape} for probabilities"
+        raise _refused(name, f"targets of shape {shapes}", targets.shape)
     said = {name: file.array(name).tolist() for name in fields.OPTIONS if name in file.names}
     options = {**given.loss, **said}
     claims = _claims_of(file) if given.with_claims else {}
@@ -165,8 +165,7 @@ def _name_among(file: ArrayFile, wanted: str) -> str:
     if file.names == [ALONE]:
         return ALONE
     if wanted not in file.names:
-        got = ", ".join(file.names) or "none"
-        raise _refused(file.name, f'expected an array "{wanted}", got {got}')
+        raise _refused(file.name, f'an array "{wanted}"', ", ".join(file.names) or "none")
     return wanted
 
 
@@ -175,8 +174,7 @@ def _claims_of(file: ArrayFile) -> dict[str, Array]:
     claims = {name: file.array(name) for name in fields.CLAIMS if name in file.names}
     if not claims:
         got = ", ".join(name or "one array" for name in file.names)
-        expected = f"expected claims to verify, any of {', '.join(fields.CLAIMS)}"
-        raise _refused(file.name, f"{expected}, got {got}")
+        raise _refused(file.name, f"claims to verify, any of {', '.join(fields.CLAIMS)}", got)
     return claims
 
 
@@ -187,17 +185,15 @@ def _with_fitting_claims(source: ArraySource) -> ArraySource:
     if is_single and source.reduction is not Reduction.NONE:
         loss = claims.pop(fields.LOSS)
         if source.logits.size > BATCH_ELEMENTS:
-            expected = f"expected at most {BATCH_ELEMENTS:,} logits for one loss"
-            hint = "verify the loss of each row, or the gradient alone"
-            raise _refused(source.name, f"{expected}, got {source.logits.size:,}; {hint}")
+            got = f"{source.logits.size:,}; verify the loss of each row, or the gradient alone"
+            raise _refused(source.name, f"at most {BATCH_ELEMENTS:,} logits for one loss", got)
     for name, claim in claims.items():
         wanted = shape[:1] if name == fields.LOSS else shape
         if claim.shape != wanted:
-            hint = ""
+            got = f"{claim.shape}"
             if name == fields.LOSS and is_single:
-                hint = "; use --reduction mean or sum if it is the loss of all rows"
-            expected = f"expected {name} of shape {wanted}"
-            raise _refused(source.name, f"{expected}, got {claim.shape}{hint}")
+                got += "; use --reduction mean or sum if it is the loss of all rows"
+            raise _refused(source.name, f"{name} of shape {wanted}", got)
     return replace(source, claims=claims, loss=loss)
 
 
@@ -206,19 +202,17 @@ def _check_types(source: ArraySource) -> None:
     targets, dtype = source.targets, source.given.dtype
     of_logits = source.logits.dtype
     if not source.given.with_claims and dtype is not None and not is_raw(of_logits):
-        expected = f"expected logits as the bits of {dtype}, uint16"
-        raise _refused(source.name, f"{expected}, got {of_logits}")
+        raise _refused(source.name, f"logits as the bits of {dtype}, uint16", of_logits)
     for what, array in {fields.LOGITS: source.logits, **source.claims}.items():
         if is_raw(array.dtype):
             if dtype is not Dtype.BFLOAT16:
-                hint = "if these are the bits of bfloat16, use --dtype bfloat16"
-                raise _refused(source.name, f"{what}: got {array.dtype}; {hint}")
+                got = f"{array.dtype}; if these are the bits of bfloat16, use --dtype bfloat16"
+                raise _refused(source.name, f"{what} as numbers", got)
         elif array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
-            expected = f"expected {what} as numbers, at most float64"
-            raise _refused(source.name, f"{expected}, got {array.dtype}")
+            raise _refused(source.name, f"{what} as numbers, at most float64", array.dtype)
     kinds, what = ("iu", "whole numbers") if targets.ndim == 1 else ("fiu", "probabilities")
     if targets.dtype.kind not in kinds:
-        raise _refused(source.name, f"expected targets as {what}, got {targets.dtype}")
+        raise _refused(source.name, f"targets as {what}", targets.dtype)
 
 
 def _check_options(source: ArraySource) -> None:
@@ -231,11 +225,11 @@ def _check_options(source: ArraySource) -> None:
             class_index(target, classes)
         objective_of(some, (1, classes), **dict(source.options))
     except InputError as error:
-        raise _refused(source.name, error.reason) from None
+        raise StoppedError(Exit.REJECTED, f"{source.name}: {error.reason}") from None
 
 
-def _refused(name: str, reason: str) -> StoppedError:
-    return StoppedError(Exit.REJECTED, f"{name}: {reason}")
+def _refused(name: str, expected: str, got: object) -> StoppedError:
+    return StoppedError(Exit.REJECTED, f"{name}: expected {expected}, got {got}")
 
 
 def dtype_of_claims(names: Sequence[str]) -> Dtype:
@@ -246,5 +240,5 @@ def dtype_of_claims(names: Sequence[str]) -> Dtype:
         types |= {file.array(claim).dtype.name for claim in fields.CLAIMS if claim in file.names}
         if len(types & {*Dtype}) > 1:
             got = ", ".join(sorted(types & {*Dtype}))
-            raise _refused(name, f"expected claims of one dtype, or --dtype, got {got}")
+            raise _refused(name, "claims of one dtype, or --dtype", got)
     return Dtype(next(iter(types & {*Dtype}), Dtype.FLOAT64))

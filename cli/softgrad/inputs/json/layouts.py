@@ -88,10 +88,11 @@ class _ValueReader:
             try:
                 value, end = json_text.decode(self._text, self._place)
             except json.JSONDecodeError as error:
-                if at_end or not self._may_go_on(error):
+                # A string continues in the next block unless its line has ended.
+                is_cut = error.msg.startswith("Unterminated") and "\n" not in error.doc[error.pos :]
+                problem = None
+                if at_end or not (is_cut or json_text.breaks_off(error)):
                     problem = json_text.as_input_error(error, self._place, self._line)
-                else:
-                    problem = None
             except InputError as error:
                 problem = error
             else:
@@ -102,11 +103,6 @@ class _ValueReader:
                 self._wanted_length = pending if pending > SHORT else 0
                 break
         return records
-
-    def _may_go_on(self, error: json.JSONDecodeError) -> bool:
-        """Return whether more text may complete the value."""
-        cut_string = error.msg.startswith("Unterminated") and "\n" not in self._text[error.pos :]
-        return cut_string or json_text.breaks_off(error)
 
     def _skip_to_value(self, *, at_end: bool) -> bool:
         """Move to the next value; return False if the text so far has none."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from softgrad.inputs.records import values as v
 from softgrad.inputs.records.plain import QUOTED, READ, UNUSUAL, may_hide_a_key, plain_examples
-from softgrad.records import fields, json_text
+from softgrad.records import fields
 from softgrad.records.records import Defaults, Examples, Interpreted, Records
 from softgrad_core.errors import InputError
 from softgrad_core.loss.objective import Batches, Objective, joined, objective_of
@@ -184,6 +184,8 @@ def _refuse_repeated(text: bytes, names: Sequence[str]) -> None:
     """Raise InputError if a field that is read is given twice."""
     if not may_hide_a_key(text) and all(text.count(QUOTED[name]) < 2 for name in names):
         return
+    from softgrad.records import json_text
+
     counts = Counter(key for key, _ in json_text.members(text.decode()))
     for name in names:
         if counts[name] > 1:

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 from softgrad.inputs.records.plain import PLAIN_NUMBERS
-from softgrad.records import json_text
 from softgrad.records.fields import CLASSES, LOGITS, TARGET
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import check_class_count, check_values
@@ -90,6 +89,8 @@ def names_of(names: object, classes: int) -> list[str]:
 
 def json_kind(value: object) -> str:
     """Return what kind of JSON value this is, for a message."""
+    from softgrad.records import json_text
+
     match value:
         case None:
             return "null"
