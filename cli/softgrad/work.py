@@ -100,19 +100,22 @@ def compute(
     dtype = np.dtype(np.float64) if in_float64 else logits.dtype
     result = compute_rows(Rows(logits, dtype, single=False), objective, fields)
     checks = derivations = None
-    rows_by_record = [examples.rows(record) for record in range(len(examples))]
+    records = range(len(examples))
     if check_tolerance is not None:
         from softgrad_core.checking.check import BatchCheck, check_rows
 
         gradients = result.grad_probs, result.grad_logits
         of_rows = check_rows(logits, objective, gradients, check_tolerance)
-        checks = [BatchCheck([of_rows[row] for row in rows]) for rows in rows_by_record]
+        checks = [BatchCheck([of_rows[row] for row in examples.rows(record)]) for record in records]
     if explained:
         from softgrad_core.derivation.explain import explain_row
 
         derivations = [
-            [explain_row(logits[row], objective.part([row]), other) for row in rows]
-            for rows, other in zip(rows_by_record, examples.others, strict=True)
+            [
+                explain_row(logits[row], objective.part([row]), examples.others[record])
+                for row in examples.rows(record)
+            ]
+            for record in records
         ]
     return Computed(examples, result, checks, derivations)
 
