@@ -20,22 +20,15 @@ class ClaimComparison:
 
     Attributes
     ----------
-    expected
-        The exact values, rounded to float64, of shape (N, C).
-    got
-        The claims, of shape (N, C).
-    error_ulp
-        Their distance in units in the last place of the claims' dtype, of shape (N, C).
-    component_ranks
-        The rank of each component's verdict, of shape (N, C).
-    ranks
-        The rank of each record's verdict, of shape (N,): fail if any component fails; pass if any
-        nonzero one passes, or all do.
-    max_error_ulp, max_relative_error
-        The largest errors of each record among the components with the record's verdict, of
-        shape (N,).
-    worst_class
-        The component with the largest error in ulp among these, of shape (N,).
+    expected, got, error_ulp
+        The exact values, rounded to float64, the claims, and their distance in units in the last
+        place of the claims' dtype, of shape (N, C).
+    component_ranks, ranks
+        The ranks of the verdicts on the components, of shape (N, C), and on the records, of shape
+        (N,). A record fails if any component fails; it passes if any nonzero one passes, or all do.
+    max_error_ulp, max_relative_error, worst_class
+        The largest errors of each record, among the components with the record's verdict, and the
+        component with the largest in ulp, of shape (N,).
     uninformative
         The number of components of each record that could not be judged, of shape (N,).
     """

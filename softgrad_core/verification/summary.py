@@ -13,10 +13,7 @@ from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
 from softgrad_core.verification.tolerances import Tolerance
 
 MOST_CANDIDATES = 3
-
-MANY_ULP = 1e4
-"""A larger error is given relative to the exact value as well."""
-
+MANY_ULP = 1e4  # A larger error is given relative to the exact value as well.
 UNKNOWN = "unknown: no known mistake gives these numbers"
 
 

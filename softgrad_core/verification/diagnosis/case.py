@@ -13,7 +13,7 @@ factor is the unit of a row.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,6 @@ from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.tolerances import Tolerance
 
 Terms = tuple[FloatArray, ...]
-Number = TypeVar("Number", bound=np.generic)
 
 CORRECT = {
     "probs": "p",
@@ -36,11 +35,8 @@ CORRECT = {
 }
 """The right formula of each quantity."""
 
-ROUNDINGS = 3.0
-"""A claim may differ from a formula by this many epsilons: a rounding at each of a few steps."""
-
-MOST_LOST = 0.125
-"""The largest relative error that is taken for a rounding error."""
+ROUNDINGS = 3.0  # The epsilons that a claim may be off: a rounding at each of a few steps.
+MOST_LOST = 0.125  # The largest relative error that is taken for a rounding error.
 
 
 def total(terms: Terms) -> FloatArray:
@@ -67,20 +63,14 @@ class Case:
 
     quantity: str
     tolerance: Tolerance
-    claimed: FloatArray
-    """The claims: of shape (K, n), (1, n) for losses, and (1, m) for the losses of m batches."""
-    wrong: BoolArray
-    """Which of these numbers failed."""
-    before: FloatArray
-    """The right values of the record before each, of the shape of the claims."""
-    after: FloatArray
-    """The right values of the record after each."""
+    claimed: FloatArray  # Of shape (K, n); (1, n) for losses, or (1, m) for those of m batches.
+    wrong: BoolArray  # Which of these numbers failed.
+    before: FloatArray  # The right values of the record before each, of the same shape.
+    after: FloatArray  # The right values of the record after each.
     logits: FloatArray
     p: FloatArray
-    """The probabilities, of shape (K, n)."""
     objective: Objective
-    highest_logit: float
-    """The largest logit of all rows that are verified together, those that passed included."""
+    highest_logit: float  # Of all rows that are verified together, those that passed included.
 
     def __post_init__(self) -> None:
         objective = self.objective
@@ -174,14 +164,14 @@ class Case:
         shown = shown | ~self.wrong.any(axis=0)
         return np.asarray(shown.reshape(self.records, self.size).all(axis=1))
 
-    def of_rows(self, values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    def of_rows(self, values: Any) -> npt.NDArray[Any]:
         """Return values of claims or records as those of their rows."""
         return np.repeat(values, self.count // values.shape[-1], axis=-1)
 
     def are_of(self, dtype: Dtype) -> BoolArray:
         """Return the rows whose claims are numbers of a type."""
         is_of_it = (self.claimed == dtype.round(self.claimed)) | np.isnan(self.claimed)
-        return self.of_rows(np.asarray(is_of_it.all(axis=0)))
+        return self.of_rows(is_of_it.all(axis=0))
 
     @cached_property
     def only_target_is_wrong(self) -> BoolArray:
@@ -278,7 +268,7 @@ class Case:
             for values in (total(self.right), total_size(self.right))
         )
         near = np.abs(self.claimed - right) <= MOST_LOST * size + self.slack
-        return self.of_rows(np.asarray(near.all(axis=0)))
+        return self.of_rows(near.all(axis=0))
 
 
 def _middle_ones(values: FloatArray) -> FloatArray:

@@ -9,23 +9,14 @@ from softgrad_core.verification.diagnosis.catalogue import FORMS
 from softgrad_core.verification.diagnosis.mistake import Mistake
 from softgrad_core.verification.diagnosis.recognition import Fit, by_set
 
-NEARLY_AS_MANY = 0.95
-"""A mistake is an alternative to the best one if it explains this share of its records."""
-
-ENOUGH_FOR_A_CERTAIN_ONE = 0.2
-"""A certain mistake is named before a general one if it explains this share of its records."""
-
+NEARLY_AS_MANY = 0.95  # The share of the best mistake's records that an alternative must explain.
+ENOUGH_FOR_A_CERTAIN_ONE = 0.2  # The share of a general one's records that a certain one needs.
+SAME_PARAMETER = 0.01  # The largest relative distance of parameters that count as the same.
 MOST_FINDINGS = 5
-
-SAME_PARAMETER = 0.01
-"""Parameters of different blocks are the same if their relative distance is below this."""
-
+# The most sets of mistakes, and values of a parameter, that are counted: without a limit they would
+# fill the memory if every record had a parameter of its own.
 MOST_SETS = 20_000
-"""The most sets of mistakes that are counted separately; there are few unless records differ."""
-
 MOST_VALUES = 100
-"""The most values of a parameter that are counted among those with the same three digits."""
-
 
 Key = tuple[int, float]
 """The place of a formula in the catalogue, and its parameter to three digits, 0 for none."""

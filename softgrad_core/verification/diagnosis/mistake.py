@@ -10,27 +10,19 @@ from softgrad_core.verification.diagnosis.case import Case, Terms
 
 
 class Form(NamedTuple):
-    """A formula that somebody may have computed in place of the right one."""
+    """A formula that somebody may have computed in place of the right one.
 
-    quantities: str
-    """The names of the quantities that it replaces, separated by blanks."""
-    formula: str
-    """How it is written; ``{}`` stands for the right formula of the quantity."""
-    terms: Callable[..., Terms]
-    """Computes its terms from a case, and from the parameter of each row if it has one.
-
-    Terms are kept apart because rounding errors are relative to them, also where they cancel.
+    Its terms are kept apart: rounding errors are relative to them, also where they cancel.
     """
-    parameter: Callable[[Case], FloatArray] | None = None
-    """Estimates the parameter of each row from its claim; NaN if there is none."""
-    applies: Callable[[Case], BoolArray] | None = None
-    """The rows in which it differs from the right formula; None for all."""
-    dtype: Callable[[Case], Dtype] | None = None
-    """The type whose rounding errors it has; None for what is usual."""
-    gives_nan: bool = False
-    """Whether its NaN stands for a NaN in the claim, not for a missing value."""
-    counts_all: bool = False
-    """Whether rows that do not count have it too, rather than 0."""
+
+    quantities: str  # The names of the quantities that it replaces, separated by blanks.
+    formula: str  # How it is written; {} stands for the right formula of the quantity.
+    terms: Callable[..., Terms]  # Its terms, from a case and the parameter of each row, if any.
+    parameter: Callable[[Case], FloatArray] | None = None  # Found in the claim; NaN if it has none.
+    applies: Callable[[Case], BoolArray] | None = None  # The rows that may have it, if not all.
+    dtype: Callable[[Case], Dtype] | None = None  # The type of its rounding errors, if special.
+    gives_nan: bool = False  # Whether its NaN stands for a NaN in the claim, not for no value.
+    counts_all: bool = False  # Whether rows that do not count have it too, rather than 0.
 
 
 class Mistake:

@@ -13,11 +13,8 @@ from softgrad_core.verification.diagnosis.catalogue import FORMS
 from softgrad_core.verification.diagnosis.formulas import EVERY
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
-MOST_SHARED_VALUES = 4
-"""The most values of one parameter that are looked for in records that are verified together."""
-
-SURELY_WHOLE = 0.01
-"""A number is known to be whole if its rounding error is below this."""
+MOST_SHARED_VALUES = 4  # Of a parameter, in records that are verified together.
+SURELY_WHOLE = 0.01  # The rounding error below which a number is known to be whole.
 
 _RIGHT = Form(EVERY, "{}", lambda c: c.right)
 
@@ -26,20 +23,13 @@ class Fit(NamedTuple):
     """A mistake in one of its formulas, and the records whose claims it gives."""
 
     mistake: Mistake
-    formula: str
-    """The formula without the value of its parameter."""
-    place: int
-    """Its place in the catalogue's `FORMS` of the quantity."""
-    own: IndexArray
-    """The records that show the mistake by themselves."""
-    own_parameters: FloatArray
-    """The parameter of each of these; empty if there is none."""
-    shared: IndexArray
-    """The records that show it together, with one value of the parameter."""
-    parameter: float | None
-    """This value."""
-    doubt: int
-    """0 for a certain mistake, 2 for a general one, 1 if two classes let the parameter fit all."""
+    formula: str  # Without the value of its parameter.
+    place: int  # Its place in the catalogue's FORMS of the quantity.
+    own: IndexArray  # The records that show the mistake by themselves.
+    own_parameters: FloatArray  # The parameter of each of these; empty if there is none.
+    shared: IndexArray  # The records that show it together, with one value of the parameter.
+    parameter: float | None  # This value.
+    doubt: int  # 0: certain; 1: with two classes, its parameter may fit anything; 2: general.
 
     def renumbered(self, numbers: IndexArray) -> "Fit":
         """Return the fit with these numbers for its records, without those below 0."""
@@ -92,39 +82,26 @@ def by_set(
         yield same, [fit for place, fit in enumerate(fits) if has[place, same[0]]]
 
 
-class _Shown(NamedTuple):
-    """The records that show a formula by themselves, and those that show it together."""
-
-    own: BoolArray
-    shared: BoolArray
-    own_parameters: FloatArray = np.empty(0)
-    parameter: float | None = None
-
-
 def _fits(case: Case, epsilon: float) -> Iterator[Fit]:
     """Yield the mistakes that give the claims but for rounding errors of size epsilon."""
     is_right = _gives(case, _RIGHT, case.right, epsilon)
     for place, (mistake, form) in enumerate(FORMS[case.quantity]):
+        shows = ~is_right if mistake.keeps_digits else np.ones_like(is_right)
         is_free = case.classes == 2 and form.parameter is not None and not mistake.is_whole
-        for shown in _tried(case, mistake, form, epsilon):
-            shows = ~is_right if mistake.keeps_digits else True
-            own, shared, parameters = shown.own & shows, shown.shared & shows, shown.own_parameters
-            if own.any() or shared.any():
-                yield Fit(
-                    mistake,
-                    form.formula,
-                    place,
-                    np.flatnonzero(own),
-                    parameters[own] if len(parameters) else parameters,
-                    np.flatnonzero(shared),
-                    shown.parameter,
-                    doubt=2 if mistake.generality else int(is_free),
-                )
+        for own, shared, parameters, value in _tried(case, mistake, form, epsilon):
+            alone, together = own & shows, shared & shows
+            if alone.any() or together.any():
+                of_alone = parameters[alone] if len(parameters) else parameters
+                records = np.flatnonzero(alone), of_alone, np.flatnonzero(together), value
+                doubt = 2 if mistake.generality else int(is_free)
+                yield Fit(mistake, form.formula, place, *records, doubt)
 
 
-def _tried(case: Case, mistake: Mistake, form: Form, epsilon: float) -> Iterator[_Shown]:
-    """Yield the records that show a formula, for each value of its parameter."""
-    none = np.zeros(case.records, dtype=bool)
+def _tried(
+    case: Case, mistake: Mistake, form: Form, epsilon: float
+) -> Iterator[tuple[BoolArray, BoolArray, FloatArray, float | None]]:
+    """Yield what a `Fit` says of records, which are masks here, for each value of its parameter."""
+    none, nothing = np.zeros(case.records, dtype=bool), np.empty(0)
     epsilon = form.dtype(case).epsilon if form.dtype else epsilon
     applies = form.applies(case) if form.applies else None
     if applies is not None and not applies.any():
@@ -132,16 +109,16 @@ def _tried(case: Case, mistake: Mistake, form: Form, epsilon: float) -> Iterator
     if form.parameter is None:
         given = _gives(case, form, form.terms(case), epsilon, applies)
         if not mistake.of_batch:
-            yield _Shown(given, given)
+            yield given, given, nothing, None
         elif _are_most(given):
-            yield _Shown(none, given)
+            yield none, given, nothing, None
         return
 
     varies = mistake.generality == 2
     values = case.parameter(form.parameter, varies=varies)
     own = _gives(case, form, form.terms(case, values), epsilon, ~np.isnan(values))
     if varies:
-        yield _Shown(own, own, values if case.size == 1 else np.empty(0))
+        yield own, own, values if case.size == 1 else nothing, None
         return
     parameters = values[:: case.size]
     left = own
@@ -157,7 +134,7 @@ def _tried(case: Case, mistake: Mistake, form: Form, epsilon: float) -> Iterator
             # whole, or most records must have the same one.
             is_whole = mistake.is_whole & (parameters * epsilon < SURELY_WHOLE)
             own, shared = own & is_whole, shared & (_are_most(shared) | is_whole)
-        yield _Shown(own, shared, parameters, value)
+        yield own, shared, parameters, value
         own = none
 
 

@@ -28,7 +28,7 @@ def to_decimals(decimals: int) -> Form:
         f"{{}} rounded to {decimals} decimals",
         lambda c: ((c.safe_unit * total(c.right)).round(decimals) / c.safe_unit,),
         applies=lambda c: c.of_rows(
-            np.asarray((np.abs(c.claimed - c.claimed.round(decimals)) < 1e-12).all(axis=0))
+            (np.abs(c.claimed - c.claimed.round(decimals)) < 1e-12).all(axis=0)
         ),
     )
 

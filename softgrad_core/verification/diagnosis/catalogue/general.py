@@ -96,7 +96,7 @@ GENERAL = (
             f.EVERY,
             "NaN",
             lambda c: (c.claim,),
-            applies=lambda c: c.of_rows(np.asarray(np.isnan(c.claimed).any(axis=0))),
+            applies=lambda c: c.of_rows(np.isnan(c.claimed).any(axis=0)),
             gives_nan=True,
         ),
         generality=1,
