@@ -30,11 +30,6 @@ _ABOUT_COMPLETION = {"--install-completion", "--show-completion"}
 
 _HIDDEN_NEGATIVE = re.compile(rf" (?={NEGATIVE.pattern})", re.ASCII | re.IGNORECASE)
 
-# The base of every usage error of Typer's parser; its name depends on the release of Typer.
-_USAGE_ERROR: Any = next(
-    base for base in reversed(typer.BadParameter.__mro__) if hasattr(base, "format_message")
-)
-
 
 class NumbersCommand(TyperCommand):
     """A command whose arguments may be negative numbers.
@@ -101,7 +96,7 @@ def run_command() -> int:
         status: int | None = app(words, prog_name=prog_name, standalone_mode=False)
     except UsageError as error:
         return _usage_error(str(error), called)
-    except _USAGE_ERROR as error:
+    except typer.TyperException as error:
         return _usage_error(_reason(error, name), called)
     except SystemExit as ended:
         # Typer exits with 1 if the reader of the output has gone.
@@ -138,9 +133,9 @@ def _usage_error(reason: str, called: str) -> Exit:
     return Exit.USAGE
 
 
-def _reason(error: Any, name: str) -> str:
+def _reason(error: typer.TyperException, name: str) -> str:
     """Return what is wrong with the words, and for a misplaced option, where it belongs."""
-    reason = str(error.format_message()).removeprefix("Invalid value: ")
+    reason = error.format_message().removeprefix("Invalid value: ")
     option = getattr(error, "option_name", None)
     if option is None or not reason.startswith("No such option"):
         return reason

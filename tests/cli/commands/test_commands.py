@@ -116,3 +116,18 @@ def test_python_has_the_same_objects_under_both_names():
         assert getattr(softgrad, name) is getattr(softgrad_core, name)
     with pytest.raises(AttributeError):
         _ = softgrad.nothing
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_has_each_example_on_a_line_of_its_own(command):
+    _, examples = run(*command, "--help").text.split(" Examples")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    assert 3 <= len(lines) <= 6
+    for line in lines:
+        assert line.startswith(("softgrad ", "echo "))
+
+
+def test_a_misspelt_option_is_answered_with_those_that_are_near():
+    assert run("--chekc").err.splitlines()[0] == (
+        "softgrad: No such option: --chekc (Possible options: --check, --help)"
+    )
