@@ -65,7 +65,8 @@ def measured(pages: list[tuple[str, int]], folder: Path, *arguments: str) -> lis
         for page, width in pages
     )
     source.write_text(
-        f"<!DOCTYPE html><body>{frames}<script>onload = () => {{ {_MEASURE} }}</script>",
+        f'<!DOCTYPE html><meta charset="utf-8"><body>{frames}'
+        f"<script>onload = () => {{ {_MEASURE} }}</script>",
         encoding="utf-8",
     )
     dom = chromium(*arguments, "--dump-dom", source.as_uri(), folder=folder)
