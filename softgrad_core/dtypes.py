@@ -18,8 +18,8 @@ class Dtype(StrEnum):
     ----------
     epsilon
         The spacing of numbers at 1.
-    smallest, largest
-        The smallest subnormal number, and the largest number.
+    smallest, smallest_normal, largest
+        The smallest subnormal and normal numbers, and the largest number.
     rtol, atol
         The tolerances of torch.testing.assert_close.
 
@@ -45,12 +45,14 @@ class Dtype(StrEnum):
         digits, lowest, highest, self.rtol, self.atol = columns
         self.epsilon = math.ldexp(1.0, 1 - digits)
         self.smallest = math.ldexp(1.0, lowest)
+        self.smallest_normal = self.smallest / self.epsilon
         self.largest = math.ldexp(2.0 - self.epsilon, highest - 1)
         self._digits, self._lowest, self._highest = digits, lowest, highest
         return self
 
     epsilon: float
     smallest: float
+    smallest_normal: float
     largest: float
     rtol: float
     atol: float

@@ -13,6 +13,9 @@ from softgrad_core.verification.tolerances import Tolerance
 
 Ranks = npt.NDArray[np.uint8]
 
+CERTAIN_ULP = 4.0
+"""A number this near shows its digits, however much rounding might explain."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClaimComparison:
@@ -31,6 +34,8 @@ class ClaimComparison:
         component with the largest in ulp, of shape (N,).
     uninformative
         The number of components of each record that could not be judged, of shape (N,).
+    assert_close
+        Whether torch.testing.assert_close, with its defaults, would pass each record, (N,).
     """
 
     expected: FloatArray
@@ -42,6 +47,7 @@ class ClaimComparison:
     max_relative_error: FloatArray
     worst_class: npt.NDArray[np.intp]
     uninformative: npt.NDArray[np.intp]
+    assert_close: npt.NDArray[np.bool]
 
     @property
     def failed(self) -> npt.NDArray[np.bool]:
@@ -61,19 +67,21 @@ class ClaimComparison:
 _FIELDS = [field.name for field in fields(ClaimComparison)]
 
 
-def compare_claims(got: FloatArray, expected: WideArray, tolerance: Tolerance) -> ClaimComparison:
-    """Compare claims with exact values; both are of shape (C, N), one column for each record.
+def compare_claims(
+    got: FloatArray, expected: WideArray, tolerance: Tolerance, rounding: FloatArray | None = None
+) -> ClaimComparison:
+    """Compare claims with exact values; all are of shape (C, N), one column for each record.
 
-    A component passes if it is within the tolerance without the absolute part, or if it is the
-    exact value rounded to the dtype. One that needs the absolute part, and is so small that 0
-    would pass as well, is uninformative.
+    A component passes if it is within the tolerance, or if it is the exact value rounded to the
+    dtype. It is uninformative if 0 would pass as well, or if the dtype has nothing but 0 or
+    infinity for it. `rounding` is what `rounding_size` gives, where the tolerance needs it.
 
     Examples
     --------
     >>> from softgrad_core.verdicts import RANKED
     >>> exact = np.array([[0.5], [1e-9], [1e-9]])
     >>> claim = np.array([[0.5], [1e-9], [0.0]])
-    >>> result = compare_claims(claim, exact, Tolerance("float32"))
+    >>> result = compare_claims(claim, exact, Tolerance("float32", like="assert_close"))
     >>> [RANKED[rank].value for rank in result.component_ranks[0]]
     ['pass', 'pass', 'uninformative']
     """
@@ -81,21 +89,38 @@ def compare_claims(got: FloatArray, expected: WideArray, tolerance: Tolerance) -
         difference = np.abs(got - expected)
         size = np.abs(expected)
         unit = tolerance.dtype.spacing(expected)
-        relative = tolerance.relative(size, unit)
+        relative = tolerance.relative(size, unit, rounding)
         allowed = relative + tolerance.absolute
         right = (difference <= relative) & np.isfinite(size)
         # Where so much is allowed that 0 would pass as well, a number shows little.
-        right &= (size > relative) | (difference == 0)
+        certain = CERTAIN_ULP * unit
+        is_certain = (difference <= certain) & (size > certain)
+        right &= (size > relative) | is_certain | (difference == 0)
         ranks = np.zeros(got.shape, dtype=np.uint8)
         odd = np.nonzero(~right)
-        is_rounded = got[odd] == tolerance.dtype.round(expected[odd])
+        rounded = tolerance.dtype.round(expected[odd])
+        is_rounded = got[odd] == rounded
         near = (difference[odd] <= allowed[odd]) & np.isfinite(allowed[odd])
-        vanishes = size[odd] <= allowed[odd]
+        # A kernel may set all results below the smallest normal number to 0.
+        normal = tolerance.dtype.smallest_normal
+        keeps_subnormal = ((got != 0.0) & (np.abs(got) < normal)).any(axis=0)
+        near |= (got[odd] == 0.0) & (size[odd] < normal) & ~keeps_subnormal[odd[1]]
+        vanishes = (size[odd] <= allowed[odd]) | (got[odd] == 0.0)
+        # What float64 can hold, but not the type.
+        is_lost = is_rounded & ((rounded == 0.0) | np.isinf(rounded))
+        is_lost &= rounded != expected[odd].astype(np.float64)
         ranks[odd] = np.select(
-            [is_rounded, near & vanishes, near],
-            [Verdict.PASS.rank, Verdict.UNINFORMATIVE.rank, Verdict.PASS.rank],
+            [is_lost, is_rounded, near & vanishes, near],
+            [
+                Verdict.UNINFORMATIVE.rank,
+                Verdict.PASS.rank,
+                Verdict.UNINFORMATIVE.rank,
+                Verdict.PASS.rank,
+            ],
             Verdict.FAIL.rank,
         )
+        dtype = tolerance.dtype
+        is_close = (difference <= dtype.atol + dtype.rtol * size) | (got == expected)
         # An infinity that is right, and 0 for 0, are at no distance.
         difference[got == expected] = 0.0
         difference[tuple(place[is_rounded] for place in odd)] = 0.0
@@ -103,19 +128,22 @@ def compare_claims(got: FloatArray, expected: WideArray, tolerance: Tolerance) -
         is_nan = np.isnan(expected) & np.isnan(got)
         difference[is_nan] = 0.0
         ranks[is_nan] = Verdict.PASS.rank
-        errors = difference / unit, np.where(difference == 0.0, 0.0, difference / size)
-        error_ulp, relative_error = (
-            np.where(np.isnan(error), np.inf, error).astype(np.float64) for error in errors
-        )
-        return _by_record(got, expected, ranks, error_ulp, relative_error)
+        assert_close = (is_close | is_nan).all(axis=0)
+        relative_error = np.where(difference == 0.0, 0.0, difference / size)
+        errors = _without_nan(difference / unit), _without_nan(relative_error)
+        return _by_record(got, expected, ranks, errors, assert_close)
+
+
+def _without_nan(errors: WideArray) -> FloatArray:
+    return np.where(np.isnan(errors), np.inf, errors).astype(np.float64)
 
 
 def _by_record(
     got: FloatArray,
     expected: WideArray,
     component_ranks: Ranks,
-    error_ulp: FloatArray,
-    relative_error: FloatArray,
+    errors: tuple[FloatArray, FloatArray],
+    assert_close: npt.NDArray[np.bool],
 ) -> ClaimComparison:
     """Sum the components of each column up."""
     uninformative = component_ranks == Verdict.UNINFORMATIVE.rank
@@ -123,6 +151,7 @@ def _by_record(
     if uninformative.any():
         shown_right = ((component_ranks == Verdict.PASS.rank) & (expected != 0)).any(axis=0)
         ranks[shown_right & (ranks == Verdict.UNINFORMATIVE.rank)] = Verdict.PASS.rank
+    error_ulp, relative_error = errors
     decisive = component_ranks == ranks
     decisive_ulp = np.where(decisive, error_ulp, -1.0)
     return ClaimComparison(
@@ -135,4 +164,5 @@ def _by_record(
         max_relative_error=np.where(decisive, relative_error, -1.0).max(axis=0),
         worst_class=decisive_ulp.argmax(axis=0),
         uninformative=uninformative.sum(axis=0),
+        assert_close=assert_close,
     )

@@ -43,9 +43,9 @@ class Summary:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed, and some of each quantity could be judged."""
-        judged = [quantity.verdicts[Verdict.PASS] for quantity in self._quantities.values()]
-        return not self.records[Verdict.FAIL] and all(judged) and bool(judged)
+        """Whether nothing failed, and most numbers of each quantity could be judged."""
+        shown = [quantity.shows_enough for quantity in self._quantities.values()]
+        return not self.records[Verdict.FAIL] and all(shown) and bool(shown)
 
     def lines(self) -> list[str]:
         """Return the lines of each quantity with its diagnosis, and one line for all records."""
@@ -62,7 +62,8 @@ class Summary:
         )
         total = _amount(self.records.total() + self.rejected, "record")
         said = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-        return [*lines, f"{total}, {self._tolerance}: {said or 'nothing was verified'}"]
+        said = said or "nothing was verified"
+        return [*lines, f"{total}: {said} (a claim passes where {self._tolerance})"]
 
 
 class _Quantity:
@@ -74,6 +75,7 @@ class _Quantity:
         self._evidence = Evidence(name)
         self._numbers = 0
         self._uninformative = 0
+        self._assert_close = 0
         # The largest error: whether it failed, its size in ulp and relative, and where it is.
         self._worst = (0, -1.0, -1.0)
         self._where = ""
@@ -87,6 +89,7 @@ class _Quantity:
         self.verdicts += _counted(comparison.ranks)
         self._numbers += comparison.got.size
         self._uninformative += int(comparison.uninformative.sum())
+        self._assert_close += int((comparison.failed & comparison.assert_close).sum())
         # A failure is worse than any error that passed; uninformative ones do not matter.
         rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank
         errors = np.where(comparison.ranks == rank, comparison.max_error_ulp, -1.0)
@@ -102,6 +105,7 @@ class _Quantity:
         self._evidence.join(other._evidence)
         self._numbers += other._numbers
         self._uninformative += other._uninformative
+        self._assert_close += other._assert_close
         if other._worst > self._worst:
             self._worst, self._where = other._worst, other._where
 
@@ -109,11 +113,8 @@ class _Quantity:
         """Yield the line of this quantity, and its diagnosis."""
         total = self.verdicts.total()
         failed, passed = self.verdicts[Verdict.FAIL], self.verdicts[Verdict.PASS]
-        if not failed and not passed:
-            yield (
-                f"{self._name}: 0 of {total:,} could be judged: the tolerance is so wide that 0 "
-                "would pass as well; set ulp, or a smaller atol"
-            )
+        if not failed and not self.shows_enough:
+            yield self._too_little(tolerance)
             return
         _, error, relative = self._worst
         worst = f"worst {_number(error)} ulp of {tolerance.dtype}"
@@ -121,12 +122,31 @@ class _Quantity:
             worst += f" (relative error {relative:.2g})"
         if failed:
             yield f"{self._name}: {failed:,} of {total:,} failed, {worst}, at {self._where}"
+            if self._assert_close:
+                few = "" if self._assert_close == failed else f"{self._assert_close:,} of "
+                yield f"  torch.testing.assert_close, with its defaults, passes {few}these"
             yield from self._diagnosis(total, failed)
             return
         line = f"{self._name}: {passed:,} of {total:,} passed, {worst}"
         if self._uninformative:
             line += f"; {self._uninformative:,} of {_amount(self._numbers, 'number')} uninformative"
         yield line
+
+    @property
+    def shows_enough(self) -> bool:
+        """Whether at least half of the numbers, and some record, could be judged."""
+        return self.verdicts[Verdict.PASS] > 0 and 2 * self._uninformative <= self._numbers
+
+    def _too_little(self, tolerance: Tolerance) -> str:
+        """Return the line of a quantity of which too little could be judged."""
+        count = f"{self._uninformative:,} of {_amount(self._numbers, 'number')}"
+        are = "is" if self._numbers == 1 else "are"
+        if tolerance.is_rounding:
+            why = f"too small, or too large, for {tolerance.dtype} to show an error"
+            what = "scale the loss (a loss scale), or compute in a wider type"
+        else:
+            why, what = "so small that 0 would pass as well", "set ulp, or a smaller atol"
+        return f"{self._name}: not passed: {count} {are} {why}; {what}"
 
     def _diagnosis(self, total: int, failed: int) -> Iterator[str]:
         """Yield the mistakes that explain the failures, and what to do about each."""

@@ -20,6 +20,7 @@ from softgrad_core.verification.diagnosis.case import Case
 from softgrad_core.verification.diagnosis.recognition import Fit, recognise
 from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
 from softgrad_core.verification.reference import QUANTITIES, by_class, reference
+from softgrad_core.verification.rounding import rounding_size
 from softgrad_core.verification.summary import Summary
 from softgrad_core.verification.tolerances import Tolerance
 
@@ -38,7 +39,7 @@ class Verification:
     Attributes
     ----------
     tolerance
-        The inequality that the claims were held to.
+        What the claims were held to.
     quantities
         Each claimed quantity, by its name.
     """
@@ -78,7 +79,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed, and some of each quantity could be judged."""
+        """Whether nothing failed, and most numbers of each quantity could be judged."""
         return self.summary().passed
 
     def __str__(self) -> str:
@@ -90,7 +91,7 @@ class Verification:
         Raises
         ------
         VerificationError
-            If a claim failed, or if nothing of a quantity could be judged.
+            If a claim failed, or if less than half of a quantity could be judged.
         """
         summary = self.summary()
         if not summary.passed:
@@ -110,6 +111,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     rtol: float | None = None,
     atol: float | None = None,
     ulp: float | None = None,
+    arithmetic: object = None,
+    like: object = None,
     **options: Unpack[LossOptions],
 ) -> Verification:
     """Compare somebody's numbers with the exact ones, and name the mistake if they are wrong.
@@ -125,10 +128,15 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
         Claims of the loss of each row, of shape (N,), or of the one loss of all rows, a number, if
         it is reduced.
     dtype
-        The type that the claims were computed in: float64, float32, bfloat16 or float16. By
-        default that of the claims if they are arrays of one floating type.
+        The type of the claims: float64, float32, bfloat16 or float16. By default that of the
+        arrays, if they are of one floating type.
     rtol, atol, ulp
-        The tolerance, see `Tolerance`. By default that of torch.testing.assert_close.
+        A tolerance in place of what rounding explains, see `Tolerance`.
+    arithmetic
+        The type that the claims were computed in before they were rounded to `dtype`, if it is
+        wider.
+    like
+        "assert_close" for the tolerances of torch.testing.assert_close.
     **options
         The options of the loss, see `LossOptions`. With a reduction the rows are one batch, which
         gets one verdict.
@@ -168,7 +176,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     }
     if not arrays:
         raise ValueError(f"expected a claim to verify: {', '.join(QUANTITIES)}; got none")
-    tolerance = Tolerance(dtype_of(arrays) if dtype is None else dtype, rtol, atol, ulp)
+    own = dtype_of(arrays) if dtype is None else dtype
+    tolerance = Tolerance(own, rtol, atol, ulp, arithmetic=arithmetic, like=like)
     if tolerance.dtype is Dtype.BFLOAT16:
         refuse_bits({"logits": np.asarray(logits), **arrays})
     shapes = dict.fromkeys(QUANTITIES, shape) | {"loss": () if is_batch else shape[:-1]}
@@ -219,7 +228,13 @@ class _Block(NamedTuple):
         # A claim about a batch has the numbers of all of its rows, or one loss for all.
         size = exact.shape[1] // len(claim) if len(claim) else 1
         by_record = exact if size == 1 else exact.T.reshape(len(claim), -1).T
-        comparison = compare_claims(by_class(claim), by_record, self.tolerance)
+        rounding = None
+        if self.tolerance.is_rounding:
+            rounding = rounding_size(
+                name, self.exact, self.a, self.objective, self.tolerance.arithmetic
+            )
+            rounding = rounding if size == 1 else rounding.T.reshape(len(claim), -1).T
+        comparison = compare_claims(by_class(claim), by_record, self.tolerance, rounding)
         failed = np.flatnonzero(comparison.failed)
         fits: list[Fit] = []
         if len(failed):

@@ -70,7 +70,13 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
 }
 """Options that need one of these formats, one of these inputs, or another option."""
 
-EXCLUSIVE = (("output", "output_dir"), ("ulp", "rtol"), ("ulp", "atol"))
+EXCLUSIVE = (
+    ("output", "output_dir"),
+    ("ulp", "rtol"),
+    ("ulp", "atol"),
+    *(("like", name) for name in ("rtol", "atol", "ulp")),
+    *(("arithmetic", name) for name in ("rtol", "atol", "ulp", "like")),
+)
 """Options that contradict each other."""
 
 

@@ -14,8 +14,9 @@ from softgrad.outputs.formats import Format
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError, shortened
 from softgrad_core.loss.options import OPTIONS, LossOptions, weights_by_name
+from softgrad_core.verification.tolerances import Like
 
-Word = TypeVar("Word", Format, Dtype)
+Word = TypeVar("Word", Format, Dtype, Like)
 
 LONGEST_INDEX = 18
 """More digits than this cannot be the index of a class."""

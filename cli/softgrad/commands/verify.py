@@ -9,12 +9,12 @@ import typer
 from softgrad.commands import task, values
 from softgrad.commands.settings import QUIET, Text, option
 from softgrad.commands.together import Command, Kind
-from softgrad.exits import Exit
+from softgrad.exits import Exit, UsageError
 from softgrad.outputs.formats import Format
 from softgrad.running.pipeline import Pipeline
 from softgrad.work import verify
 from softgrad_core.dtypes import Dtype
-from softgrad_core.verification.tolerances import Tolerance
+from softgrad_core.verification.tolerances import Like, Tolerance
 
 if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _DTYPE = option("--dtype", "TYPE", f"The type of the claims: {', '.join(Dtype)}.", "Standard")
 _RTOL = option("--rtol", "ERROR", "The relative error allowed.", "Standard")
 _ATOL = option("--atol", "ERROR", "The absolute error allowed.", "Standard")
+_ARITHMETIC = option("--arithmetic", "TYPE", "The type computed in, if it is wider.", "Standard")
+_LIKE = option("--like", "TEST", "The tolerances of this test: assert_close.", "Standard")
 _ULP = option("--ulp", "N", "Allow N units in the last place instead.", "Standard")
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -39,9 +41,11 @@ class Settings(task.Settings):
 
     inputs: Annotated[list[str] | None, typer.Argument(metavar="[FILES...]", hidden=True)] = None
     dtype: Annotated[Text, _DTYPE] = None
+    arithmetic: Annotated[Text, _ARITHMETIC] = None
     rtol: Annotated[Text, _RTOL] = None
     atol: Annotated[Text, _ATOL] = None
     ulp: Annotated[Text, _ULP] = None
+    like: Annotated[Text, _LIKE] = None
     quiet: Annotated[bool, QUIET] = False
 
 
@@ -49,8 +53,8 @@ def run(settings: Settings) -> Exit:
     """Compare somebody else's numbers with the exact ones, and name the mistake if they are wrong.
 
     Records and .npz files claim any of probs, log_probs, loss, grad_probs and grad_logits. A
-    claim passes where |claim - exact| <= atol + rtol |exact|, by default with the tolerances of
-    torch.testing.assert_close for the type of the claims.
+    claim passes where rounding in its type explains its error, or where |claim - exact| <= atol +
+    rtol |exact| if you give one of them.
     """
     given = task.Task.of(Command.VERIFY, settings)
     dtype = values.parse_word("--dtype", settings.dtype, Dtype)
@@ -63,12 +67,17 @@ def run(settings: Settings) -> Exit:
 
 def _required(dtype: Dtype, settings: Settings) -> Tolerance:
     """Return the standard for claims of this type."""
-    return Tolerance(
-        dtype,
-        values.parse_number("--rtol", settings.rtol),
-        values.parse_number("--atol", settings.atol),
-        values.parse_number("--ulp", settings.ulp),
-    )
+    try:
+        return Tolerance(
+            dtype,
+            values.parse_number("--rtol", settings.rtol),
+            values.parse_number("--atol", settings.atol),
+            values.parse_number("--ulp", settings.ulp),
+            arithmetic=values.parse_word("--arithmetic", settings.arithmetic, Dtype),
+            like=values.parse_word("--like", settings.like, Like),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:

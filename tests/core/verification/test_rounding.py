@@ -1,0 +1,204 @@
+"""Rounding passes, and nothing else does: gradients of real kernels, and kernels rounded by hand.
+
+tests/cases/kernels has what kernels gave on a GPU (NVIDIA H200; PyTorch 2.11, Liger 0.8.5 and JAX
+0.11): eager and compiled PyTorch in the type of the logits, `upcast` to float32 first, Liger, JAX.
+bfloat16 is stored as its bits. The label -100 is ignored; `smooth` is a label smoothing of 0.1.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.oracle import exact
+
+from softgrad_core import verify
+from softgrad_core.dtypes import Dtype
+
+FOLDER = Path(__file__).parents[2] / "cases" / "kernels"
+OPTIONS = {
+    "mean": {"reduction": "mean"},
+    "sum": {"reduction": "sum"},
+    "smooth": {"reduction": "mean", "label_smoothing": 0.1},
+}
+IN_FLOAT32 = ("upcast", "liger")
+"""The kernels that compute in float32 whatever the type of the logits."""
+
+
+def decoded(array):
+    is_bits = array.dtype == np.uint16
+    wide = (array.astype(np.uint32) << 16).view(np.float32) if is_bits else array
+    return wide.astype(np.float64)
+
+
+def recorded():
+    """Yield the name, type, kernel, logits, targets, loss, gradient and options of each run."""
+    for path in sorted(FOLDER.glob("*.npz")):
+        with np.load(path) as file:
+            logits, targets = decoded(file["logits"]), file["labels"]
+            for key in file.files:
+                kernel, _, rest = key.partition("/")
+                setting, _, quantity = rest.partition("/")
+                if quantity == "grad" and setting in OPTIONS:
+                    loss = float(file[f"{kernel}/{setting}/loss"])
+                    options = {**OPTIONS[setting], "ignore_index": -100}
+                    dtype = Dtype(path.stem.rpartition("-")[2])
+                    name = f"{path.stem} {kernel} {setting}"
+                    gradient = decoded(file[key])
+                    yield name, dtype, kernel, logits, targets, loss, gradient, options
+
+
+RUNS = list(recorded())
+
+
+def off_target(targets, shape):
+    is_off = np.ones(shape, dtype=bool)
+    counted = np.flatnonzero(targets >= 0)
+    is_off[counted, targets[counted]] = False
+    return is_off
+
+
+@pytest.mark.parametrize("run", RUNS, ids=[run[0] for run in RUNS])
+def test_a_real_kernel_is_right(run):
+    _, dtype, kernel, logits, targets, loss, gradient, options = run
+    verify(logits, targets, grad_logits=gradient, dtype=dtype, **options).raise_if_failed()
+    result = verify(logits, targets, loss=loss, dtype=dtype, **options)
+    # In float16 eager PyTorch's sum for the smoothing overflows: that is no rounding.
+    assert result.passed is np.isfinite(loss).item()
+    if kernel in IN_FLOAT32:
+        verify(
+            logits, targets, grad_logits=gradient, dtype=dtype, arithmetic="float32", **options
+        ).raise_if_failed()
+
+
+def planted(dtype, kernel, targets, gradient):
+    """Yield gradients with a mistake, and the arithmetic that they are judged by."""
+    is_off = off_target(targets, gradient.shape)
+    size = 1e-4 if dtype is Dtype.FLOAT32 else 0.1
+    yield np.where(is_off, gradient * (1 + size), gradient), None
+    yield np.where(is_off, gradient * 1.25, gradient), None
+    row = int(np.flatnonzero(targets >= 0)[-1])
+    moved = gradient.copy()
+    moved[row] = np.roll(gradient[row], 1)
+    yield moved, None
+    halved = gradient * (np.abs(gradient) >= np.median(np.abs(gradient), axis=1, keepdims=True))
+    yield halved, None
+    if dtype is Dtype.FLOAT32:
+        one_row = gradient.copy()
+        one_row[row] *= np.where(is_off[row], 1 + size, 1.0)
+        yield one_row, None
+    if kernel in IN_FLOAT32:
+        yield np.where(is_off, gradient * 1.01, gradient), "float32"
+
+
+@pytest.mark.parametrize("run", RUNS, ids=[run[0] for run in RUNS])
+def test_a_mistake_in_a_real_kernel_s_gradient_fails(run):
+    _, dtype, kernel, logits, targets, _, gradient, options = run
+    for wrong, arithmetic in planted(dtype, kernel, targets, gradient):
+        claim = dtype.round(wrong)
+        result = verify(
+            logits, targets, grad_logits=claim, dtype=dtype, arithmetic=arithmetic, **options
+        )
+        assert result.failed == [0]
+
+
+def rounded_kernel(logits, targets, dtype, *, subtracts_normaliser):
+    """Return what a kernel gives that rounds to a type after every operation, but in sums."""
+    f = dtype.round
+    top = logits.max(axis=1, keepdims=True)
+    if subtracts_normaliser:
+        log_sum = f(np.log(f(np.exp(f(logits - top)).sum(axis=1, keepdims=True))))
+        log_probs = f(logits - f(top + log_sum))
+    else:
+        d = f(logits - top)
+        log_probs = f(d - f(np.log(f(f(np.exp(d)).sum(axis=1, keepdims=True)))))
+    probs = f(np.exp(log_probs))
+    rows = np.arange(len(logits))
+    one_hot = np.zeros_like(probs)
+    one_hot[rows, targets] = 1.0
+    at_target = probs[rows, targets, np.newaxis]
+    return {
+        "probs": probs,
+        "log_probs": log_probs,
+        "loss": -log_probs[rows, targets],
+        "grad_probs": f(np.divide(-one_hot, at_target)),
+        "grad_logits": f(probs - one_hot),
+    }
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000, 32_000])
+@pytest.mark.parametrize("dtype", [Dtype.FLOAT32, Dtype.BFLOAT16, Dtype.FLOAT16])
+@pytest.mark.parametrize("scale", [0.1, 3.0])
+def test_rounding_after_every_operation_is_no_mistake(dtype, classes, scale):
+    rng = np.random.default_rng(classes)
+    rows = max(4, 400 // classes)
+    logits = dtype.round(rng.normal(scale=scale, size=(rows, classes)))
+    targets = rng.integers(classes, size=rows)
+    ways = (False, True) if dtype is Dtype.FLOAT32 else (False,)
+    for subtracts_normaliser in ways:
+        claims = rounded_kernel(logits, targets, dtype, subtracts_normaliser=subtracts_normaliser)
+        with np.errstate(all="ignore"):
+            result = verify(logits, targets, dtype=dtype, **claims)
+        assert not result.failed, result
+
+
+@pytest.mark.parametrize("dtype", [Dtype.FLOAT64, Dtype.FLOAT32, Dtype.BFLOAT16])
+@pytest.mark.parametrize("quantity", ["probs", "log_probs", "loss", "grad_probs", "grad_logits"])
+def test_an_error_of_some_dozens_of_roundings_fails_however_small_the_number(dtype, quantity):
+    logits, target = [0.0, 1.0, -6.0], 1
+    right = np.atleast_1d(np.array(getattr(exact(logits, target), quantity), dtype=np.float64))
+    for place in np.flatnonzero(right):
+        claim = right.copy()
+        claim[place] *= 1 + 100 * dtype.epsilon
+        wrong = claim[0] if quantity == "loss" else claim
+        assert verify(logits, target, **{quantity: wrong}, dtype=dtype).failed == [0]
+
+
+def test_a_wide_claim_of_a_mean_fails_whatever_assert_close_says():
+    rng = np.random.default_rng(1)
+    logits = rng.normal(scale=0.5, size=(256, 1000)).astype(np.float32)
+    targets = rng.integers(1000, size=256)
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    p[np.arange(256), targets] -= 1
+    gradient = (p / 256).astype(np.float32)
+    assert verify(logits, targets, grad_logits=gradient, reduction="mean").passed
+    wrong = np.where(off_target(targets, p.shape), gradient * 1.25, gradient).astype(np.float32)
+    options = {"reduction": "mean", "grad_logits": wrong}
+    result = verify(logits, targets, **options)
+    assert result.failed == [0]
+    assert "torch.testing.assert_close, with its defaults, passes these" in str(result)
+    assert not verify(logits, targets, like="assert_close", **options).failed
+
+
+def test_a_kernel_may_set_all_subnormal_results_to_0_but_not_some():
+    logits = [0.0, -15.0, -12.0]
+    right = Dtype.FLOAT16.round(np.array(exact(logits, 0).probs, dtype=np.float64))
+    flushed = np.where(right < Dtype.FLOAT16.smallest_normal, 0.0, right)
+    assert flushed.tolist() == [1.0, 0.0, 0.0]
+    assert not verify(logits, 0, probs=flushed, dtype="float16").failed
+    assert verify(logits, 0, probs=[1.0, right[1], 0.0], dtype="float16").failed
+
+
+def test_a_gradient_that_the_type_cannot_show_has_not_passed_and_the_answer_says_what_to_do():
+    logits = np.zeros((1, 1000))
+    logits[0, 0] = 20.0
+    gradient = Dtype.FLOAT16.round(np.array([exact(logits[0], 0).grad_logits], dtype=float))
+    result = verify(logits, [0], grad_logits=gradient, dtype="float16")
+    assert not result.failed
+    assert not result.passed
+    assert "are too small, or too large, for float16 to show an error" in str(result)
+    assert "a loss scale" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"arithmetic": "bfloat16"}, "expected the arithmetic of float32 claims to be float32 or"),
+        ({"arithmetic": "float64", "ulp": 1}, "expected either arithmetic, or a tolerance"),
+        ({"like": "allclose"}, "expected like to be one of assert_close, got 'allclose'"),
+        ({"like": "assert_close", "atol": 0}, "expected either like, or a tolerance of your own"),
+    ],
+)
+def test_standards_that_contradict_each_other_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        verify([1.0, 2.0], 0, loss=0.5, dtype="float32", **options)
