@@ -21,6 +21,7 @@ import memory
 import numpy as np
 import pipe
 import sensitivity
+import standard
 import startup
 import verification
 
@@ -34,6 +35,7 @@ MEASUREMENTS = {
     "memory": memory.measure,
     "check": check.measure,
     "sensitivity": sensitivity.measure,
+    "standard": standard.measure,
     "accuracy": accuracy.measure,
     "verify": verification.measure,
     "growth": growth.measure,
