@@ -10,6 +10,7 @@ from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.logits import FloatArray
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+DtypesByName = Mapping[str, Dtype]
 
 
 def as_array(name: str, claim: npt.ArrayLike) -> npt.NDArray[Any]:
@@ -22,14 +23,19 @@ def as_array(name: str, claim: npt.ArrayLike) -> npt.NDArray[Any]:
         raise ValueError(f"expected {name} as an array of numbers: {error}{hint}") from None
 
 
-def dtype_of(arrays: Arrays) -> Dtype:
-    """Return the type of the claims, float64 for Python's numbers."""
-    types = sorted({array.dtype.name for array in arrays.values()} & {*Dtype})
-    if len(types) > 1:
-        raise ValueError(
-            f"expected claims of one dtype, got {', '.join(types)}; pass dtype= to choose one"
-        )
-    return Dtype(types[0]) if types else Dtype.FLOAT64
+def dtypes_of(claims: Mapping[str, npt.ArrayLike], arrays: Arrays) -> tuple[Dtype, DtypesByName]:
+    """Return the type of most digits lost among the claims, and those that have another one.
+
+    Python's numbers and integers have no type of their own: they are held to that of the claims
+    beside them, or to float64.
+    """
+    own = {
+        name: Dtype(array.dtype.name)
+        for name, array in arrays.items()
+        if hasattr(claims[name], "dtype") and array.dtype.name in list(Dtype)
+    }
+    narrowest = max(own.values(), key=lambda dtype: dtype.epsilon, default=Dtype.FLOAT64)
+    return narrowest, {name: dtype for name, dtype in own.items() if dtype is not narrowest}
 
 
 def refuse_bits(arrays: Arrays) -> None:

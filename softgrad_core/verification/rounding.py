@@ -76,11 +76,19 @@ def rounding_size(
     if quantity == "grad_probs":
         size = np.abs(np.asarray(exact["grad_probs"], dtype=np.float64))
         return size * (log_p.half + 2.0 * u)
-    q: FloatArray = objective.weights(len(a)).T
     if quantity == "loss":
-        return _of_loss(q, log_p, objective)
+        return _of_loss(log_p, objective)
+    of_p = log_p.half
+    of_p *= p
+    of_weights = u + log_p.of_sums
+    if objective.is_of_labels:
+        q_y = objective.label_weights()
+        of_p *= q_y
+        of_p[objective.labels, np.arange(a.shape[1])] += q_y * of_weights
+        return of_p
+    q: FloatArray = objective.weights(len(a)).T
     t = 1.0 if objective.temperature is None else objective.temperature
-    return np.asarray((p * log_p.half * q.sum(axis=0) + q * (u + log_p.of_sums)) / t)
+    return np.asarray((of_p * q.sum(axis=0) + q * of_weights) / t)
 
 
 class _LogProbs(NamedTuple):
@@ -88,10 +96,15 @@ class _LogProbs(NamedTuple):
 
     size: FloatArray
     """|log f(x)|."""
-    whole: FloatArray
     half: FloatArray
-    """The error without that of the differences, which in exp(z - max(z)) / S do not add up."""
+    """The error without that of one difference, as exp(z - max(z)) / S has it."""
+    roundoff: float
     of_sums: float
+
+    @property
+    def whole(self) -> FloatArray:
+        """The error of log f(x)."""
+        return self.half + self.roundoff * self.size
 
 
 def _of_probs(
@@ -99,19 +112,24 @@ def _of_probs(
 ) -> _LogProbs:
     u = arithmetic.epsilon / 2.0
     v = min(u, Dtype.FLOAT32.epsilon / 2.0)
-    t = 1.0 if objective.temperature is None else objective.temperature
+    t = objective.temperature
     size = np.abs(np.asarray(exact["log_probs"], dtype=np.float64))
-    z = np.abs(a / t)
-    for values in (size, z):
-        values[~np.isfinite(values)] = 0.0
-    offsets = z + np.abs(a.max(axis=0) / t)
+    offsets = np.abs(a)
+    offsets += np.abs(a.max(axis=0))
+    if t is not None:
+        offsets /= t
+    for values in (size, offsets):
+        np.copyto(values, 0.0, where=~np.isfinite(values))
     of_sums = v * (np.log2(len(a)) + 1.0)
-    others = offsets * (v if objective.temperature is None else u + v) + of_sums
-    return _LogProbs(size, u * (1.0 + 2.0 * size) + others, u * (1.0 + size) + others, of_sums)
+    offsets *= v if t is None else u + v
+    offsets += u * size
+    offsets += u + of_sums
+    return _LogProbs(size, offsets, u, of_sums)
 
 
-def _of_loss(q: FloatArray, log_p: _LogProbs, objective: Objective) -> FloatArray:
+def _of_loss(log_p: _LogProbs, objective: Objective) -> FloatArray:
     """Return the size of the errors of the losses of rows or of reduced batches."""
+    q: FloatArray = objective.weights(len(log_p.size)).T
     sizes = (q * (log_p.whole + log_p.size * log_p.of_sums)).sum(axis=0)[np.newaxis]
     batches = objective.batches
     if batches is None or not batches.reduced:

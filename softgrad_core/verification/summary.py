@@ -51,8 +51,8 @@ class Summary:
         """Return the lines of each quantity with its diagnosis, and one line for all records."""
         lines = [
             line
-            for quantity in self._quantities.values()
-            for line in quantity.lines(self._tolerance)
+            for name, quantity in self._quantities.items()
+            for line in quantity.lines(self._tolerance.of(name))
         ]
         counts = (
             (self.records[Verdict.PASS], "passed"),

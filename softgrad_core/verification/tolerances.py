@@ -1,6 +1,7 @@
 """How far a number may be from its exact value and still count as right."""
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
 
 import numpy as np
@@ -33,6 +34,8 @@ class Tolerance:
         The type that the claim was computed in before it was rounded, if it is wider than `dtype`.
     like
         "assert_close": the tolerances of torch.testing.assert_close for the dtype.
+    dtypes
+        The types of the quantities whose claims are not of `dtype`, by name.
 
     Attributes
     ----------
@@ -69,9 +72,14 @@ class Tolerance:
         *,
         arithmetic: object = None,
         like: object = None,
+        dtypes: Mapping[str, Dtype] | None = None,
     ) -> None:
         self.dtype = Dtype.of(dtype)
         self.arithmetic = self.dtype if arithmetic is None else Dtype.of(arithmetic)
+        self._of = {
+            name: Tolerance(own, rtol, atol, ulp, arithmetic=arithmetic, like=like)
+            for name, own in (dtypes or {}).items()
+        }
         _check(rtol, atol, ulp, like)
         self.is_rounding = rtol is None and atol is None and ulp is None and like is None
         if arithmetic is not None and not self.is_rounding:
@@ -88,12 +96,23 @@ class Tolerance:
         self.largest_relative = self.rtol if ulp is None else ulp * self.dtype.epsilon
 
     def __str__(self) -> str:
+        if self.is_rounding and self._of and self.arithmetic is self.dtype:
+            return "rounding in its type explains its error"
         if self.is_rounding:
             final = "" if self.arithmetic is self.dtype else f", and once to {self.dtype},"
             return f"rounding in {self.arithmetic}{final} explains its error"
         if self.ulp is not None:
             return f"|claim - exact| <= {self.ulp:g} ulp of {self.dtype}"
         return f"|claim - exact| <= {self.atol:g}" + (self.rtol > 0) * f" + {self.rtol:g} |exact|"
+
+    @property
+    def widest(self) -> Dtype:
+        """The type with the most digits of those that claims have."""
+        return min((self.dtype, *(own.dtype for own in self._of.values())), key=_epsilon)
+
+    def of(self, quantity: str) -> "Tolerance":
+        """Return the standard for the claims of a quantity."""
+        return self._of.get(quantity, self)
 
     def relative(
         self, size: WideArray, unit: npt.NDArray[np.float64], rounding: FloatArray | None
@@ -107,6 +126,10 @@ class Tolerance:
         if rounding is not None:
             return np.asarray(ROUNDINGS * rounding + 0.5 * unit + unsure)
         return unsure + (self.rtol * size if self.ulp is None else self.ulp * unit)
+
+
+def _epsilon(dtype: Dtype) -> float:
+    return dtype.epsilon
 
 
 def _check(rtol: float | None, atol: float | None, ulp: float | None, like: object) -> None:

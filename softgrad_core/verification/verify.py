@@ -14,7 +14,7 @@ from softgrad_core.loss.objective import Objective, objective_of, rows_of
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import Verdict
-from softgrad_core.verification.claims import as_array, as_rows_of, dtype_of, refuse_bits
+from softgrad_core.verification.claims import as_array, as_rows_of, dtypes_of, refuse_bits
 from softgrad_core.verification.comparison import ClaimComparison, compare_claims
 from softgrad_core.verification.diagnosis.case import Case
 from softgrad_core.verification.diagnosis.recognition import Fit, recognise
@@ -128,8 +128,9 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
         Claims of the loss of each row, of shape (N,), or of the one loss of all rows, a number, if
         it is reduced.
     dtype
-        The type of the claims: float64, float32, bfloat16 or float16. By default that of the
-        arrays, if they are of one floating type.
+        The type of the claims: float64, float32, bfloat16 or float16. By default each array is
+        held to its own type. Python's numbers are held to the type of the arrays beside them, or
+        to float64.
     rtol, atol, ulp
         A tolerance in place of what rounding explains, see `Tolerance`.
     arithmetic
@@ -168,16 +169,15 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     is_batch = objective.batches is not None
     if is_batch and not len(rows.values):
         raise InputError("logits-empty", "expected rows of logits for the reduction, got none")
-    given = (probs, log_probs, loss, grad_probs, grad_logits)
-    arrays = {
-        name: as_array(name, claim)
-        for name, claim in zip(QUANTITIES, given, strict=True)
-        if claim is not None
+    quantities = (probs, log_probs, loss, grad_probs, grad_logits)
+    given = {
+        name: claim for name, claim in zip(QUANTITIES, quantities, strict=True) if claim is not None
     }
+    arrays = {name: as_array(name, claim) for name, claim in given.items()}
     if not arrays:
         raise ValueError(f"expected a claim to verify: {', '.join(QUANTITIES)}; got none")
-    own = dtype_of(arrays) if dtype is None else dtype
-    tolerance = Tolerance(own, rtol, atol, ulp, arithmetic=arithmetic, like=like)
+    own, others = dtypes_of(given, arrays) if dtype is None else (dtype, {})
+    tolerance = Tolerance(own, rtol, atol, ulp, arithmetic=arithmetic, like=like, dtypes=others)
     if tolerance.dtype is Dtype.BFLOAT16:
         refuse_bits({"logits": np.asarray(logits), **arrays})
     shapes = dict.fromkeys(QUANTITIES, shape) | {"loss": () if is_batch else shape[:-1]}
@@ -205,7 +205,7 @@ def verify_rows(
         for start in range(0, max(1, records), step):
             a = by_class(rows[start * size : (start + step) * size])
             of_block = objective.of_batches(range(start, min(start + step, records)))
-            exact = reference(a, of_block, tolerance.dtype)
+            exact = reference(a, of_block, tolerance.widest)
             block = _Block(a, of_block, exact, tolerance, highest)
             for name, claim in claims.items():
                 parts[name].append(block.verified(name, claim[start : start + step]))
@@ -228,13 +228,12 @@ class _Block(NamedTuple):
         # A claim about a batch has the numbers of all of its rows, or one loss for all.
         size = exact.shape[1] // len(claim) if len(claim) else 1
         by_record = exact if size == 1 else exact.T.reshape(len(claim), -1).T
+        tolerance = self.tolerance.of(name)
         rounding = None
-        if self.tolerance.is_rounding:
-            rounding = rounding_size(
-                name, self.exact, self.a, self.objective, self.tolerance.arithmetic
-            )
+        if tolerance.is_rounding:
+            rounding = rounding_size(name, self.exact, self.a, self.objective, tolerance.arithmetic)
             rounding = rounding if size == 1 else rounding.T.reshape(len(claim), -1).T
-        comparison = compare_claims(by_class(claim), by_record, self.tolerance, rounding)
+        comparison = compare_claims(by_class(claim), by_record, tolerance, rounding)
         failed = np.flatnonzero(comparison.failed)
         fits: list[Fit] = []
         if len(failed):
@@ -258,7 +257,7 @@ class _Block(NamedTuple):
         )
         return Case(
             name,
-            self.tolerance,
+            self.tolerance.of(name),
             claimed=by_class(claim[failed].reshape(-1, len(exact))),
             wrong=wrong.reshape(-1, len(exact)).T,
             before=before,

@@ -1,5 +1,6 @@
 """softgrad verify: whether somebody else's numbers are right, and if not, which mistake it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -65,8 +66,13 @@ def run(settings: Settings) -> Exit:
     return given.run_on_records(work, required=required, only_failures=settings.quiet)
 
 
-def _required(dtype: Dtype, settings: Settings) -> Tolerance:
-    """Return the standard for claims of this type."""
+def _required(
+    dtype: Dtype, settings: Settings, dtypes: Mapping[str, Dtype] | None = None
+) -> Tolerance:
+    """Return the standard for claims of this type, or of those of each quantity."""
+    own = {*(dtypes or {}).values()}
+    if len(own) == 1:
+        [dtype], dtypes = own, None
     try:
         return Tolerance(
             dtype,
@@ -75,6 +81,7 @@ def _required(dtype: Dtype, settings: Settings) -> Tolerance:
             values.parse_number("--ulp", settings.ulp),
             arithmetic=values.parse_word("--arithmetic", settings.arithmetic, Dtype),
             like=values.parse_word("--like", settings.like, Like),
+            dtypes=dtypes,
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
@@ -82,11 +89,12 @@ def _required(dtype: Dtype, settings: Settings) -> Tolerance:
 
 def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
     """Verify the claims in files of arrays, and show the worst rows of each file."""
-    from softgrad.inputs.arrays.source import VERIFIED_ELEMENTS, dtype_of_claims
+    from softgrad.inputs.arrays.source import VERIFIED_ELEMENTS, dtypes_of_claims
     from softgrad.outputs.arrays.worst import WorstRows, WorstRowsWriter
 
     settings: Settings = given.settings
-    required = _required(dtype or dtype_of_claims(given.files), settings)
+    dtypes = {} if dtype else dtypes_of_claims(given.files)
+    required = _required(dtype or Dtype.FLOAT64, settings, dtypes)
     work = partial(verify, tolerance=required)
     render = WorstRows(settings.quiet)
 

@@ -116,3 +116,18 @@ def test_a_row_is_explained_with_the_options_in_the_file_and_of_the_command(fold
 def test_what_cannot_be_done_with_arrays_is_said(folder, arguments, status, message):
     ended = run(*arguments.split(), cwd=folder)
     assert (ended.status, message in ended.err, ended.err) == (status, True, ended.err)
+
+
+def test_each_array_of_claims_is_held_to_its_own_type(folder):
+    exact = softmax_cross_entropy(LOGITS, LABELS)
+    claims = {
+        "loss": exact.loss.astype(np.float32),
+        "grad_logits": exact.grad_logits.astype(np.float16),
+    }
+    np.savez(folder / "mixed.npz", logits=LOGITS, target=LABELS, **claims)
+    ended = run("verify", "mixed.npz", cwd=folder)
+    assert ended.status == 0
+    loss, gradient, total = ended.err.splitlines()
+    assert "ulp of float32" in loss
+    assert "ulp of float16" in gradient
+    assert total.endswith("(a claim passes where rounding in its type explains its error)")

@@ -262,7 +262,11 @@ def test_unusable_rows_become_nan_and_are_reported(folder):
         ("logits.npy -t 0 -o r.npz --dtype float32", 2, "--dtype float32 is for 'softgrad verify'"),
         ("logits.npy -t 0 -o r.npz --json", 2, "writes arrays as npz, not as jsonl"),
         ("logits.npy -t 0 -o r.npz -f table", 2, "writes arrays as npz, not as table"),
-        ("verify mixed.npz", 3, "mixed.npz: expected claims of one dtype, or --dtype, got float"),
+        (
+            "verify wide.npz mixed.npz",
+            3,
+            "mixed.npz: expected probs of one dtype in all files, or --dtype, got float64, float16",
+        ),
         ("half.npy -t 0 -o r.npz --dtype bfloat16", 3, "half.npy: expected logits as the bits of"),
         ("logits.npy -t mask.npy -o r.npz", 3, "expected targets as probabilities, got bool"),
         ("odd.npz -o r.npz", 3, "odd.npz: expected a temperature above 0, got -1.0"),
@@ -281,6 +285,7 @@ def test_unusable_arrays_are_reported_with_the_reason(folder, arguments, status,
     np.save(folder / "mask.npy", np.ones((500, 12), bool))
     np.save(folder / "half.npy", np.zeros((5, 3), np.float16))
     rows = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int)}
+    np.savez(folder / "wide.npz", **rows, probs=np.zeros((5, 3)))
     np.savez(folder / "mixed.npz", **rows, loss=np.zeros(5), probs=np.zeros((5, 3), np.float16))
     np.savez(folder / "odd.npz", **rows, temperature=-1.0)
     np.savez(folder / "mean.npz", **rows, loss=1.0)

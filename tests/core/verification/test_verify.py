@@ -276,6 +276,25 @@ def test_the_type_is_that_of_the_claims():
     assert not verify(ROW, 0, grad_logits=claims, dtype="float64", ulp=4).passed
 
 
+def test_each_claim_is_held_to_its_own_type():
+    narrow = np.array(GRADIENT, dtype=np.float16)
+    loss = softmax_cross_entropy(ROW, 0).loss
+    assert verify(ROW, 0, grad_logits=narrow, loss=np.float32(loss)).passed
+    off = verify(ROW, 0, grad_logits=narrow, loss=np.float32(loss * (1 + 1e-4)))
+    assert off.quantities["loss"].verdict(0) is Verdict.FAIL
+    assert off.quantities["grad_logits"].verdict(0) is Verdict.PASS
+    assert "ulp of float32" in str(off)
+    assert "worst 0.2" in str(off).splitlines()[-2]
+    assert "a claim passes where rounding in its type explains its error" in str(off)
+
+
+def test_a_number_of_python_is_held_to_the_type_of_the_array_beside_it():
+    narrow = np.array(GRADIENT, dtype=np.float16)
+    loss = float(np.float16(softmax_cross_entropy(ROW, 0).loss))
+    assert verify(ROW, 0, grad_logits=narrow, loss=loss).passed
+    assert not verify(ROW, 0, loss=loss).passed
+
+
 @pytest.mark.parametrize("bits", ["logits", "loss"])
 def test_the_bits_of_bfloat16_are_not_taken_for_integers(bits):
     arrays = {"logits": np.array([[1.0, 2.0]]), "loss": np.array([0.3125])}
@@ -312,10 +331,6 @@ def test_a_verification_that_judged_nothing_has_not_passed():
         ({"loss": [0.5]}, r"expected loss of shape \(\), got \(1,\)"),
         ({"probs": ["a", "b", "c"]}, "expected probs as an array of numbers, got <U1"),
         ({"probs": [True, False, True]}, "expected probs as an array of numbers, got bool"),
-        (
-            {"probs": np.zeros(3, np.float32), "loss": np.float64(1)},
-            "expected claims of one dtype, got float32, float64; pass dtype= to choose one",
-        ),
     ],
 )
 def test_claims_that_cannot_be_compared_are_refused(claims, message):

@@ -232,13 +232,15 @@ def _refused(name: str, expected: str, got: object) -> StoppedError:
     return StoppedError(Exit.REJECTED, f"{name}: expected {expected}, got {got}")
 
 
-def dtype_of_claims(names: Sequence[str]) -> Dtype:
-    """Return the one type of the claims in these files; float64 if it is not a known type."""
-    types: set[str] = set()
+def dtypes_of_claims(names: Sequence[str]) -> dict[str, Dtype]:
+    """Return the type of the claims of each quantity in these files; float64 if it is unknown."""
+    dtypes: dict[str, Dtype] = {}
     for name in names:
         file = ArrayFile(name)
-        types |= {file.array(claim).dtype.name for claim in fields.CLAIMS if claim in file.names}
-        if len(types & {*Dtype}) > 1:
-            got = ", ".join(sorted(types & {*Dtype}))
-            raise _refused(name, "claims of one dtype, or --dtype", got)
-    return Dtype(next(iter(types & {*Dtype}), Dtype.FLOAT64))
+        for claim in filter(file.names.__contains__, fields.CLAIMS):
+            of_file = file.array(claim).dtype.name
+            dtype = Dtype(of_file) if of_file in list(Dtype) else Dtype.FLOAT64
+            if dtypes.setdefault(claim, dtype) is not dtype:
+                got = f"{dtypes[claim]}, {dtype}"
+                raise _refused(name, f"{claim} of one dtype in all files, or --dtype", got)
+    return dtypes

@@ -38,7 +38,7 @@ def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
     tolerance = batch.verification.tolerance
     yield Heading(f"{place}{title}", f"a claim passes where {tolerance}")
     for name, quantity in batch.verification.quantities.items():
-        yield Paragraph((_verdict(name, quantity, record, str(tolerance.dtype)),))
+        yield Paragraph((_verdict(name, quantity, record, str(tolerance.of(name).dtype)),))
         yield _table(name, quantity, record, classes, of_batch=examples.are_batches)
         if quantity.comparison.failed[record]:
             yield Paragraph(tuple((line,) for line in _diagnosis(quantity, record)))
