@@ -27,7 +27,7 @@ TILE = 2048
 """Logits per tile, as in `direct.c`: the kernel needs memory for this many."""
 
 GAIN = 2.0**300
-"""Weights are passed to the kernel times the square of this, so that none that counts underflows."""
+"""The kernel takes weights times the square of this, so that none that counts underflows."""
 
 BLOCK_ELEMENTS = 1 << 24
 """Maximum number of logits per block, about 30 ms of work. With smaller blocks, threads would wait
