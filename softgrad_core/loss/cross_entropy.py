@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
@@ -115,14 +115,13 @@ def softmax_cross_entropy(
     rows = given_rows(logits)
     shape = rows.values.shape[1:] if rows.single else rows.values.shape
     objective = objective_of(targets, shape, **options)
-    result = compute_rows(rows, objective, check_fields(fields), out, threads)
-    batches, at = objective.batches, 0 if rows.single else slice(None)
-    is_mean = batches is not None and objective.divisor is not None
-    denominator = float(batches.denominators[0]) if batches is not None and is_mean else None
-    return replace(
-        result.part(at, at if batches is None else 0),
-        denominator=denominator,
-    )
+    result = compute_rows(rows, objective, fields, out, threads)
+    chosen = 0 if rows.single else slice(None)
+    if objective.batches is None:
+        return result.part(chosen)
+    is_mean = objective.divisor is not None
+    denominator = float(objective.batches.denominators[0]) if is_mean else None
+    return replace(result.part(chosen, losses=0), denominator=denominator)
 
 
 def compute_rows(
@@ -181,21 +180,33 @@ def _compute_blocks(
     """Compute the results block by block, on several threads if there are enough logits."""
     count, classes = rows.shape
     threads = max(1, min(threads or cores(), count, rows.size // THREAD_ELEMENTS))
-    most = max(1, elements_of_block(rows, objective, result) // classes)
+    most_rows = max(1, elements_of_block(rows, objective, result) // classes)
     # Every thread gets the same number of blocks, all of the same size.
-    turns = max(1, -(-count // (most * threads)))
+    turns = max(1, -(-count // (most_rows * threads)))
     step = max(1, -(-count // (turns * threads)))
     starts = deque(range(0, count, step))
-    if threads < 2:
+
+    def compute() -> None:
         _compute_some_blocks(starts, step, rows, objective, result)
-        return
+
+    if threads == 1:
+        compute()
+    else:
+        _run_on_threads(compute, starts, threads)
+
+
+def _run_on_threads(compute: Callable[[], None], starts: deque[int], threads: int) -> None:
+    """Run `compute`, which takes blocks from `starts`, on this thread and `threads - 1` others.
+
+    Raises the error of the first bad row.
+    """
     # Only the other threads change this list: Ctrl-C does not interrupt them.
     at_work: list[bool] = []
     errors: list[Exception] = []
 
-    def work() -> None:
+    def compute_or_stop() -> None:
         try:
-            _compute_some_blocks(starts, step, rows, objective, result)
+            compute()
         except Exception as error:  # noqa: BLE001 - raised again in the calling thread
             errors.append(error)
             starts.clear()
@@ -203,7 +214,7 @@ def _compute_blocks(
     def help_out() -> None:
         at_work.append(True)
         try:
-            work()
+            compute_or_stop()
         finally:
             at_work.pop()
 
@@ -213,7 +224,7 @@ def _compute_blocks(
         with suppress(RuntimeError):
             for other in others:
                 other.start()
-        work()
+        compute_or_stop()
         for other in others:
             if other.ident is not None:
                 other.join()
@@ -239,20 +250,16 @@ def _compute_some_blocks(
     """Compute blocks of rows until `starts`, which threads share, has no first row left."""
     # Overflow and underflow are valid results here; the NaN of (-inf) - (-inf) is replaced later.
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        while (start := _next_of(starts)) is not None:
+        while True:
+            try:
+                start = starts.popleft()  # Atomic: no two threads get the same block.
+            except IndexError:
+                return
             block = slice(start, start + step)
-            part, whole = result.part(block), objective.part(block)
-            left = compute_direct(rows[block], whole, part)
+            block_objective, block_result = objective.part(block), result.part(block)
+            left = compute_direct(rows[block], block_objective, block_result)
             if left.size:
-                _compute_left(rows[block], left, whole, part, start)
-
-
-def _next_of(starts: deque[int]) -> int | None:
-    """Take the next start, or None if none is left. No two threads get the same one."""
-    try:
-        return starts.popleft()
-    except IndexError:
-        return None
+                _compute_left(rows[block], left, block_objective, block_result, start)
 
 
 def _compute_left(
@@ -263,15 +270,14 @@ def _compute_left(
     start: int,
 ) -> None:
     """Compute the rows of a block that the direct kernel left, in smaller blocks."""
-    classes = rows.shape[1]
-    step = max(1, SHIFTED_ELEMENTS // classes)
+    step = max(1, SHIFTED_ELEMENTS // rows.shape[1])
+    compute = compute_block if objective.is_plain else compute_weighted_block
     for first in range(0, len(left), step):
-        some = left[first : first + step]
-        values, what = _checked(rows[some], some + start), objective.part(some)
+        chosen = left[first : first + step]
+        values = _checked(rows[chosen], chosen + start)
         numbers = empty_results(values.shape, values.dtype, result.fields, None)
-        compute = compute_block if objective.is_plain else compute_weighted_block
-        compute(values, what, numbers)
-        result.put(some, numbers)
+        compute(values, objective.part(chosen), numbers)
+        result.put(chosen, numbers)
 
 
 def _checked(rows: npt.NDArray[Any], places: IndexArray) -> FloatArray:
