@@ -120,8 +120,7 @@ def check_rows(values: FloatArray, single: bool = False) -> None:
 def check_values(values: Sequence[object], row: int | None = None) -> None:
     """Raise InputError for the first value that is not a logit, or if all classes are masked."""
     for place, value in enumerate(values):
-        problem = _problem_of(value)
-        if problem is not None:
+        if problem := _problem_of(value):
             code, got = problem
             raise InputError(
                 code, f"logits[{place}]: expected a finite number or -Infinity, got {got}", row

@@ -116,8 +116,7 @@ class Objective:
     @property
     def is_of_labels(self) -> bool:
         """Whether the loss of each row is -q_y log f(x)_y, with f(x) = softmax(a)."""
-        others = self.distribution, self.smoothing, self.temperature
-        return all(other is None for other in others)
+        return self.distribution is None and self.smoothing is None and self.temperature is None
 
     def label_weights(self, *, gain: float = 1.0) -> FloatArray:
         """Return q_y times the square of `gain`, of shape (N,), for targets that are labels."""
@@ -140,10 +139,8 @@ class Objective:
     def part(self, rows: IndexArray | slice | Sequence[int]) -> "Objective":
         """Return the objective of some rows, without their batches but each with its 1/D."""
         values = {name: getattr(self, name) for name in _NEUTRAL}
-        return Objective(
-            self.labels[rows],
-            **{name: None if value is None else value[rows] for name, value in values.items()},
-        )
+        given = {name: value[rows] for name, value in values.items() if value is not None}
+        return Objective(self.labels[rows], **given)
 
     def of_batches(self, batches: IndexArray | Sequence[int]) -> "Objective":
         """Return the objective of some batches, or of some rows if each row stands alone."""
@@ -203,7 +200,7 @@ def joined(objectives: Sequence[Objective], classes: int) -> Objective:
         columns = [getattr(one, name) for one in objectives]
         if all(column is None for column in columns):
             continue
-        width = () if name not in {"class_weights", "distribution"} else (classes,)
+        width = (classes,) if name in {"class_weights", "distribution"} else ()
         values[name] = np.concatenate(
             [
                 np.full((len(one.labels), *width), neutral) if column is None else column
@@ -246,8 +243,8 @@ def objective_of(
     [[0.425, 0.025, 0.025, 0.025], [0.025, 0.425, 0.025, 0.025]]
     """
     count, classes = (1, *shape)[-2:]
-    said = check_options(options)
-    weights = said["class_weights"]
+    checked = check_options(options)
+    weights = checked["class_weights"]
     if weights is not None and len(weights) != classes:
         raise InputError(
             "class-weights-count",
@@ -255,16 +252,16 @@ def objective_of(
         )
     distribution = counted = None
     if are_distributions(targets, len(shape)):
-        distribution = as_distributions(targets, shape, unnormalized=said["unnormalized_target"])
+        distribution = as_distributions(targets, shape, unnormalized=checked["unnormalized_target"])
         labels = distribution.argmax(axis=1)
-        _refuse_ignored_label(said["ignore_index"])
+        _refuse_ignored_label(checked["ignore_index"])
     else:
-        labels, counted = as_counted_labels(targets, count, classes, said["ignore_index"])
+        labels, counted = as_counted_labels(targets, count, classes, checked["ignore_index"])
 
     batches = divisor = None
-    if said["reduction"] is not Reduction.NONE:
+    if checked["reduction"] is not Reduction.NONE:
         denominator = 1.0
-        if said["reduction"] is Reduction.MEAN:
+        if checked["reduction"] is Reduction.MEAN:
             denominator = float(count)
             if distribution is None:
                 denominator = weight_of(labels if counted is None else labels[counted], weights)
@@ -272,7 +269,7 @@ def objective_of(
         batches = Batches(count, np.array([denominator]), reduced=True)
 
     def for_each_row(name: str) -> FloatArray | None:
-        return None if said[name] == OPTIONS[name].default else np.full(count, said[name])
+        return None if checked[name] == OPTIONS[name].default else np.full(count, checked[name])
 
     return Objective(
         labels,
@@ -299,10 +296,7 @@ def as_counted_labels(
     targets: npt.ArrayLike, count: int, classes: int, ignored: int | None
 ) -> tuple[IndexArray, BoolArray | None]:
     """Return labels as checked class indices, and which of them count, or None if all do."""
-    if ignored is None:
-        return as_labels(targets, count, classes), None
-    given = np.asarray(targets)
-    if given.dtype.kind not in "iu":
+    if ignored is None or (given := np.asarray(targets)).dtype.kind not in "iu":
         return as_labels(targets, count, classes), None
     counted = np.atleast_1d(given != ignored)
     labels = as_labels(np.where(given == ignored, 0, given), count, classes)

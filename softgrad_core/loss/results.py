@@ -53,13 +53,11 @@ class SoftmaxCrossEntropy:
 
         `losses` selects the losses if there is not one per row.
         """
-        blocks = {name: getattr(self, name) for name in BLOCK_FIELDS}
-        parts: dict[str, Any] = {
-            name: None if block is None else block[rows] for name, block in blocks.items()
-        }
-        of_losses = rows if losses is None else losses
-        loss: Any = None if self.loss is None else self.loss[of_losses]
-        return SoftmaxCrossEntropy(loss=loss, **parts)
+        parts: dict[str, Any] = dict.fromkeys(FIELDS)
+        for name in self.fields:
+            chosen = losses if name == "loss" and losses is not None else rows
+            parts[name] = getattr(self, name)[chosen]
+        return SoftmaxCrossEntropy(**parts)
 
     def put(self, rows: Any, numbers: "SoftmaxCrossEntropy") -> None:
         """Copy the results of some rows into the fields of this object, rounded to their types."""

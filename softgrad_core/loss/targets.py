@@ -138,8 +138,8 @@ def class_index(
     softgrad_core.errors.InputError: target 3 is outside 0..2; classes are numbered from 0
     """
     match target:
-        case bool():
-            got = str(target).lower()
+        case bool() | list() | dict():
+            got = described(target)
         case int():
             if not 0 <= target < classes:
                 raise _outside(target, classes, what=what)
@@ -155,8 +155,6 @@ def class_index(
             )
         case None:
             got = "null"
-        case list() | dict():
-            got = "a list" if isinstance(target, list) else "an object"
         case _:
             got = shortened(str(target))
     raise InputError(
