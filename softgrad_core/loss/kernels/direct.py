@@ -85,8 +85,8 @@ def elements_of_block(
     rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy
 ) -> int:
     """Return the maximum number of logits per block."""
-    is_own = objective.is_of_labels and _are_its_own(rows, out)
-    return BLOCK_ELEMENTS if is_own else COPIED_ELEMENTS
+    in_place = objective.is_of_labels and _fit_a_kernel(rows, out)
+    return BLOCK_ELEMENTS if in_place else COPIED_ELEMENTS
 
 
 def compute_direct(
@@ -98,7 +98,7 @@ def compute_direct(
     """
     if not KERNELS:
         return np.arange(len(rows))
-    if _are_its_own(rows, out):
+    if _fit_a_kernel(rows, out):
         return _compute(rows, objective, out)
     numbers = empty_results(rows.shape, np.dtype(np.float64), out.fields, None)
     left = _compute(np.ascontiguousarray(rows, dtype=np.float64), objective, numbers)
@@ -106,7 +106,7 @@ def compute_direct(
     return left
 
 
-def _are_its_own(rows: npt.NDArray[Any], out: SoftmaxCrossEntropy) -> bool:
+def _fit_a_kernel(rows: npt.NDArray[Any], out: SoftmaxCrossEntropy) -> bool:
     """Return whether a kernel can read these rows and write these results without copies."""
     blocks = [block for name in BLOCK_FIELDS if (block := getattr(out, name)) is not None]
     return (
@@ -136,8 +136,8 @@ def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntr
         *(_address(memory), _address(left)),
     )
     # ctypes releases Python's lock during the call.
-    many = KERNELS[rows.dtype](ctypes.addressof(task))
-    return np.flatnonzero(left) if many else np.empty(0, np.intp)
+    left_count = KERNELS[rows.dtype](ctypes.addressof(task))
+    return np.flatnonzero(left) if left_count else np.empty(0, np.intp)
 
 
 def _address(array: npt.NDArray[Any] | None) -> int | None:
