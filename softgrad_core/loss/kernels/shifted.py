@@ -71,6 +71,17 @@ class _Softmax(NamedTuple):
     """1 - f(x) for the class with the maximum."""
 
 
+class _Weights(NamedTuple):
+    """Target weights, scaled by a power of two per row; arrays are of shape (C, N) or (N,)."""
+
+    q: FloatArray
+    s: FloatArray
+    s_without: FloatArray
+    """s - q_c, as the sum of the other weights."""
+    exponent: IndexArray
+    """Multiplying by 2**exponent undoes the scaling."""
+
+
 def _softmax(rows: FloatArray, temperature: FloatArray | None = None) -> _Softmax:
     """Return the softmax of rows, as arrays of shape (C, N)."""
     a = _by_class(rows)
@@ -129,18 +140,16 @@ def compute_weighted_block(
     The gradient is ((s - q_c) f(x)_c - q_c (1 - f(x)_c)) / T. Neither inner difference cancels.
     """
     f = _softmax(rows, objective.temperature)
-    q, exponent = _target_weights(objective, rows)
-    s, s_without = _sums_without_each(q)
-    if len(rows) < q.shape[1]:
-        q, s, s_without = q[:, :1], s[:1], s_without[:, :1]
+    weights = _target_weights(objective, rows)
     temperature = np.ones(len(rows)) if objective.temperature is None else objective.temperature
     faint = _faint_rests(f)
 
     if out.probs is not None:
         out.probs[...] = f.probs.T
     if out.loss is not None:
-        out.loss[...] = _weighted_loss(rows, (q, s, exponent), temperature, f, faint)
+        out.loss[...] = _weighted_loss(rows, weights, temperature, f, faint)
     if out.grad_probs is not None:
+        q, exponent = weights.q, weights.exponent
         counts = q > 0.0
         out.grad_probs[...] = 0.0
         out.grad_probs.T[counts] = -times_exp(
@@ -151,22 +160,16 @@ def compute_weighted_block(
             np.broadcast_to(exponent, q.shape)[counts],
         )
     if out.grad_logits is not None:
-        out.grad_logits[...] = _weighted_gradient(f, (q, s_without, exponent), temperature, faint).T
+        out.grad_logits[...] = _weighted_gradient(f, weights, temperature, faint).T
 
 
 def _weighted_gradient(
-    f: _Softmax,
-    weights: tuple[FloatArray, FloatArray, IndexArray],
-    temperature: FloatArray,
-    faint: dict[int, float],
+    f: _Softmax, weights: _Weights, temperature: FloatArray, faint: dict[int, float]
 ) -> FloatArray:
-    """Return dL/da, of shape (C, N).
-
-    `weights` are q and s - q_c, both scaled by a power of two, and the exponent that undoes it.
-    """
-    q, s_without, exponent = weights
+    """Return dL/da, of shape (C, N)."""
+    q, s_without = weights.q, weights.s_without
     t, k = np.frexp(temperature)
-    exponent = exponent - k
+    exponent = weights.exponent - k
     gained = np.ldexp(s_without * f.probs / t, exponent)
     lost = q * np.where(f.d == 0.0, f.complement, 1.0 - f.probs)
     lost = np.ldexp(lost / t, exponent)
@@ -180,8 +183,8 @@ def _weighted_gradient(
     return np.asarray(gained - lost)
 
 
-def _target_weights(objective: Objective, rows: FloatArray) -> tuple[FloatArray, IndexArray]:
-    """Return q, of shape (C, N), with a power of two per row, and the exponents that undo it."""
+def _target_weights(objective: Objective, rows: FloatArray) -> _Weights:
+    """Return the target weights of rows, scaled so that they neither underflow nor overflow."""
     q = objective.weights(rows.shape[1], gain=2.0 ** (GAIN_EXPONENT // 2))
     exponent = np.full(len(rows), -GAIN_EXPONENT)
     heavy = ~(q.max(axis=1) < HEAVY)
@@ -191,7 +194,11 @@ def _target_weights(objective: Objective, rows: FloatArray) -> tuple[FloatArray,
         overflows = heavy & ~np.isfinite(q.sum(axis=1))
         q[overflows] = np.ldexp(q[overflows], -HEAVY_EXPONENT)
         exponent[overflows] = HEAVY_EXPONENT
-    return _by_class(q), exponent
+    q = _by_class(q)
+    s, s_without = _sums_without_each(q)
+    # Drop the copy that `_by_class` made of a single row.
+    count = len(rows)
+    return _Weights(q[:, :count], s[:count], s_without[:, :count], exponent)
 
 
 def _sums_without_each(q: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -218,21 +225,17 @@ def _faint_rests(f: _Softmax) -> dict[int, float]:
 
 def _weighted_loss(
     rows: FloatArray,
-    weights: tuple[FloatArray, FloatArray, IndexArray],
+    weights: _Weights,
     temperature: FloatArray,
     f: _Softmax,
     faint: dict[int, float],
 ) -> FloatArray:
-    """Return s log(S) + sum_c q_c (-d_c), in which no term is negative.
-
-    `weights` are q and s, both scaled by a power of two, and the exponent that undoes it.
-    """
-    q, s, exponent = weights
+    """Return s log(S) + sum_c q_c (-d_c), in which no term is negative."""
+    q, s, _, exponent = weights
     counts = (q > 0.0) & (f.d > -math.inf)
     d, d_error = np.where(counts, f.d, 0.0), np.where(counts, f.d_error, 0.0)
     costs, costs_error = _sum_classes(q * -d, q * -d_error, 0.0)
-    of_sum = s * np.log1p(f.rest)
-    loss = (of_sum + (s * f.rest_error / f.total + costs_error)) + costs
+    loss = (s * np.log1p(f.rest) + (s * f.rest_error / f.total + costs_error)) + costs
     for row, rest in faint.items():
         loss[row] = times_scaled(s[row], rest, 0) + (costs[row] + costs_error[row])
     loss = np.ldexp(loss, exponent)
