@@ -1,4 +1,4 @@
-"""The objective: what targets and options make of the loss of each row.
+"""The objective: the loss function of each row, made of its target and the options.
 
 The loss of a row of K logits a is
 
@@ -119,7 +119,7 @@ class Objective:
         return self.distribution is None and self.smoothing is None and self.temperature is None
 
     def label_weights(self, *, gain: float = 1.0) -> FloatArray:
-        """Return q_y times the square of `gain`, of shape (N,), for targets that are labels."""
+        """Return q_y times the square of `gain`, of shape (N,), if only the labels have weights."""
         q = np.full(len(self.labels), gain * gain)
         if self.class_weights is not None:
             q *= self.class_weights[np.arange(len(q)), self.labels]
@@ -165,7 +165,7 @@ def weight_of(labels: IndexArray, class_weights: FloatArray | None) -> float:
         return float(len(labels))
     counts = np.bincount(labels.astype(np.intp, copy=False), minlength=len(class_weights))
     upper = upper_half(class_weights)
-    # Half of the bits of a weight times a count is exact, for up to 2**26 labels of a class.
+    # Half of the bits of a weight, times a count, is exact for up to 2**26 labels of a class.
     with np.errstate(over="ignore"):
         total = sum_of(np.concatenate([counts * upper, counts * (class_weights - upper)]))
     if total == math.inf:

@@ -121,7 +121,7 @@ def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntr
     labels = np.ascontiguousarray(objective.labels)
     shares = weights = temperatures = None
     if not objective.is_of_labels:
-        # The kernel may change these weights for a moment: they belong to this call alone.
+        # The kernel changes these weights temporarily, which is safe: the array is new.
         weights = np.ascontiguousarray(objective.weights(classes, gain=GAIN))
         if objective.temperature is not None:
             temperatures = np.ascontiguousarray(objective.temperature)
