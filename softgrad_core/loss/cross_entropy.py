@@ -157,10 +157,9 @@ def compute_rows(
 def _check_memory(logits: npt.NDArray[Any], result: SoftmaxCrossEntropy) -> None:
     """Raise InputError if results would overwrite the logits or each other."""
     arrays = {"the logits": logits} | {
-        f"out.{name}": getattr(result, name) for name in BLOCK_FIELDS
+        f"out.{name}": getattr(result, name) for name in BLOCK_FIELDS if name in result.fields
     }
-    there = {name: array for name, array in arrays.items() if array is not None}
-    for (one, array), (other, beside) in combinations(there.items(), 2):
+    for (one, array), (other, beside) in combinations(arrays.items(), 2):
         if np.shares_memory(array, beside):
             raise InputError(
                 "out-overlap", f"expected {other} in memory of its own, got some of {one}"
