@@ -1,1 +1,1 @@
-"""The loss of the softmax output layer: logits and targets -> probabilities, loss, gradients."""
+"""The softmax cross-entropy loss: logits and targets -> probabilities, loss and gradients."""

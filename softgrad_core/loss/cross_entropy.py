@@ -1,13 +1,14 @@
-"""Probabilities, loss and both gradients of a softmax output layer, block by block.
+"""Compute probabilities, loss and both gradients of a softmax output layer, block by block.
 
-Rows of usual size take the direct kernel, all others the one that begins at the maximum.
+Rows of ordinary magnitude go to the direct kernel. All others go to the shifted kernel, which
+subtracts the maximum first.
 """
 
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
@@ -35,7 +36,7 @@ from softgrad_core.loss.results import (
 from softgrad_core.loss.targets import IndexArray
 
 THREAD_ELEMENTS = 1 << 18
-"""Logits for each thread, at least: with fewer it waits for the others more than it helps."""
+"""Minimum number of logits per thread: with fewer, a thread waits more than it helps."""
 
 
 def softmax_cross_entropy(
@@ -49,46 +50,47 @@ def softmax_cross_entropy(
 ) -> SoftmaxCrossEntropy:
     """Compute the softmax, the loss and both gradients, to 4 ulp over the whole float64 range.
 
-    With soft targets or options to 8 ulp; `grad_logits`, in which two terms may cancel, to 8 ulp
-    of the larger of these: (s - q_c) f(x)_c / T and q_c (1 - f(x)_c) / T.
+    With soft targets or options, the error bound is 8 ulp. `grad_logits` is then a difference of
+    two terms, which may cancel: its bound is 8 ulp of the larger of (s - q_c) f(x)_c / T and
+    q_c (1 - f(x)_c) / T, with target weights q and their sum s.
 
     Parameters
     ----------
     logits
         Pre-activations of shape (C,) or (N, C): finite, or -infinity for a masked class.
     targets
-        The index of the true class, from 0: one integer, or N of them. Or the probabilities of
-        all classes, of the shape of `logits`.
+        Class indices, counted from 0: one integer, or N of them. Or target probabilities, of the
+        same shape as `logits`.
     fields
-        The results to compute, out of probs, loss, grad_probs and grad_logits. Default: all.
+        The results to compute: any of probs, loss, grad_probs and grad_logits. Default: all.
     out
-        Results of an earlier call for logits of this shape and type, whose arrays, but for the
-        losses, are written to and returned, which saves the time that the system takes to hand out
-        large ones. They must not share memory with the logits or with each other.
+        Results of an earlier call for logits of the same shape and type. Their arrays, except the
+        losses, are overwritten and returned, which saves allocating large arrays. They must not
+        share memory with the logits or with each other.
     threads
-        How many blocks of rows are computed at a time, at most: one for each quarter of a million
-        logits. Default: as many as there are cores. Results do not depend on it.
+        Maximum number of threads. Each gets at least a quarter of a million logits. Default: the
+        number of cores. The results do not depend on it.
     **options
         The options of the loss, see `LossOptions`: label_smoothing, class_weights, ignore_index,
-        temperature, reduction, unnormalized_target. By default each row has its own loss.
+        temperature, reduction, unnormalized_target. By default there is one loss per row.
 
     Returns
     -------
     SoftmaxCrossEntropy
-        In the floating type of `logits` (computed in float64, rounded once), float64 for
-        whole numbers. A row's numbers are the same alone and in any block.
+        In the floating type of `logits` (computed in float64 and rounded once), or float64 for
+        integer logits. A row has the same results alone as in any batch.
 
     Raises
     ------
     InputError
-        Where a row has no softmax, a target is no class, or an option cannot be.
+        If a row has no softmax, a target is not a class, or an option is invalid.
 
     Notes
     -----
-    Where exp(a) is neither too large nor too small, nothing is subtracted from a, so that there is
-    no rounding error of a - max(a) to be mended: see `direct.c`. Elsewhere that error is found by
-    a two-difference: see `shifted.py`. Either way the loss is the sum of terms of one sign, and
-    1 - f(x)_y the quotient of a sum without the term of y, so that nothing cancels.
+    Where exp(a) is neither too large nor too small, nothing is subtracted from a, so there is no
+    rounding error of a - max(a) to correct: see `direct.c`. Elsewhere a two-difference finds that
+    error: see `shifted.py`. Either way nothing cancels: the loss is a sum of terms of one sign,
+    and the numerator of 1 - f(x)_y is the sum of exponentials without the term of y.
 
     Examples
     --------
@@ -98,12 +100,12 @@ def softmax_cross_entropy(
     >>> print(result.grad_logits.round(6))
     [-0.340999  0.242433  0.098566]
 
-    No digit is lost where the network is sure, though 1 - f(x)_y is far below the last place of 1:
+    A confident prediction keeps all digits, although 1 - f(x)_y is far below the last place of 1:
 
     >>> print(f"{softmax_cross_entropy([40.0, 0.0], 0).loss:.12g}")
     4.24835425529e-18
 
-    The mean over a batch, with its labels smoothed:
+    The mean over a batch, with label smoothing:
 
     >>> logits = [[2.0, 1.0, 0.1], [0.0, 0.0, 3.0]]
     >>> result = softmax_cross_entropy(logits, [0, 2], label_smoothing=0.1, reduction="mean")
@@ -113,14 +115,13 @@ def softmax_cross_entropy(
     rows = given_rows(logits)
     shape = rows.values.shape[1:] if rows.single else rows.values.shape
     objective = objective_of(targets, shape, **options)
-    result = compute_rows(rows, objective, check_fields(fields), out, threads)
-    batches, at = objective.batches, 0 if rows.single else slice(None)
-    is_mean = batches is not None and objective.divisor is not None
-    denominator = float(batches.denominators[0]) if batches is not None and is_mean else None
-    return replace(
-        result.part(at, at if batches is None else 0),
-        denominator=denominator,
-    )
+    result = compute_rows(rows, objective, fields, out, threads)
+    chosen = 0 if rows.single else slice(None)
+    if objective.batches is None:
+        return result.part(chosen)
+    is_mean = objective.divisor is not None
+    denominator = float(objective.batches.denominators[0]) if is_mean else None
+    return replace(result.part(chosen, losses=0), denominator=denominator)
 
 
 def compute_rows(
@@ -130,7 +131,7 @@ def compute_rows(
     out: SoftmaxCrossEntropy | None = None,
     threads: int | None = None,
 ) -> SoftmaxCrossEntropy:
-    """Return the numbers of rows: as many losses as there are rows, or reduced batches.
+    """Return the results for rows of logits, with one loss per row or per reduced batch.
 
     Raises InputError for the first row that has no softmax.
     """
@@ -154,12 +155,11 @@ def compute_rows(
 
 
 def _check_memory(logits: npt.NDArray[Any], result: SoftmaxCrossEntropy) -> None:
-    """Raise InputError where results would be written over logits or over each other."""
+    """Raise InputError if results would overwrite the logits or each other."""
     arrays = {"the logits": logits} | {
-        f"out.{name}": getattr(result, name) for name in BLOCK_FIELDS
+        f"out.{name}": getattr(result, name) for name in BLOCK_FIELDS if name in result.fields
     }
-    there = {name: array for name, array in arrays.items() if array is not None}
-    for (one, array), (other, beside) in combinations(there.items(), 2):
+    for (one, array), (other, beside) in combinations(arrays.items(), 2):
         if np.shares_memory(array, beside):
             raise InputError(
                 "out-overlap", f"expected {other} in memory of its own, got some of {one}"
@@ -167,7 +167,7 @@ def _check_memory(logits: npt.NDArray[Any], result: SoftmaxCrossEntropy) -> None
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -176,53 +176,66 @@ def cores() -> int:
 def _compute_blocks(
     rows: npt.NDArray[Any], objective: Objective, result: SoftmaxCrossEntropy, threads: int | None
 ) -> None:
-    """Fill in the results, block by block, on as many threads as there are blocks for."""
+    """Compute the results block by block, on several threads if there are enough logits."""
     count, classes = rows.shape
     threads = max(1, min(threads or cores(), count, rows.size // THREAD_ELEMENTS))
-    most = max(1, elements_of_block(rows, objective, result) // classes)
-    # Threads get as many blocks each, of the same size.
-    turns = max(1, -(-count // (most * threads)))
+    most_rows = max(1, elements_of_block(rows, objective, result) // classes)
+    # Every thread gets the same number of blocks, all of the same size.
+    turns = max(1, -(-count // (most_rows * threads)))
     step = max(1, -(-count // (turns * threads)))
     starts = deque(range(0, count, step))
-    if threads < 2:
+
+    def compute() -> None:
         _compute_some_blocks(starts, step, rows, objective, result)
-        return
-    # Changed only by threads that Ctrl-C does not reach.
+
+    if threads == 1:
+        compute()
+    else:
+        _run_on_threads(compute, starts, threads)
+
+
+def _run_on_threads(compute: Callable[[], None], starts: deque[int], threads: int) -> None:
+    """Run `compute`, which takes blocks from `starts`, on this thread and `threads - 1` others.
+
+    Raises the error of the first bad row.
+    """
+    # Only the other threads change this list: Ctrl-C does not interrupt them.
     at_work: list[bool] = []
     errors: list[Exception] = []
 
-    def work() -> None:
+    def compute_or_stop() -> None:
         try:
-            _compute_some_blocks(starts, step, rows, objective, result)
-        except Exception as error:  # noqa: BLE001 - is raised again in the caller's thread
+            compute()
+        except Exception as error:  # noqa: BLE001 - raised again in the calling thread
             errors.append(error)
             starts.clear()
 
     def help_out() -> None:
         at_work.append(True)
         try:
-            work()
+            compute_or_stop()
         finally:
             at_work.pop()
 
     others = [threading.Thread(target=help_out) for _ in range(threads - 1)]
     try:
-        # Where the system has no more threads, those that there are do all.
+        # If the system refuses to start more threads, the running ones do all the work.
         with suppress(RuntimeError):
             for other in others:
                 other.start()
-        work()
+        compute_or_stop()
         for other in others:
             if other.ident is not None:
                 other.join()
     finally:
-        # After Ctrl-C no further block is begun, and none written to. It may have come in any of
-        # these lines: a thread may run that does not count as started, or counts as joined.
+        # After Ctrl-C, start no further block, and return only when none is being written. Wait
+        # for `at_work` instead of joining: Ctrl-C may come at any line above, so a running thread
+        # may not be marked as started yet, or may be marked as joined.
         starts.clear()
         while at_work:
             time.sleep(0.001)
     if errors:
-        # Blocks are begun in order, and finished: the first bad row is among these.
+        # Blocks are started in order, and each is finished: these include the first bad row.
         raise min(errors, key=lambda error: getattr(error, "row", None) or 0)
 
 
@@ -233,23 +246,19 @@ def _compute_some_blocks(
     objective: Objective,
     result: SoftmaxCrossEntropy,
 ) -> None:
-    """Fill in the blocks of rows that begin at `starts`, from which others may take as well."""
-    # Overflow and underflow are results here, not accidents; (-inf) - (-inf) is mended.
+    """Compute blocks of rows until `starts`, which threads share, has no first row left."""
+    # Overflow and underflow are valid results here; the NaN of (-inf) - (-inf) is replaced later.
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        while (start := _next_of(starts)) is not None:
+        while True:
+            try:
+                start = starts.popleft()  # Atomic: no two threads get the same block.
+            except IndexError:
+                return
             block = slice(start, start + step)
-            part, whole = result.part(block), objective.part(block)
-            left = compute_direct(rows[block], whole, part)
+            block_objective, block_result = objective.part(block), result.part(block)
+            left = compute_direct(rows[block], block_objective, block_result)
             if left.size:
-                _compute_left(rows[block], left, whole, part, start)
-
-
-def _next_of(starts: deque[int]) -> int | None:
-    """Take the next one, None where there is none left; threads do not get the same one."""
-    try:
-        return starts.popleft()
-    except IndexError:
-        return None
+                _compute_left(rows[block], left, block_objective, block_result, start)
 
 
 def _compute_left(
@@ -259,20 +268,19 @@ def _compute_left(
     result: SoftmaxCrossEntropy,
     start: int,
 ) -> None:
-    """Fill in those rows of a block that are left, some at a time."""
-    classes = rows.shape[1]
-    step = max(1, SHIFTED_ELEMENTS // classes)
+    """Compute the rows of a block that the direct kernel left, in smaller blocks."""
+    step = max(1, SHIFTED_ELEMENTS // rows.shape[1])
+    compute = compute_block if objective.is_plain else compute_weighted_block
     for first in range(0, len(left), step):
-        some = left[first : first + step]
-        values, what = _checked(rows[some], some + start), objective.part(some)
+        chosen = left[first : first + step]
+        values = _checked(rows[chosen], chosen + start)
         numbers = empty_results(values.shape, values.dtype, result.fields, None)
-        compute = compute_block if objective.is_plain else compute_weighted_block
-        compute(values, what, numbers)
-        result.put(some, numbers)
+        compute(values, objective.part(chosen), numbers)
+        result.put(chosen, numbers)
 
 
 def _checked(rows: npt.NDArray[Any], places: IndexArray) -> FloatArray:
-    """Return rows as float64, or raise InputError for the first of them that has no softmax."""
+    """Return rows as float64, or raise InputError for the first one that has no softmax."""
     values = np.ascontiguousarray(rows, dtype=np.float64)
     try:
         check_rows(values)

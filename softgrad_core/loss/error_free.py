@@ -1,17 +1,17 @@
-"""Arithmetic that says what its roundings took."""
+"""Error-free transformations of floating-point arithmetic."""
 
 import numpy as np
 
 from softgrad_core.loss.logits import FloatArray
 
 UPPER_HALF = np.int64(-1 << 27)
-"""The bits of a float64 without the last 27."""
+"""Mask for all bits of a float64 but the last 27."""
 
 
 def remainder(x: FloatArray, quotient: FloatArray, divisor: FloatArray) -> FloatArray:
-    """Return x - quotient * divisor, with one rounding at most of what is left (Dekker's product).
+    """Return x - quotient * divisor, rounded at most once, by Dekker's product.
 
-    All but the product of the two lower halves, of which one bit may go, is exact.
+    All steps but one are exact: the product of the two lower halves may lose one bit.
     """
     product = quotient * divisor
     quotient_high, divisor_high = upper_half(quotient), upper_half(divisor)
@@ -24,5 +24,5 @@ def remainder(x: FloatArray, quotient: FloatArray, divisor: FloatArray) -> Float
 
 
 def upper_half(x: FloatArray) -> FloatArray:
-    """Return x without the last 27 of its 53 digits."""
+    """Return x with the last 27 of its 53 significant bits set to zero."""
     return (x.view(np.int64) & UPPER_HALF).view(np.float64)

@@ -1,4 +1,4 @@
-"""Logits as they are given -> rows of float64, or what is wrong with them."""
+"""Check logits, and convert them to rows of floating-point numbers."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,12 @@ from softgrad_core.errors import InputError, shortened
 
 FloatArray = npt.NDArray[np.float64]
 
-
 LARGEST_ITEM = 8
-"""Bytes of float64: wider types would lose digits or range without a word."""
+"""Bytes of float64: converting wider types would silently lose digits or range."""
 
 
 class OutOfRange:
-    """A number as it was written that float64 cannot hold."""
+    """A number outside the range of float64, as it was written."""
 
     def __init__(self, digits: str) -> None:
         self.digits = digits
@@ -29,25 +28,25 @@ class OutOfRange:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Logits as an (N, C) block, and the form in which they were given."""
+    """Logits as an (N, C) block, and the form in which they were passed."""
 
     values: npt.NDArray[Any]
     dtype: np.dtype[Any]
-    """The floating type for results: that of the input, float64 for whole numbers."""
+    """The floating type of the results: that of the logits, or float64 for integers."""
     single: bool
-    """True where one row of shape (C,) was given."""
+    """True if one row of shape (C,) was passed."""
 
 
 def as_rows(logits: npt.ArrayLike) -> Rows:
     """Return `logits`, of shape (C,) or (N, C), as checked rows of float64.
 
-    Finite values are accepted, and -infinity for a masked class.
+    Values are finite, or -infinity for a masked class.
 
     Raises
     ------
     InputError
-        Where the array is not one of numbers, has another shape or fewer than two classes, or
-        where a row holds NaN or +infinity or nothing but masked classes.
+        If the array is not numeric, has another shape or fewer than two classes, or if a row
+        contains NaN or +infinity, or has all classes masked.
     """
     given = given_rows(logits)
     values = given.values.astype(np.float64, copy=False)
@@ -56,16 +55,16 @@ def as_rows(logits: npt.ArrayLike) -> Rows:
 
 
 def given_rows(logits: npt.ArrayLike) -> Rows:
-    """Return `logits`, of shape (C,) or (N, C), as rows whose values are still to be checked.
+    """Return `logits`, of shape (C,) or (N, C), as rows whose values are not checked yet.
 
-    They are of the floating type in which they were given; whole numbers are float64.
+    They keep their floating type. Integers become float64.
 
     Raises
     ------
     InputError
-        Where the array is not one of numbers, has another shape or fewer than two classes.
+        If the array is not numeric, has another shape or fewer than two classes.
     """
-    # numpy.ma is slow to import: an array with a mask is known by what it can do.
+    # numpy.ma is slow to import: recognize a masked array by its method instead.
     if hasattr(logits, "filled"):
         raise InputError("logits-shape", "expected a plain array, got one with a mask; use -inf")
     if isinstance(logits, (list, tuple)) and _holds_boolean(logits):
@@ -77,7 +76,7 @@ def given_rows(logits: npt.ArrayLike) -> Rows:
             "logits-ragged", "expected rows of one length, got rows of several lengths"
         ) from None
     except (TypeError, RuntimeError) as error:
-        # Tensors that NumPy cannot read, such as those that need their gradient.
+        # Tensors that NumPy cannot read, such as those that require a gradient.
         raise InputError(
             "logit-not-a-number", f"expected an array of numbers, got another: {error}"
         ) from None
@@ -108,10 +107,10 @@ def check_class_count(count: int) -> None:
 
 
 def check_rows(values: FloatArray, single: bool = False) -> None:
-    """Raise InputError for the first row that is not finite beside its masked classes."""
+    """Raise InputError for the first row with NaN or +infinity, or with all classes masked."""
     if np.isfinite(values).all():
         return
-    # The largest is NaN where any is, +inf where any is, -inf where all are masked.
+    # A row's maximum is NaN or +inf if any value is, and -inf if all classes are masked.
     bad = ~np.isfinite(values.max(axis=1))
     if bad.any():
         row = int(bad.argmax())
@@ -119,10 +118,9 @@ def check_rows(values: FloatArray, single: bool = False) -> None:
 
 
 def check_values(values: Sequence[object], row: int | None = None) -> None:
-    """Raise InputError for the first value that is not a logit, naming its place."""
+    """Raise InputError for the first value that is not a logit, or if all classes are masked."""
     for place, value in enumerate(values):
-        problem = _problem_of(value)
-        if problem is not None:
+        if problem := _problem_of(value):
             code, got = problem
             raise InputError(
                 code, f"logits[{place}]: expected a finite number or -Infinity, got {got}", row
@@ -136,7 +134,7 @@ def check_values(values: Sequence[object], row: int | None = None) -> None:
 
 
 def _problem_of(value: object) -> tuple[str, str] | None:
-    """Return the error code and a description of `value` where it is not a logit."""
+    """Return the error code and a description of `value` if it is not a logit, else None."""
     match value:
         case bool() | None | str() | dict():
             return "logit-not-a-number", described(value)
@@ -155,7 +153,7 @@ def _problem_of(value: object) -> tuple[str, str] | None:
 
 
 def described(value: object) -> str:
-    """Return what a value is that should have been a number, for a message."""
+    """Describe a value that should have been a number, for an error message."""
     match value:
         case None:
             return "null (some encoders write NaN that way)"
@@ -180,7 +178,7 @@ def described(value: object) -> str:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Return whether a value is a number that float64 can hold, or NaN, and no boolean."""
+    """Return whether a value is NaN or a number in the range of float64, but not a boolean."""
     if isinstance(value, (bool, np.bool)):
         return False
     if isinstance(value, int):

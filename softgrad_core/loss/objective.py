@@ -1,12 +1,12 @@
-"""Targets and options -> what the loss of each row of logits is: target weights and temperature.
+"""The objective: the loss function of each row, made of its target and the options.
 
 The loss of a row of K logits a is
 
     L = -sum_c q_c log f(x)_c,  f(x) = softmax(a / T),  q_c = w_c / D ((1 - ε) t_c + ε / K),
 
 with the target t (the one-hot vector of a label, or a distribution), the label smoothing ε, the
-class weights w, the temperature T, and D, what the mean over a batch divides by. These are the
-formulas of torch.nn.functional.cross_entropy, which has no temperature.
+class weights w, the temperature T, and the denominator D of the mean over a batch. Apart from T,
+the formulas are those of torch.nn.functional.cross_entropy.
 """
 
 import math
@@ -27,17 +27,17 @@ BoolArray = npt.NDArray[np.bool]
 
 
 class Batches(NamedTuple):
-    """M batches of rows, one after another.
+    """M consecutive batches of rows, all of the same size.
 
     Attributes
     ----------
     size
-        The number of rows of each.
+        The number of rows per batch.
     denominators
-        What the sum of the losses of each is divided by, of shape (M,): 0 where a mean has no rows
-        that count.
+        What the sum of the losses of each batch is divided by, of shape (M,): 0 for the mean of a
+        batch without counted rows.
     reduced
-        Whether the loss of a batch is one number, rather than one for each row.
+        Whether there is one loss per batch rather than one per row.
     """
 
     size: int
@@ -45,9 +45,9 @@ class Batches(NamedTuple):
     reduced: bool
 
     def reduce(self, losses: FloatArray) -> FloatArray:
-        """Return the loss of each batch, from those of its rows, which are divided already.
+        """Return the loss of each batch: the sum over its rows, whose losses include 1/D.
 
-        It is NaN where a mean has no rows that count.
+        The mean of a batch without counted rows is NaN.
         """
         by_batch = losses.reshape(len(self.denominators), self.size)
         sums = np.array([sum_of(batch) for batch in by_batch])
@@ -56,23 +56,23 @@ class Batches(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objective:
-    """What the losses of N rows are. What is None is as if nothing were said of it.
+    """The loss functions of N rows. An attribute that is None has no effect.
 
     Attributes
     ----------
     labels
-        The true class of each row, of shape (N,); for a distribution the most probable one, for a
-        row that does not count the first one.
+        The true class of each row, of shape (N,). For a distribution, its most probable class; for
+        an ignored row, class 0.
     distribution
-        The targets t, of shape (N, K), where they are distributions.
+        The target probabilities t, of shape (N, K); None if the targets are labels.
     smoothing, temperature, divisor
         ε, T and D, of shape (N,).
     class_weights
         w, of shape (N, K).
     counted
-        Which rows count, of shape (N,).
+        Which rows count, of shape (N,): False for an ignored row.
     batches
-        Which rows are of one batch. None where each stands alone.
+        How rows form batches; None if each row stands alone.
     """
 
     labels: IndexArray
@@ -92,9 +92,10 @@ class Objective:
     def weights(
         self, classes: int, number: Any = np.float64, *, gain: float = 1.0
     ) -> npt.NDArray[Any]:
-        """Return q, of shape (N, K), computed in a type: one of NumPy's, or Decimal.
+        """Return q times the square of `gain`, of shape (N, K).
 
-        It is returned times the square of `gain`, by which numbers far below 1 keep their digits.
+        It is computed in the type `number`: a NumPy type, or Decimal. With a `gain`, numbers far
+        below 1 keep their digits.
         """
         gained = number(gain)
         q = _in_type(self.targets(classes), number) * gained
@@ -104,7 +105,7 @@ class Objective:
         weights = None if self.class_weights is None else _in_type(self.class_weights, number)
         q = q * (gained if weights is None else weights * gained)
         if self.divisor is not None:
-            # A mean over nothing has gradients of 0.
+            # The mean of no rows has gradients of 0.
             is_nothing = (self.divisor == 0.0)[:, np.newaxis]
             divisor = _in_type(self.divisor[:, np.newaxis] + is_nothing, number)
             q = np.where(is_nothing, 0 * q, q / divisor)
@@ -115,21 +116,20 @@ class Objective:
     @property
     def is_of_labels(self) -> bool:
         """Whether the loss of each row is -q_y log f(x)_y, with f(x) = softmax(a)."""
-        others = self.distribution, self.smoothing, self.temperature
-        return all(other is None for other in others)
+        return self.distribution is None and self.smoothing is None and self.temperature is None
 
     def label_weights(self, *, gain: float = 1.0) -> FloatArray:
-        """Return q_y, of shape (N,), where no other class has a weight, times `gain` squared."""
+        """Return q_y times the square of `gain`, of shape (N,), if only the labels have weights."""
         q = np.full(len(self.labels), gain * gain)
         if self.class_weights is not None:
             q *= self.class_weights[np.arange(len(q)), self.labels]
         if self.divisor is not None:
-            # A mean over nothing has gradients of 0.
+            # The mean of no rows has gradients of 0.
             q = np.divide(q, self.divisor, out=np.zeros_like(q), where=self.divisor != 0.0)
         return q if self.counted is None else np.where(self.counted, q, 0.0)
 
     def targets(self, classes: int) -> FloatArray:
-        """Return t, of shape (N, K)."""
+        """Return the target probabilities t, of shape (N, K)."""
         if self.distribution is not None:
             return self.distribution
         one_hot = np.zeros((len(self.labels), classes))
@@ -137,15 +137,13 @@ class Objective:
         return one_hot
 
     def part(self, rows: IndexArray | slice | Sequence[int]) -> "Objective":
-        """Return what is said of some rows, each with its share in its batch."""
+        """Return the objective of some rows, without their batches but each with its 1/D."""
         values = {name: getattr(self, name) for name in _NEUTRAL}
-        return Objective(
-            self.labels[rows],
-            **{name: None if value is None else value[rows] for name, value in values.items()},
-        )
+        given = {name: value[rows] for name, value in values.items() if value is not None}
+        return Objective(self.labels[rows], **given)
 
     def of_batches(self, batches: IndexArray | Sequence[int]) -> "Objective":
-        """Return what is said of some batches, or of some rows where each stands alone."""
+        """Return the objective of some batches, or of some rows if each row stands alone."""
         if self.batches is None:
             return self.part(batches)
         rows = rows_of(batches, self.batches.size)
@@ -154,7 +152,7 @@ class Objective:
 
 
 def sum_of(numbers: Sequence[float] | FloatArray) -> float:
-    """Return the sum of numbers from 0 on as rounded once, infinite where it overflows."""
+    """Return the sum of nonnegative numbers, rounded once, or infinity if it overflows."""
     try:
         return math.fsum(np.ascontiguousarray(numbers, dtype=np.float64).data)
     except OverflowError:
@@ -162,12 +160,12 @@ def sum_of(numbers: Sequence[float] | FloatArray) -> float:
 
 
 def weight_of(labels: IndexArray, class_weights: FloatArray | None) -> float:
-    """Return the sum of the weights of labels, or raise InputError where it overflows."""
+    """Return the sum of the class weights of labels, or raise InputError if it overflows."""
     if class_weights is None:
         return float(len(labels))
     counts = np.bincount(labels.astype(np.intp, copy=False), minlength=len(class_weights))
     upper = upper_half(class_weights)
-    # Half of the digits of a weight times a count is exact, for up to 2**26 labels of a class.
+    # Half of the bits of a weight, times a count, is exact for up to 2**26 labels of a class.
     with np.errstate(over="ignore"):
         total = sum_of(np.concatenate([counts * upper, counts * (class_weights - upper)]))
     if total == math.inf:
@@ -180,7 +178,7 @@ def weight_of(labels: IndexArray, class_weights: FloatArray | None) -> float:
 
 
 def rows_of(batches: IndexArray | Sequence[int], size: int) -> IndexArray:
-    """Return the rows of some batches of this size."""
+    """Return the indices of the rows of some batches of this size."""
     return np.asarray((np.array(batches)[:, np.newaxis] * size + np.arange(size)).reshape(-1))
 
 
@@ -192,17 +190,17 @@ _NEUTRAL: dict[str, Any] = {
     "class_weights": 1.0,
     "counted": True,
 }
-"""What is said of each row beside its label, and what says nothing."""
+"""The attributes of each row besides its label, and the values that have no effect."""
 
 
 def joined(objectives: Sequence[Objective], classes: int) -> Objective:
-    """Return what is said of all these rows, which are in batches of one kind, or in none."""
+    """Return the objective of all these rows, which are in batches of equal size or in none."""
     values: dict[str, Any] = {}
     for name, neutral in _NEUTRAL.items():
         columns = [getattr(one, name) for one in objectives]
         if all(column is None for column in columns):
             continue
-        width = () if name not in {"class_weights", "distribution"} else (classes,)
+        width = (classes,) if name in {"class_weights", "distribution"} else ()
         values[name] = np.concatenate(
             [
                 np.full((len(one.labels), *width), neutral) if column is None else column
@@ -222,21 +220,21 @@ def joined(objectives: Sequence[Objective], classes: int) -> Objective:
 def objective_of(
     targets: npt.ArrayLike, shape: tuple[int, ...], **options: Unpack[LossOptions]
 ) -> Objective:
-    """Return what targets and options say of logits of a shape, (C,) or (N, C).
+    """Return the objective of targets and options, checked for logits of the shape `shape`.
 
     Parameters
     ----------
     targets
         Labels, one integer or N of them; or target probabilities, of the shape of the logits.
     shape
-        The shape of the logits.
+        The shape of the logits, (C,) or (N, C).
     **options
         See `LossOptions`.
 
     Raises
     ------
     InputError
-        Where a target or an option cannot be used.
+        If a target or an option is invalid.
 
     Examples
     --------
@@ -245,8 +243,8 @@ def objective_of(
     [[0.425, 0.025, 0.025, 0.025], [0.025, 0.425, 0.025, 0.025]]
     """
     count, classes = (1, *shape)[-2:]
-    said = check_options(options)
-    weights = said["class_weights"]
+    checked = check_options(options)
+    weights = checked["class_weights"]
     if weights is not None and len(weights) != classes:
         raise InputError(
             "class-weights-count",
@@ -254,16 +252,16 @@ def objective_of(
         )
     distribution = counted = None
     if are_distributions(targets, len(shape)):
-        distribution = as_distributions(targets, shape, unnormalized=said["unnormalized_target"])
+        distribution = as_distributions(targets, shape, unnormalized=checked["unnormalized_target"])
         labels = distribution.argmax(axis=1)
-        _refuse_ignored_label(said["ignore_index"])
+        _refuse_ignored_label(checked["ignore_index"])
     else:
-        labels, counted = as_counted_labels(targets, count, classes, said["ignore_index"])
+        labels, counted = as_counted_labels(targets, count, classes, checked["ignore_index"])
 
     batches = divisor = None
-    if said["reduction"] is not Reduction.NONE:
+    if checked["reduction"] is not Reduction.NONE:
         denominator = 1.0
-        if said["reduction"] is Reduction.MEAN:
+        if checked["reduction"] is Reduction.MEAN:
             denominator = float(count)
             if distribution is None:
                 denominator = weight_of(labels if counted is None else labels[counted], weights)
@@ -271,7 +269,7 @@ def objective_of(
         batches = Batches(count, np.array([denominator]), reduced=True)
 
     def for_each_row(name: str) -> FloatArray | None:
-        return None if said[name] == OPTIONS[name].default else np.full(count, said[name])
+        return None if checked[name] == OPTIONS[name].default else np.full(count, checked[name])
 
     return Objective(
         labels,
@@ -286,7 +284,7 @@ def objective_of(
 
 
 def _refuse_ignored_label(ignored: int | None) -> None:
-    """Raise InputError where the targets are probabilities and a label is to be ignored."""
+    """Raise InputError if a label is to be ignored, for targets that are probabilities."""
     if ignored is not None and ignored >= 0:
         raise InputError(
             "ignore-index-without-labels",
@@ -297,11 +295,8 @@ def _refuse_ignored_label(ignored: int | None) -> None:
 def as_counted_labels(
     targets: npt.ArrayLike, count: int, classes: int, ignored: int | None
 ) -> tuple[IndexArray, BoolArray | None]:
-    """Return labels as checked indices, and which of them count; None where all do."""
-    if ignored is None:
-        return as_labels(targets, count, classes), None
-    given = np.asarray(targets)
-    if given.dtype.kind not in "iu":
+    """Return labels as checked class indices, and which of them count, or None if all do."""
+    if ignored is None or (given := np.asarray(targets)).dtype.kind not in "iu":
         return as_labels(targets, count, classes), None
     counted = np.atleast_1d(given != ignored)
     labels = as_labels(np.where(given == ignored, 0, given), count, classes)
@@ -309,7 +304,7 @@ def as_counted_labels(
 
 
 def _in_type(values: npt.NDArray[Any], number: Any) -> npt.NDArray[Any]:
-    """Return numbers in a type; what is no type of NumPy's, such as Decimal, as objects."""
+    """Convert numbers to a NumPy type, or to objects of another type such as Decimal."""
     if isinstance(number, type) and issubclass(number, np.generic):
         return values.astype(number, copy=False)
     return np.asarray(np.frompyfunc(number, 1, 1)(values), dtype=object)

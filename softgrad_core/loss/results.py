@@ -1,4 +1,4 @@
-"""The numbers of the output layer, as they are returned."""
+"""The results: probabilities, loss and gradients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import described
 
 BLOCK_FIELDS = ("probs", "grad_probs", "grad_logits")
-"""The results that have one number for each logit."""
+"""The results that have the shape of the logits."""
 
 FIELDS = ("probs", "loss", "grad_probs", "grad_logits")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SoftmaxCrossEntropy:
-    """The numbers of the output layer, for one row of C logits or for N rows of them.
+    """The results for one row of C logits, or for N rows.
 
-    What was not asked for is None.
+    Fields that were not requested are None.
 
     Attributes
     ----------
@@ -28,14 +28,13 @@ class SoftmaxCrossEntropy:
         The softmax f(x), of shape (C,) or (N, C).
     loss
         The negative log-likelihood -log f(x)_y in nats, or in general -sum_c q_c log f(x)_c: a
-        NumPy scalar, or of shape (N,). That of a batch is a scalar where it is reduced, and NaN
-        where it is the mean of no rows.
+        NumPy scalar for one row or a reduced batch, else of shape (N,). The mean of no rows is NaN.
     grad_probs
         dL/df(x) = -e(y) / f(x)_y, in general -q / f(x), of the shape of `probs`.
     grad_logits
         dL/da = -(e(y) - f(x)), in general (s f(x) - q) / T, of the shape of `probs`.
     denominator
-        What the mean over a batch was divided by; None where there is none.
+        The number that the sum over a batch was divided by for its mean; None without a mean.
     """
 
     probs: npt.NDArray[np.floating[Any]]
@@ -46,30 +45,28 @@ class SoftmaxCrossEntropy:
 
     @property
     def fields(self) -> Sequence[str]:
-        """The names of the results that are there."""
+        """The names of the fields that are not None."""
         return [name for name in FIELDS if getattr(self, name) is not None]
 
     def part(self, rows: Any, losses: Any = None) -> "SoftmaxCrossEntropy":
-        """Return the numbers of some rows, as views where `rows` is a slice.
+        """Return the results of some rows, as views if `rows` is a slice.
 
-        `losses` are their losses, where there is not one for each row.
+        `losses` selects the losses if there is not one per row.
         """
-        blocks = {name: getattr(self, name) for name in BLOCK_FIELDS}
-        parts: dict[str, Any] = {
-            name: None if block is None else block[rows] for name, block in blocks.items()
-        }
-        of_losses = rows if losses is None else losses
-        loss: Any = None if self.loss is None else self.loss[of_losses]
-        return SoftmaxCrossEntropy(loss=loss, **parts)
+        parts: dict[str, Any] = dict.fromkeys(FIELDS)
+        for name in self.fields:
+            chosen = losses if name == "loss" and losses is not None else rows
+            parts[name] = getattr(self, name)[chosen]
+        return SoftmaxCrossEntropy(**parts)
 
     def put(self, rows: Any, numbers: "SoftmaxCrossEntropy") -> None:
-        """Take over the numbers of some rows, those that are wanted, rounded to the type."""
+        """Copy the results of some rows into the fields of this object, rounded to their types."""
         for name in self.fields:
             getattr(self, name)[rows] = getattr(numbers, name)
 
 
 def check_fields(fields: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of results that are asked for, in their order, or raise InputError."""
+    """Return the requested names in the order of `FIELDS`, or raise InputError."""
     if fields is None:
         return FIELDS
     wanted = [fields] if isinstance(fields, str) else fields
@@ -88,10 +85,9 @@ def empty_results(
     fields: Sequence[str],
     out: SoftmaxCrossEntropy | None,
 ) -> SoftmaxCrossEntropy:
-    """Return results to be filled in: those of an earlier call, or new ones.
+    """Return results to write to: new arrays, or those of the earlier results `out`.
 
-    Losses are of float64, to be rounded in the end. Raises InputError where `out` has not the
-    arrays that are asked for.
+    Losses are float64 until the end. Raises InputError if `out` lacks a requested array.
     """
     blocks: dict[str, Any] = dict.fromkeys(BLOCK_FIELDS)
     for name in BLOCK_FIELDS:
@@ -107,7 +103,7 @@ def empty_results(
 def _reused(
     block: npt.NDArray[Any] | None, name: str, shape: tuple[int, int], dtype: np.dtype[Any]
 ) -> npt.NDArray[Any]:
-    """Return an array of an earlier result to write to, or raise InputError."""
+    """Return an array of earlier results to write to, or raise InputError if it does not fit."""
     if block is None or np.atleast_2d(block).shape != shape or block.dtype != dtype:
         got = "none" if block is None else f"{block.dtype} of shape {block.shape}"
         raise InputError(

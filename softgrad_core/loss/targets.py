@@ -1,4 +1,4 @@
-"""A target as it is given: a label, a name or a distribution -> a class, or its probabilities."""
+"""Check targets: labels, class names and target probabilities."""
 
 import math
 from collections import Counter
@@ -13,16 +13,16 @@ from softgrad_core.loss.logits import FloatArray, described, is_number
 IndexArray = npt.NDArray[np.intp]
 
 SUM_TOLERANCE = 1e-5
-"""So far from 1 the sum of a distribution may be: rounded to float32, or to six digits."""
+"""Maximum distance from 1 of the sum of a distribution in float32 or with six digits."""
 
 
 def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
-    """Return `targets`, one label for each of `rows` rows, as checked indices.
+    """Return `targets`, one label per row, as checked class indices.
 
     Raises
     ------
     InputError
-        Where they are not whole numbers, not one for each row, or outside 0..classes-1.
+        If they are not integers, not one per row, or outside 0..classes-1.
     """
     try:
         given = np.asarray(targets)
@@ -44,7 +44,7 @@ def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
 
 
 def are_distributions(targets: npt.ArrayLike, dimensions: int) -> bool:
-    """Return whether targets have as many dimensions as the logits: a number for each class."""
+    """Return whether targets have one number per class: as many dimensions as the logits."""
     if isinstance(targets, int):
         return False
     try:
@@ -61,8 +61,8 @@ def as_distributions(
     Raises
     ------
     InputError
-        Where they have another shape, one is no finite number from 0 on, or, unless
-        `unnormalized`, a row has another sum than 1.
+        If the shape differs, a value is negative or not finite, or, unless `unnormalized`, a row
+        does not sum to 1.
     """
     given = np.asarray(targets)
     if given.dtype.kind not in "fiu":
@@ -78,7 +78,7 @@ def as_distributions(
     good = (np.isfinite(rows) & (rows >= 0.0)).all(axis=1)
     if not unnormalized:
         good &= np.abs(rows.sum(axis=1) - 1.0) <= SUM_TOLERANCE
-    # NumPy's sum may be beside the limit where the exact one, which counts, is not.
+    # NumPy's rounded sum may miss the limit: the exact sum decides.
     for row in np.flatnonzero(~good).tolist():
         check_distribution(
             rows[row].tolist(),
@@ -92,7 +92,7 @@ def as_distributions(
 def check_distribution(
     target: Sequence[object], classes: int, *, unnormalized: bool, row: int | None = None
 ) -> None:
-    """Raise InputError where a target is not one probability for each class, with the sum 1."""
+    """Raise InputError unless a target has one probability per class, with the sum 1."""
     if len(target) != classes:
         raise InputError(
             "target-count",
@@ -120,14 +120,14 @@ def check_distribution(
 def class_index(
     target: object, classes: int, names: Sequence[str] | None = None, what: str = "target"
 ) -> int:
-    """Return the index of a class among `classes`, given as an index or a name.
+    """Return the index of a class that is given by index or by name.
 
-    `what` is what messages call it: a target unless it is another class.
+    Error messages and codes call it `what`.
 
     Raises
     ------
     InputError
-        Where it is neither, with what it probably was meant to be.
+        If it is neither. The message has a hint if the mistake is a common one.
 
     Examples
     --------
@@ -138,8 +138,8 @@ def class_index(
     softgrad_core.errors.InputError: target 3 is outside 0..2; classes are numbered from 0
     """
     match target:
-        case bool():
-            got = str(target).lower()
+        case bool() | list() | dict():
+            got = described(target)
         case int():
             if not 0 <= target < classes:
                 raise _outside(target, classes, what=what)
@@ -155,8 +155,6 @@ def class_index(
             )
         case None:
             got = "null"
-        case list() | dict():
-            got = "a list" if isinstance(target, list) else "an object"
         case _:
             got = shortened(str(target))
     raise InputError(
@@ -166,7 +164,7 @@ def class_index(
 
 
 def check_class_names(names: Sequence[object], classes: int) -> list[str]:
-    """Return `names`, one different text for each class, or raise InputError."""
+    """Return `names`, or raise InputError unless there is one distinct text per class."""
     texts = [name for name in names if isinstance(name, str)]
     if len(texts) < len(names):
         wrong = next(name for name in names if not isinstance(name, str))
@@ -197,7 +195,7 @@ def _outside(
 
 
 def _rounded(target: float) -> str:
-    """Return a huge target as a float, which is what some decoders make of it."""
+    """Return a huge target in the format of a float, as which some decoders read it."""
     try:
         return f"{float(target):.6g}"
     except OverflowError:

@@ -1,1 +1,1 @@
-"""What computes blocks of rows: compiled for logits of usual size, NumPy for all others."""
+"""The kernels for blocks of rows: compiled for logits of ordinary magnitude, NumPy for others."""

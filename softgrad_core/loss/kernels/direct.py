@@ -1,8 +1,7 @@
-"""The compiled kernel for logits of usual size: see `direct.c`, which it is built from.
+"""The compiled kernel for logits of ordinary magnitude, built from `direct.c`.
 
-There is none where no compiler was found, or on a processor that it is not made for. All rows are
-left then to the kernel of `softgrad_core.loss.kernels.shifted`, whose results may differ in
-the last place.
+It is missing if no compiler was found, or the processor is not supported. Then the kernel of
+`softgrad_core.loss.kernels.shifted` computes all rows. Its results may differ in the last place.
 """
 
 import ctypes
@@ -19,27 +18,27 @@ from softgrad_core.loss.results import BLOCK_FIELDS, FIELDS, SoftmaxCrossEntropy
 from softgrad_core.loss.targets import IndexArray
 
 Kernel = Callable[[int], int]
-"""Computes the task at an address; returns how many rows are left."""
+"""Computes the task at an address and returns the number of rows that it left."""
 
 Kernels = Mapping[np.dtype[Any], Kernel]
-"""One for each type of logits."""
+"""A kernel for each type of logits."""
 
 TILE = 2048
-"""Logits that the kernel works on together, as `direct.c` has it: it needs memory for as many."""
+"""Logits per tile, as in `direct.c`: the kernel needs memory for this many."""
 
 GAIN = 2.0**300
-"""The kernel takes weights times the square of this, so that none that counts has underflowed."""
+"""The kernel takes weights times the square of this, so that none that counts underflows."""
 
 BLOCK_ELEMENTS = 1 << 24
-"""Logits that a thread computes at a time, at most, some 30 ms of work: with fewer, threads would
-wait for each other more often, for Python's lock and for pages of memory, which may be of 2 MiB."""
+"""Maximum number of logits per block, about 30 ms of work. With smaller blocks, threads would wait
+more often for Python's lock and for pages of memory, which may have 2 MiB."""
 
 COPIED_ELEMENTS = 1 << 17
-"""The same where NumPy makes copies or target weights of a block, which stay in the L2 cache."""
+"""The same if NumPy copies a block or makes target weights for it: these fit in the L2 cache."""
 
 
 class _Task(ctypes.Structure):
-    """What is to be computed, as `direct.c` has it."""
+    """The arguments of the kernel, laid out as in `direct.c`."""
 
     _fields_ = [
         ("logits", ctypes.c_void_p),
@@ -56,10 +55,10 @@ class _Task(ctypes.Structure):
 
 
 def all_kernels() -> Sequence[Kernels]:
-    """Return the kernels that this processor can run, the fastest first; results are the same."""
+    """Return the kernels that this processor can run, fastest first. Their results are equal."""
     source = Path(__file__).with_suffix(".c")
     try:
-        # Its name tells which source it was built from: one from another is none.
+        # The name has the checksum of the source, so that an outdated library is not loaded.
         name = f"_direct_{zlib.crc32(source.read_bytes()):08x}.so"
         library = ctypes.CDLL(str(source.with_name(name)))
     except OSError:
@@ -85,21 +84,21 @@ KERNELS: Kernels = next(iter(all_kernels()), {})
 def elements_of_block(
     rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy
 ) -> int:
-    """Return how many logits are to be computed at a time, at most."""
-    is_own = objective.is_of_labels and _are_its_own(rows, out)
-    return BLOCK_ELEMENTS if is_own else COPIED_ELEMENTS
+    """Return the maximum number of logits per block."""
+    in_place = objective.is_of_labels and _fit_a_kernel(rows, out)
+    return BLOCK_ELEMENTS if in_place else COPIED_ELEMENTS
 
 
 def compute_direct(
     rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy
 ) -> IndexArray:
-    """Fill in what `out` has for the rows; return which of them are left to be computed.
+    """Compute the results that `out` has arrays for, and return the indices of the rows left.
 
-    Losses are of float64, all other results of any type.
+    Losses are float64. The other results may have any type.
     """
     if not KERNELS:
         return np.arange(len(rows))
-    if _are_its_own(rows, out):
+    if _fit_a_kernel(rows, out):
         return _compute(rows, objective, out)
     numbers = empty_results(rows.shape, np.dtype(np.float64), out.fields, None)
     left = _compute(np.ascontiguousarray(rows, dtype=np.float64), objective, numbers)
@@ -107,8 +106,8 @@ def compute_direct(
     return left
 
 
-def _are_its_own(rows: npt.NDArray[Any], out: SoftmaxCrossEntropy) -> bool:
-    """Return whether there is a kernel for rows and results of these types, where they are."""
+def _fit_a_kernel(rows: npt.NDArray[Any], out: SoftmaxCrossEntropy) -> bool:
+    """Return whether a kernel can read these rows and write these results without copies."""
     blocks = [block for name in BLOCK_FIELDS if (block := getattr(out, name)) is not None]
     return (
         rows.dtype in KERNELS
@@ -122,7 +121,7 @@ def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntr
     labels = np.ascontiguousarray(objective.labels)
     shares = weights = temperatures = None
     if not objective.is_of_labels:
-        # They are made anew, so that the kernel may set one aside for a moment.
+        # The kernel changes these weights temporarily, which is safe: the array is new.
         weights = np.ascontiguousarray(objective.weights(classes, gain=GAIN))
         if objective.temperature is not None:
             temperatures = np.ascontiguousarray(objective.temperature)
@@ -136,9 +135,9 @@ def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntr
         *(_address(getattr(out, name)) for name in FIELDS),
         *(_address(memory), _address(left)),
     )
-    # Python's lock is not held meanwhile.
-    many = KERNELS[rows.dtype](ctypes.addressof(task))
-    return np.flatnonzero(left) if many else np.empty(0, np.intp)
+    # ctypes releases Python's lock during the call.
+    left_count = KERNELS[rows.dtype](ctypes.addressof(task))
+    return np.flatnonzero(left) if left_count else np.empty(0, np.intp)
 
 
 def _address(array: npt.NDArray[Any] | None) -> int | None:

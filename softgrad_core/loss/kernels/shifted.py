@@ -1,13 +1,14 @@
-"""The kernel that begins at the maximum: for logits and target weights of any size.
+"""The shifted kernel: subtracts the maximum, for logits and target weights of any magnitude.
 
 Notation: a are the logits, T is the temperature, f(x) = softmax(a / T) the output, m = max(a),
 d = (a - m) / T, S = sum(exp(d)), and rest = S - 1 is the sum without the term of the maximum. The
-loss is -sum_c q_c log f(x)_c; y is the true class where q is its one-hot vector, and s = sum(q).
+loss is -sum_c q_c log f(x)_c, with s = sum(q). If q is a one-hot vector, y is its class.
 
-d is rounded; its error is found by the two-difference of Knuth (The Art of Computer Programming,
-vol. 2, 4.2.2) and folded into exp(d). For a label the loss is log1p(rest) - d_y, two terms of one
-sign, and the gradient at the target is -(1 - f(x)_y) with 1 - f(x)_y = rest / S where y is the
-maximum, so that nothing cancels. 1 / f(x)_y = S exp(-d_y) holds also where f(x)_y underflows.
+d is rounded. Knuth's two-difference (The Art of Computer Programming, vol. 2, 4.2.2) finds the
+rounding error, which is folded into exp(d). With a label, nothing cancels: the loss is
+log1p(rest) - d_y, two terms of one sign, and the gradient at the target is -(1 - f(x)_y), where
+1 - f(x)_y = rest / S if y has the maximum. 1 / f(x)_y = S exp(-d_y) also holds where f(x)_y
+underflows.
 """
 
 import math
@@ -31,53 +32,64 @@ from softgrad_core.loss.results import SoftmaxCrossEntropy
 from softgrad_core.loss.targets import IndexArray
 
 SHIFTED_ELEMENTS = 1 << 14
-"""Logits that are computed together: a block and its temporaries stay in the L2 cache."""
+"""Logits per block: a block and its temporaries fit in the L2 cache."""
 
 NARROW = 32
-"""Up to this many classes a block is computed class by class, above it row by row."""
+"""Up to this many classes, arrays are stored class by class; with more, row by row."""
 
 FAINT = 1e-270
-"""Below this a sum of exponentials may have terms that float64 cannot hold with all digits."""
+"""Below this, a sum of exponentials may have subnormal terms, which lose digits."""
 
 TINY_EXPONENT_OF_E = -650.0
-"""Below this exp(d) is scaled, where it is to be multiplied by what may be large."""
+"""For d below this, exp(d) is scaled before it is multiplied by a factor that may be large."""
 
 GAIN_EXPONENT = 600
 HEAVY = 2.0**900
-"""Target weights are taken times 2**600, with which no product of two of them underflows, unless
-they are heavier than this then."""
+"""Target weights are scaled by 2**600, so that no product of two of them underflows. If a scaled
+weight reaches HEAVY, the weights of its row are used unscaled."""
 
 HEAVY_EXPONENT = 64
-"""Weights whose sum overflows are taken divided by 2**64."""
+"""Weights whose sum overflows are divided by 2**64."""
 
 HUGE = 1e300
-"""Above this a sum of costs may overflow where what it is made of does not."""
+"""Above this, a sum of costs may overflow although the exact loss does not."""
 
 
 class _Softmax(NamedTuple):
-    """The softmax of a block, and what it was made of; arrays are of shape (C, N) or (N,)."""
+    """The softmax of a block and the quantities behind it, of shape (C, N) or (N,)."""
 
     probs: FloatArray
     d: FloatArray
     d_error: FloatArray
-    """d as rounded, and what rounding took from it."""
+    """The rounding error of d: the exact value is d + d_error."""
     rest: FloatArray
     rest_error: FloatArray
     total: FloatArray
     lost: FloatArray
-    """S as rounded, and what rounding took from it, relative to it."""
+    """The relative rounding error of S: the exact value is total * (1 + lost)."""
     complement: FloatArray
-    """1 - f(x) of the class of the maximum."""
+    """1 - f(x) for the class with the maximum."""
+
+
+class _Weights(NamedTuple):
+    """Target weights, scaled by a power of two per row; arrays are of shape (C, N) or (N,)."""
+
+    q: FloatArray
+    s: FloatArray
+    s_without: FloatArray
+    """s - q_c, as the sum of the other weights."""
+    exponent: IndexArray
+    """Multiplying by 2**exponent undoes the scaling."""
 
 
 def _softmax(rows: FloatArray, temperature: FloatArray | None = None) -> _Softmax:
-    """Return the softmax of rows, class by class."""
+    """Return the softmax of rows, as arrays of shape (C, N)."""
     a = _by_class(rows)
     d, d_error = _distances(a, temperature)
     at_maximum = d == 0.0
     e = np.exp(d)
     np.copyto(e, 0.0, where=at_maximum)
-    # S = 1 + rest without one maximum; others as large count in full.
+    # S = 1 + rest, where rest leaves out one maximum only: ties count in full.
     buffer = e * d_error
     rest, rest_error = _sum_classes(e, buffer, _count_ties(at_maximum))
     if (faint := rest < FAINT).any():
@@ -91,7 +103,7 @@ def _softmax(rows: FloatArray, temperature: FloatArray | None = None) -> _Softma
     correction *= e
     e += correction
     probs = np.divide(e, total, out=e)[:, : len(rows)]
-    # Without the row that `_by_class` doubled.
+    # Drop the copy that `_by_class` made of a single row.
     if len(rows) < len(total):
         d, d_error = d[:, :1], d_error[:, :1]
         rest, rest_error, total, lost = rest[:1], rest_error[:1], total[:1], lost[:1]
@@ -101,7 +113,7 @@ def _softmax(rows: FloatArray, temperature: FloatArray | None = None) -> _Softma
 
 
 def compute_block(rows: FloatArray, objective: Objective, out: SoftmaxCrossEntropy) -> None:
-    """Fill in the numbers of rows where a label is all that is said of each, those `out` has."""
+    """Compute the results that `out` has arrays for, for rows with labels and no options."""
     f = _softmax(rows)
     labels, places = objective.labels, np.arange(len(rows))
     y = labels, places
@@ -116,30 +128,28 @@ def compute_block(rows: FloatArray, objective: Objective, out: SoftmaxCrossEntro
         out.grad_probs[places, labels] = -times_exp(f.total, -d_y, f.lost - d_y_error)
     if out.grad_logits is not None:
         out.grad_logits[...] = f.probs.T
-        # 0 - x and not -x: where all of it underflows, the result is 0 and not -0.
+        # 0 - x rather than -x: if the complement underflows, the result is 0, not -0.
         out.grad_logits[places, labels] = 0.0 - complement
 
 
 def compute_weighted_block(
     rows: FloatArray, objective: Objective, out: SoftmaxCrossEntropy
 ) -> None:
-    """Fill in the numbers of rows for any target weights and temperatures, those that `out` has.
+    """Compute the results that `out` has arrays for, for any target weights and temperatures.
 
-    The gradient is ((s - q_c) f(x)_c - q_c (1 - f(x)_c)) / T: neither difference in it cancels.
+    The gradient is ((s - q_c) f(x)_c - q_c (1 - f(x)_c)) / T. Neither inner difference cancels.
     """
     f = _softmax(rows, objective.temperature)
-    q, exponent = _target_weights(objective, rows)
-    s, s_without = _sums_without_each(q)
-    if len(rows) < q.shape[1]:
-        q, s, s_without = q[:, :1], s[:1], s_without[:, :1]
+    weights = _target_weights(objective, rows)
     temperature = np.ones(len(rows)) if objective.temperature is None else objective.temperature
     faint = _faint_rests(f)
 
     if out.probs is not None:
         out.probs[...] = f.probs.T
     if out.loss is not None:
-        out.loss[...] = _weighted_loss(rows, (q, s, exponent), temperature, f, faint)
+        out.loss[...] = _weighted_loss(rows, weights, temperature, f, faint)
     if out.grad_probs is not None:
+        q, exponent = weights.q, weights.exponent
         counts = q > 0.0
         out.grad_probs[...] = 0.0
         out.grad_probs.T[counts] = -times_exp(
@@ -150,26 +160,20 @@ def compute_weighted_block(
             np.broadcast_to(exponent, q.shape)[counts],
         )
     if out.grad_logits is not None:
-        out.grad_logits[...] = _weighted_gradient(f, (q, s_without, exponent), temperature, faint).T
+        out.grad_logits[...] = _weighted_gradient(f, weights, temperature, faint).T
 
 
 def _weighted_gradient(
-    f: _Softmax,
-    weights: tuple[FloatArray, FloatArray, IndexArray],
-    temperature: FloatArray,
-    faint: dict[int, float],
+    f: _Softmax, weights: _Weights, temperature: FloatArray, faint: dict[int, float]
 ) -> FloatArray:
-    """Return dL/da class by class.
-
-    `weights` are q and s - q_c times a power of two, and the exponent to undo that.
-    """
-    q, s_without, exponent = weights
+    """Return dL/da, of shape (C, N)."""
+    q, s_without = weights.q, weights.s_without
     t, k = np.frexp(temperature)
-    exponent = exponent - k
+    exponent = weights.exponent - k
     gained = np.ldexp(s_without * f.probs / t, exponent)
     lost = q * np.where(f.d == 0.0, f.complement, 1.0 - f.probs)
     lost = np.ldexp(lost / t, exponent)
-    # Where f(x) or 1 - f(x) underflows, or nearly, it is the product that must not.
+    # Where f(x) or 1 - f(x) underflows, or nearly so, its product with a weight need not.
     tiny = np.nonzero((f.d < TINY_EXPONENT_OF_E) & (f.d > -math.inf))
     power = small_exp(f.d[tiny], (f.d_error - f.lost)[tiny]) / f.total[tiny[1]] / t[tiny[1]]
     gained[tiny] = times_scaled(s_without[tiny], power, exponent[tiny[1]])
@@ -179,8 +183,8 @@ def _weighted_gradient(
     return np.asarray(gained - lost)
 
 
-def _target_weights(objective: Objective, rows: FloatArray) -> tuple[FloatArray, IndexArray]:
-    """Return q class by class, times a power of two for each row, and the exponent to undo that."""
+def _target_weights(objective: Objective, rows: FloatArray) -> _Weights:
+    """Return the target weights of rows, scaled so that they neither underflow nor overflow."""
     q = objective.weights(rows.shape[1], gain=2.0 ** (GAIN_EXPONENT // 2))
     exponent = np.full(len(rows), -GAIN_EXPONENT)
     heavy = ~(q.max(axis=1) < HEAVY)
@@ -190,24 +194,28 @@ def _target_weights(objective: Objective, rows: FloatArray) -> tuple[FloatArray,
         overflows = heavy & ~np.isfinite(q.sum(axis=1))
         q[overflows] = np.ldexp(q[overflows], -HEAVY_EXPONENT)
         exponent[overflows] = HEAVY_EXPONENT
-    return _by_class(q), exponent
+    q = _by_class(q)
+    s, s_without = _sums_without_each(q)
+    # Drop the copy that `_by_class` made of a single row.
+    count = len(rows)
+    return _Weights(q[:, :count], s[:count], s_without[:, :count], exponent)
 
 
 def _sums_without_each(q: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the sum of each column, and for each number the sum of the others of its column."""
+    """Return the sum of each column, and for each element the sum of the others in its column."""
     top = q.argmax(axis=0), np.arange(q.shape[1])
     rest = q.copy()
     rest[top] = 0.0
     others, others_error = _sum_classes(rest, np.zeros_like(q), 0.0)
     s = q[top] + others
-    # At most the largest is more than half of the sum.
+    # s - q does not cancel: only the largest element can exceed half of the sum.
     without = (s - q) + others_error
     without[top] = others
     return s, without
 
 
 def _faint_rests(f: _Softmax) -> dict[int, float]:
-    """Return, for rows where rest may have lost digits to underflow, rest times 2**1536."""
+    """Return rest * 2**1536 for each row where rest may have lost digits to underflow."""
     sums = {}
     for row in np.flatnonzero(f.rest < FAINT).tolist():
         others = (f.d[:, row] < 0.0) & (f.d[:, row] > -math.inf)
@@ -217,25 +225,21 @@ def _faint_rests(f: _Softmax) -> dict[int, float]:
 
 def _weighted_loss(
     rows: FloatArray,
-    weights: tuple[FloatArray, FloatArray, IndexArray],
+    weights: _Weights,
     temperature: FloatArray,
     f: _Softmax,
     faint: dict[int, float],
 ) -> FloatArray:
-    """Return s log(S) + sum_c q_c (-d_c): no term is negative.
-
-    `weights` are q and s times a power of two, and the exponent to undo that.
-    """
-    q, s, exponent = weights
+    """Return s log(S) + sum_c q_c (-d_c), in which no term is negative."""
+    q, s, _, exponent = weights
     counts = (q > 0.0) & (f.d > -math.inf)
     d, d_error = np.where(counts, f.d, 0.0), np.where(counts, f.d_error, 0.0)
     costs, costs_error = _sum_classes(q * -d, q * -d_error, 0.0)
-    of_sum = s * np.log1p(f.rest)
-    loss = (of_sum + (s * f.rest_error / f.total + costs_error)) + costs
+    loss = (s * np.log1p(f.rest) + (s * f.rest_error / f.total + costs_error)) + costs
     for row, rest in faint.items():
         loss[row] = times_scaled(s[row], rest, 0) + (costs[row] + costs_error[row])
     loss = np.ldexp(loss, exponent)
-    # Sums near the largest number, and what overflows before it is multiplied by q_c.
+    # Sums near the largest float, and a d_c that overflows before it is multiplied by q_c.
     odd = ~(costs < HUGE) | ((q > 0.0) & (f.d == -math.inf)).any(axis=0)
     for row in np.flatnonzero(odd).tolist():
         divisor = math.ldexp(1.0, -int(exponent[row])), float(temperature[row])
@@ -244,9 +248,9 @@ def _weighted_loss(
 
 
 def _huge_loss(a: FloatArray, q: FloatArray, log_sum: float, divisor: tuple[float, float]) -> float:
-    """Return a loss that floats overflow on the way to, or infinity.
+    """Return a loss whose intermediate values overflow float64, or infinity if it does itself.
 
-    `log_sum` is log(S); `divisor` is what q is too large by, and the temperature.
+    `log_sum` is log(S). `divisor` is the factor by which q is scaled, and the temperature.
     """
     from fractions import Fraction
 
@@ -265,11 +269,11 @@ def _huge_loss(a: FloatArray, q: FloatArray, log_sum: float, divisor: tuple[floa
 
 
 def _by_class(rows: FloatArray) -> FloatArray:
-    """Return the rows of logits as an array of shape (C, N), in memory as is fastest.
+    """Return the rows as an array of shape (C, N), in the fastest memory layout.
 
-    Operations run along the longer side. What a row's sum is rounded to depends on the layout
-    that is chosen here, so that the choice must depend on the number of classes alone: a single
-    row of few classes is doubled, or NumPy would sum it as it sums a long one.
+    NumPy's operations then run along the longer axis. The layout determines how a row's sum is
+    rounded, so it must depend on the number of classes alone. A single row of few classes is
+    therefore doubled: otherwise NumPy would sum it like a row of many classes.
     """
     if rows.shape[1] > NARROW:
         return rows.T
@@ -277,11 +281,11 @@ def _by_class(rows: FloatArray) -> FloatArray:
 
 
 def _distances(a: FloatArray, temperature: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-    """Return d = (a - max(a)) / T as rounded, and what rounding took from it."""
+    """Return d = (a - max(a)) / T and its rounding error."""
     if temperature is None:
         return _subtract(a, a.max(axis=0))
-    # T = t 2**k with t in [1/2, 1), or k = 0 for T below 2. What makes numbers smaller comes before
-    # the difference, what makes them larger after it, so that nothing overflows that need not.
+    # T = t 2**k with t in [1/2, 1), except that k = 0 for T in [1, 2). To avoid needless overflow,
+    # scale down before the difference and scale up after it.
     t, k = np.frexp(temperature)
     t, k = np.where(k == 1, 2.0 * t, t), np.where(k == 1, 0, k)
     if a.shape[1] > len(t):
@@ -297,22 +301,22 @@ def _distances(a: FloatArray, temperature: FloatArray | None) -> tuple[FloatArra
 
 
 def _subtract(a: FloatArray, m: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return d = a - m as rounded, and what rounding took from it."""
+    """Return d = a - m and its rounding error."""
     d = a - m
     minus_m = d - a
     error = d - minus_m
     np.subtract(a, error, out=error)
     minus_m += m
     error -= minus_m
-    # Masked classes and differences near the largest float leave NaN or infinity here. Their
-    # exp(d) is 0 whatever the error is.
+    # The error is NaN or infinite for masked classes and differences near the largest float.
+    # Their exp(d) is 0 whatever the error is.
     if not np.isfinite(error.sum()):
         error[~np.isfinite(error)] = 0.0
     return d, error
 
 
 def _count_ties(at_maximum: npt.NDArray[np.bool]) -> FloatArray | float:
-    """Return for each row how many other classes are as large as its maximum."""
+    """Return for each row how many other classes share its maximum."""
     if np.count_nonzero(at_maximum) == at_maximum.shape[1]:
         return 0.0
     ties: FloatArray = at_maximum.sum(axis=0, dtype=np.float64) - 1.0
@@ -322,11 +326,11 @@ def _count_ties(at_maximum: npt.NDArray[np.bool]) -> FloatArray | float:
 def _sum_classes(
     terms: FloatArray, corrections: FloatArray, ties: FloatArray | float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the sums of `terms + corrections` and `ties` as rounded, and what rounding took.
+    """Return the sums of `terms + corrections` plus `ties`, and their rounding errors.
 
-    The terms are not negative. Each is cut in two at one place of its row, high enough that the
-    upper parts add up without any rounding; the lower parts are too small for theirs to matter
-    (the extraction of Rump, Ogita and Oishi, Accurate floating-point summation, 2008).
+    The terms are not negative. Each is split at a bit position common to its row, high enough that
+    the upper parts are summed exactly. The lower parts are so small that their rounding errors do
+    not matter (extraction by Rump, Ogita and Oishi, Accurate floating-point summation, 2008).
     """
     _, exponent = np.frexp(terms.sum(axis=0) + ties)
     cut = np.ldexp(1.0, exponent + 1)
@@ -342,14 +346,14 @@ def _sum_classes(
 def _mend_faint_sums(
     rest: FloatArray, rest_error: FloatArray, faint: IndexArray, d: FloatArray, d_error: FloatArray
 ) -> None:
-    """Sum the rows of these indices anew, from exponentials so scaled that they keep all digits.
+    """Correct the sums of the rows `faint` in place, from exponentials scaled to keep all digits.
 
-    Near the smallest numbers the roundings of many terms are alike, and add up.
+    Unscaled, many terms near the smallest float have similar rounding errors, which add up.
     """
     scaled = d[:, faint] + LN_SCALE
     scaled[scaled == LN_SCALE] = -np.inf
-    # Rows with nothing but zeros, as very large logits have them, are right as they are. The
-    # others are summed one by one: a row alone must be summed as it is among others.
+    # Rows whose terms are all zero, as with very large logits, are already correct. The others are
+    # summed one by one, so that the result does not depend on the rows beside them.
     for place in np.flatnonzero(scaled.max(axis=0) > -746.0):
         row = faint[place]
         terms = np.exp(scaled[:, place])
