@@ -21,7 +21,13 @@ from softgrad_core.errors import InputError
 from softgrad_core.loss.error_free import upper_half
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.options import OPTIONS, LossOptions, Reduction, check_options
-from softgrad_core.loss.targets import IndexArray, are_distributions, as_distributions, as_labels
+from softgrad_core.loss.targets import (
+    IndexArray,
+    are_distributions,
+    as_distributions,
+    as_labels,
+    label_array,
+)
 
 BoolArray = npt.NDArray[np.bool]
 
@@ -296,7 +302,7 @@ def as_counted_labels(
     targets: npt.ArrayLike, count: int, classes: int, ignored: int | None
 ) -> tuple[IndexArray, BoolArray | None]:
     """Return labels as checked class indices, and which of them count, or None if all do."""
-    if ignored is None or (given := np.asarray(targets)).dtype.kind not in "iu":
+    if ignored is None or (given := label_array(targets, count)).dtype.kind not in "iu":
         return as_labels(targets, count, classes), None
     counted = np.atleast_1d(given != ignored)
     labels = as_labels(np.where(given == ignored, 0, given), count, classes)

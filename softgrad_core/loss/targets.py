@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,14 @@ SUM_TOLERANCE = 1e-5
 """Maximum distance from 1 of the sum of a distribution in float32 or with six digits."""
 
 
+def label_array(targets: npt.ArrayLike, rows: int) -> npt.NDArray[Any]:
+    """Return `targets` as an array, or raise InputError if they are lists of several lengths."""
+    try:
+        return np.asarray(targets)
+    except ValueError:
+        raise InputError("targets-shape", f"expected {rows} targets, got ragged lists") from None
+
+
 def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
     """Return `targets`, one label per row, as checked class indices.
 
@@ -24,10 +33,7 @@ def as_labels(targets: npt.ArrayLike, rows: int, classes: int) -> IndexArray:
     InputError
         If they are not integers, not one per row, or outside 0..classes-1.
     """
-    try:
-        given = np.asarray(targets)
-    except ValueError:
-        raise InputError("targets-shape", f"expected {rows} targets, got ragged lists") from None
+    given = label_array(targets, rows)
     if given.size and given.dtype.kind not in "iu":
         raise InputError(
             "target-not-an-index",

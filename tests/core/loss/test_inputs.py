@@ -53,6 +53,11 @@ def test_bad_input_is_refused_with_its_place(logits, target, code, message):
         check_gradients(logits, target, [0.0, 0.0], [0.0, 0.0])
 
 
+def test_ragged_labels_beside_an_ignored_one_are_refused_as_elsewhere():
+    with pytest.raises(InputError, match="got ragged lists"):
+        softmax_cross_entropy([[1.0, 2.0]] * 2, [0, [1]], ignore_index=0)
+
+
 def test_input_errors_are_value_errors():
     with pytest.raises(ValueError, match="outside"):
         softmax_cross_entropy([0.0, 0.0], 5)
