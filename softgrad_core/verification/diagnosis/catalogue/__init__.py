@@ -5,17 +5,19 @@ and the one that comes first here is named: the simplest explanation.
 """
 
 from softgrad_core.verification.diagnosis.case import CORRECT
-from softgrad_core.verification.diagnosis.catalogue.digits import FEW_DIGITS, LOST_DIGITS
+from softgrad_core.verification.diagnosis.catalogue.digits import FEW_DIGITS, LOST_DIGITS, ROUNDED
 from softgrad_core.verification.diagnosis.catalogue.functions import FUNCTIONS
 from softgrad_core.verification.diagnosis.catalogue.general import GENERAL
 from softgrad_core.verification.diagnosis.catalogue.neighbours import NEIGHBOURS
 from softgrad_core.verification.diagnosis.catalogue.options import OPTIONS
-from softgrad_core.verification.diagnosis.catalogue.signs import SIGNS
+from softgrad_core.verification.diagnosis.catalogue.signs import SIGNS, ZEROS
 from softgrad_core.verification.diagnosis.catalogue.steps import STEPS
 from softgrad_core.verification.diagnosis.catalogue.unasked import UNASKED
 
 CATALOGUE = (
     *FEW_DIGITS,
+    *ZEROS,
+    *ROUNDED,
     *SIGNS,
     *STEPS,
     *FUNCTIONS,

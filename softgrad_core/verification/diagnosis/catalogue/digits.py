@@ -106,6 +106,10 @@ FEW_DIGITS = (
         Form("grad_logits", "p - e with 1 for p_y", lambda c: (c.p * (1 - c.e),), applies=cancels),
         keeps_digits=False,
     ),
+)
+"""Tried before all others: numbers that have lost their digits fit many formulas."""
+
+ROUNDED = (
     Mistake(
         "rounded-to-decimals",
         "the numbers are right, but written with few decimals",
@@ -114,7 +118,7 @@ FEW_DIGITS = (
         keeps_digits=False,
     ),
 )
-"""Tried before all others: numbers that have lost their digits fit many formulas."""
+"""Tried before all others but zeros, which are rounded numbers as well."""
 
 LOST_DIGITS = (
     Mistake(

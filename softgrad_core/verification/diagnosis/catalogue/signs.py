@@ -5,13 +5,16 @@ import numpy as np
 from softgrad_core.verification.diagnosis import formulas as f
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
-SIGNS = (
+ZEROS = (
     Mistake(
         "all-zero",
         "nothing was computed: every number is 0",
         "check that the kernel ran, that it wrote to this buffer, and that the graph is connected",
         Form(f.EVERY, "0", lambda c: (np.zeros_like(c.claim),)),
     ),
+)
+
+SIGNS = (
     Mistake(
         "wrong-sign",
         "the sign is wrong",
