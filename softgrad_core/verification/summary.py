@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from softgrad_core.dtypes import Dtype
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import Ranks
 from softgrad_core.verification.diagnosis.evidence import Evidence
@@ -13,6 +14,8 @@ from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
 from softgrad_core.verification.tolerances import Tolerance
 
 MOST_CANDIDATES = 3
+ONCE_ULP = 0.51  # An error up to this is one rounding of a number with more digits.
+ENOUGH_NUMBERS = 100
 MANY_ULP = 1e4  # A larger error is given relative to the exact value as well.
 UNKNOWN = "unknown: no known mistake gives these numbers"
 
@@ -130,6 +133,14 @@ class _Quantity:
         line = f"{self._name}: {passed:,} of {total:,} passed, {worst}"
         if self._uninformative:
             line += f"; {self._uninformative:,} of {_amount(self._numbers, 'number')} uninformative"
+        # One rounding is half an ulp; so few errors above that are no coincidence.
+        is_once = error <= ONCE_ULP and self._numbers >= ENOUGH_NUMBERS
+        if (
+            is_once
+            and tolerance.is_rounding
+            and tolerance.arithmetic.epsilon > Dtype.FLOAT32.epsilon
+        ):
+            line += "; rounded once from a wider type: --arithmetic float32 asks for that"
         yield line
 
     @property

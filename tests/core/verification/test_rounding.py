@@ -170,6 +170,26 @@ def test_a_wide_claim_of_a_mean_fails_whatever_assert_close_says():
     assert not verify(logits, targets, like="assert_close", **options).failed
 
 
+def test_a_gradient_that_was_only_wiped_out_is_called_zero_before_it_is_called_rounded():
+    result = verify([0.2, 0.1, 0.3], 0, grad_logits=np.zeros(3), label_smoothing=0.99)
+    assert result.quantities["grad_logits"].mistakes(0)[0] == "all-zero"
+
+
+def test_the_answer_says_which_arithmetic_the_errors_look_like():
+    [run] = [run for run in RUNS if run[0] == "8x1000-bfloat16 upcast sum"]
+    _, dtype, _, logits, targets, _, gradient, options = run
+    looks = "rounded once from a wider type: --arithmetic float32 asks for that"
+    assert looks in str(verify(logits, targets, grad_logits=gradient, dtype=dtype, **options))
+    sharper = verify(
+        logits, targets, grad_logits=gradient, dtype=dtype, arithmetic="float32", **options
+    )
+    assert "rounded once" not in str(sharper)
+    [run] = [run for run in RUNS if run[0] == "8x1000-bfloat16 eager sum"]
+    _, dtype, _, logits, targets, _, gradient, options = run
+    kept = str(verify(logits, targets, grad_logits=gradient, dtype=dtype, **options))
+    assert "rounded once" not in kept
+
+
 def test_a_kernel_may_set_all_subnormal_results_to_0_but_not_some():
     logits = [0.0, -15.0, -12.0]
     right = Dtype.FLOAT16.round(np.array(exact(logits, 0).probs, dtype=np.float64))
