@@ -11,6 +11,7 @@ import numpy.typing as npt
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import ClaimComparison
 from softgrad_core.verification.diagnosis.recognition import Fit, by_set
+from softgrad_core.verification.extent import extent
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,15 @@ class VerifiedQuantity:
     def mistakes(self, record: int) -> list[str]:
         """Return the names of the mistakes that give a record's numbers, the simplest first."""
         return [fit.mistake.name for fit in self.fits_by_row.get(record, ())]
+
+    def extent_of_unknown(self) -> str | None:
+        """Return which numbers are wrong in the first record that failed without a mistake."""
+        unknown = (row for row in np.flatnonzero(self.comparison.failed).tolist())
+        record = next((row for row in unknown if not self.fits_by_row.get(row)), None)
+        if record is None:
+            return None
+        wrong = self.comparison.component_ranks[record] == Verdict.FAIL.rank
+        return extent(wrong.reshape(self.size, -1))
 
     @cached_property
     def fits_by_row(self) -> Mapping[int, Sequence[Fit]]:

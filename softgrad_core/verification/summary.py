@@ -82,6 +82,8 @@ class _Quantity:
         # The largest error: whether it failed, its size in ulp and relative, and where it is.
         self._worst = (0, -1.0, -1.0)
         self._where = ""
+        # Which numbers are wrong in the first record that no mistake explains.
+        self._extent: str | None = None
 
     def add(self, quantity: VerifiedQuantity, place: Callable[[int], str]) -> None:
         """Add the claims of a block of records."""
@@ -93,6 +95,8 @@ class _Quantity:
         self._numbers += comparison.got.size
         self._uninformative += int(comparison.uninformative.sum())
         self._assert_close += int((comparison.failed & comparison.assert_close).sum())
+        if self._extent is None:
+            self._extent = quantity.extent_of_unknown()
         # A failure is worse than any error that passed; uninformative ones do not matter.
         rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank
         errors = np.where(comparison.ranks == rank, comparison.max_error_ulp, -1.0)
@@ -109,6 +113,7 @@ class _Quantity:
         self._numbers += other._numbers
         self._uninformative += other._uninformative
         self._assert_close += other._assert_close
+        self._extent = other._extent if self._extent is None else self._extent
         if other._worst > self._worst:
             self._worst, self._where = other._worst, other._where
 
@@ -163,7 +168,7 @@ class _Quantity:
         """Yield the mistakes that explain the failures, and what to do about each."""
         groups, unknown = self._evidence.findings(total)
         if not groups:
-            yield f"  {UNKNOWN}"
+            yield f"  {UNKNOWN}" + (f"; {self._extent}" if self._extent and total == 1 else "")
             return
         for findings in groups:
             for place, (mistake, formula, records) in enumerate(findings[:MOST_CANDIDATES]):

@@ -295,6 +295,25 @@ def test_a_number_of_python_is_held_to_the_type_of_the_array_beside_it():
     assert not verify(ROW, 0, loss=loss).passed
 
 
+@pytest.mark.parametrize(
+    ("rows", "classes", "words"),
+    [
+        ([17], slice(None), "only row 17 of 64 is wrong"),
+        ([3, 9], [5], "only rows 3 and 9 of 64 are wrong, in class 5"),
+        (slice(None), slice(12, 20), "only classes 12 to 19 of 20 are wrong"),
+        (slice(0, 64, 2), slice(None), "only 32 rows of 64 are wrong"),
+    ],
+)
+def test_an_unknown_mistake_in_a_batch_is_confined_to_its_rows_and_classes(rows, classes, words):
+    rng = np.random.default_rng(5)
+    logits, targets = rng.normal(size=(64, 20)), rng.integers(20, size=64)
+    claim = softmax_cross_entropy(logits, targets, reduction="mean").grad_logits.copy()
+    wrong = claim * rng.uniform(1.5, 2.0, size=claim.shape)
+    claim[rows] = np.where(np.isin(range(20), np.arange(20)[classes]), wrong, claim)[rows]
+    text = str(verify(logits, targets, grad_logits=claim, reduction="mean"))
+    assert f"unknown: no known mistake gives these numbers; {words}\n" in text
+
+
 @pytest.mark.parametrize("bits", ["logits", "loss"])
 def test_the_bits_of_bfloat16_are_not_taken_for_integers(bits):
     arrays = {"logits": np.array([[1.0, 2.0]]), "loss": np.array([0.3125])}

@@ -1,0 +1,45 @@
+"""Which numbers of a record failed -> the rows and classes that they are in, in words."""
+
+import numpy as np
+
+from softgrad_core.loss.objective import BoolArray
+
+MOST_LISTED = 3
+"""More places than this are counted, unless they follow one another."""
+
+
+def extent(failed: BoolArray) -> str:
+    """Return where numbers failed, of shape (rows, classes); empty if that narrows nothing down.
+
+    Examples
+    --------
+    >>> failed = np.zeros((64, 10), dtype=bool)
+    >>> failed[17, 2:9] = True
+    >>> extent(failed)
+    'only row 17 of 64 is wrong, in classes 2 to 8'
+    >>> failed[:, 2:9] = True
+    >>> extent(failed)
+    'only classes 2 to 8 of 10 are wrong'
+    """
+    rows: BoolArray = np.asarray(failed.any(axis=1))
+    classes: BoolArray = np.asarray(failed.any(axis=0))
+    if classes.all() and rows.all():
+        return ""
+    of_classes = _places(classes, "class", "classes")
+    if rows.all():
+        verb = "is" if np.count_nonzero(classes) == 1 else "are"
+        return f"only {of_classes} of {len(classes):,} {verb} wrong"
+    verb = "is" if np.count_nonzero(rows) == 1 else "are"
+    inside = "" if classes.all() else f", in {of_classes}"
+    return f"only {_places(rows, 'row', 'rows')} of {len(rows):,} {verb} wrong{inside}"
+
+
+def _places(are_there: BoolArray, one: str, many: str) -> str:
+    places = np.flatnonzero(are_there)
+    if len(places) == 1:
+        return f"{one} {places[0]}"
+    if len(places) > 2 and places[-1] - places[0] == len(places) - 1:
+        return f"{many} {places[0]} to {places[-1]}"
+    if len(places) > MOST_LISTED:
+        return f"{len(places):,} {many}"
+    return f"{many} {', '.join(map(str, places[:-1].tolist()))} and {places[-1]}"
