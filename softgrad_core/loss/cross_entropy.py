@@ -4,7 +4,6 @@ Rows of ordinary magnitude go to the direct kernel. All others go to the shifted
 subtracts the maximum first.
 """
 
-import os
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from typing import Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.cores import cores
 from softgrad_core.errors import InputError
 from softgrad_core.loss.kernels.direct import compute_direct, elements_of_block
 from softgrad_core.loss.kernels.shifted import (
@@ -164,13 +164,6 @@ def _check_memory(logits: npt.NDArray[Any], result: SoftmaxCrossEntropy) -> None
             raise InputError(
                 "out-overlap", f"expected {other} in memory of its own, got some of {one}"
             )
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _compute_blocks(

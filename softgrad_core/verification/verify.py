@@ -7,6 +7,7 @@ from typing import NamedTuple, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.cores import cores
 from softgrad_core.dtypes import Dtype, WideArray
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, as_rows
@@ -184,11 +185,15 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     claims = {name: as_rows_of(name, array, shapes[name]) for name, array in arrays.items()}
     if is_batch:
         claims = {name: claim.reshape(1, -1) for name, claim in claims.items()}
-    return verify_rows(rows.values, objective, claims, tolerance)
+    return verify_rows(rows.values, objective, claims, tolerance, cores())
 
 
 def verify_rows(
-    rows: FloatArray, objective: Objective, claims: Mapping[str, FloatArray], tolerance: Tolerance
+    rows: FloatArray,
+    objective: Objective,
+    claims: Mapping[str, FloatArray],
+    tolerance: Tolerance,
+    threads: int = 1,
 ) -> Verification:
     """Verify claims about checked rows of logits, of shape (N, C), block by block.
 
@@ -199,17 +204,30 @@ def verify_rows(
     records = len(rows) // size
     step = max(1, BLOCK_ELEMENTS // (size * rows.shape[1]))
     highest = float(rows.max(initial=-np.inf))
-    parts: dict[str, list[VerifiedQuantity]] = {name: [] for name in claims}
-    # Overflow, underflow and NaN are what is looked for here.
-    with np.errstate(all="ignore"):
-        for start in range(0, max(1, records), step):
+
+    def verified(start: int) -> dict[str, VerifiedQuantity]:
+        # Overflow, underflow and NaN are what is looked for here.
+        with np.errstate(all="ignore"):
             a = by_class(rows[start * size : (start + step) * size])
             of_block = objective.of_batches(range(start, min(start + step, records)))
             exact = reference(a, of_block, tolerance.widest)
             block = _Block(a, of_block, exact, tolerance, highest)
-            for name, claim in claims.items():
-                parts[name].append(block.verified(name, claim[start : start + step]))
-    joined = {name: VerifiedQuantity.joined(blocks, step) for name, blocks in parts.items()}
+            return {
+                name: block.verified(name, claim[start : start + step])
+                for name, claim in claims.items()
+            }
+
+    starts = range(0, max(1, records), step)
+    if threads > 1 and len(starts) > 1:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(verified, starts))
+    else:
+        parts = list(map(verified, starts))
+    joined = {
+        name: VerifiedQuantity.joined([part[name] for part in parts], step) for name in claims
+    }
     return Verification(tolerance, joined)
 
 

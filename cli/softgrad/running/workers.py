@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from softgrad.exits import ENDINGS, Exit, StoppedError
 from softgrad.records.records import Block
 from softgrad.running.pipeline import Outcome, Process
-from softgrad_core.loss.cross_entropy import THREAD_ELEMENTS, cores
+from softgrad_core.cores import cores
+from softgrad_core.loss.cross_entropy import THREAD_ELEMENTS
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
