@@ -10,11 +10,14 @@ log-sum-exp, and then f(x) = exp(log f(x)), makes these errors:
 
 - z - max(z), log(S) and their difference are rounded: u (1 + 2 |log f(x)|) in log f(x), where the 1
   is the relative error of S;
-- rounded numbers as large as z and max(z) are subtracted, and K terms are added in pairs or
-  blocks: v (|z| + |max(z)| + log2(K) + 1);
+- rounded numbers as large as z and max(z) are subtracted, and K terms are added, whose roundings
+  differ in sign: v (|z| + |max(z)| + sqrt(K) + 1);
 - where z is not what was given, but divided by T, it has been rounded itself: u (|z| + |max(z)|);
 - exp turns the error of log f(x) into a relative error of f(x), and rounds: u;
-- each product, quotient and difference of a gradient is rounded: u times each of its terms.
+- each product, quotient and difference of a gradient is rounded: u times each of its terms;
+- where every class has a weight, s is a sum of K numbers that are often equal, whose roundings have
+  one sign. Kernels add them up in several lanes, one by one: v K / LANES in s;
+- numbers below the smallest normal one are off by half of the smallest: p, each q, and a product.
 
 `rounding_size` is the sum of these for each quantity. The errors that kernels make are the sum
 times a small factor, `ROUNDINGS`, and half an ulp, as the result is rounded to the claim's type.
@@ -33,6 +36,8 @@ from softgrad_core.loss.objective import Objective
 
 ROUNDINGS = 4.0
 """How many times the size of what is rounded the error may be, in units of the roundoff."""
+
+LANES = 32.0
 
 
 def rounding_size(
@@ -64,7 +69,7 @@ def rounding_size(
     >>> exact = reference(a, objective, Dtype.FLOAT32)
     >>> size = rounding_size("grad_logits", exact, a, objective, Dtype.FLOAT32)
     >>> np.round(size / 2.0**-24, 1).tolist()
-    [[1.8], [4.8]]
+    [[2.1], [4.1]]
     """
     log_p = _of_probs(exact, a, objective, arithmetic)
     p = np.asarray(exact["probs"], dtype=np.float64)
@@ -79,16 +84,25 @@ def rounding_size(
     if quantity == "loss":
         return _of_loss(log_p, objective)
     of_p = log_p.half
-    of_p *= p
-    of_weights = u + log_p.of_sums
+    lost = arithmetic.smallest / 2.0
     if objective.is_of_labels:
         q_y = objective.label_weights()
-        of_p *= q_y
-        of_p[objective.labels, np.arange(a.shape[1])] += q_y * of_weights
+        of_p *= q_y * p
+        of_p += lost * (q_y + 1.0)
+        of_p[objective.labels, np.arange(a.shape[1])] += 2.0 * u * q_y
         return of_p
     q: FloatArray = objective.weights(len(a)).T
+    s = q.sum(axis=0)
+    of_p += _roundoff_of_sums(arithmetic) * len(a) / LANES
+    of_p *= s
+    of_p += lost * len(a)
+    of_p *= p
     t = 1.0 if objective.temperature is None else objective.temperature
-    return np.asarray((of_p * q.sum(axis=0) + q * of_weights) / t)
+    return np.asarray((of_p + 2.0 * u * q + lost * (s + 1.0)) / t)
+
+
+def _roundoff_of_sums(arithmetic: Dtype) -> float:
+    return min(arithmetic.epsilon, Dtype.FLOAT32.epsilon) / 2.0
 
 
 class _LogProbs(NamedTuple):
@@ -111,7 +125,7 @@ def _of_probs(
     exact: Mapping[str, WideArray], a: FloatArray, objective: Objective, arithmetic: Dtype
 ) -> _LogProbs:
     u = arithmetic.epsilon / 2.0
-    v = min(u, Dtype.FLOAT32.epsilon / 2.0)
+    v = _roundoff_of_sums(arithmetic)
     t = objective.temperature
     size = np.abs(np.asarray(exact["log_probs"], dtype=np.float64))
     offsets = np.abs(a)
@@ -120,7 +134,7 @@ def _of_probs(
         offsets /= t
     for values in (size, offsets):
         np.copyto(values, 0.0, where=~np.isfinite(values))
-    of_sums = v * (np.log2(len(a)) + 1.0)
+    of_sums = v * (np.sqrt(len(a)) + 1.0)
     offsets *= v if t is None else u + v
     offsets += u * size
     offsets += u + of_sums
