@@ -134,6 +134,16 @@ def test_what_softgrad_computes_verifies():
     assert run("verify", stdin=ended.out).records == ended.records
 
 
+def test_a_failure_says_whether_assert_close_would_have_passed_it():
+    # The gradient of logits [0, 12] for target 1 is [6.14e-06, -6.14e-06].
+    row = {"logits": [0.0, 12.0], "target": 1}
+    for claim, passes in (([6e-6, -6e-6], True), ([6e-2, -6e-2], False)):
+        ended = verify({**row, "grad_logits": claim}, options=["--dtype", "float32"])
+        assert ended.status == 1
+        assert ended.records[0]["verify"]["grad_logits"]["assert_close"] is passes
+        assert ("torch.testing.assert_close, with its defaults, passes" in ended.err) is passes
+
+
 def test_a_mean_over_the_batch_is_diagnosed_over_all_records():
     logits, targets, _, gradients = kernel(300)
     ended = verify(

@@ -224,6 +224,7 @@ def _verdict(name: str, quantity: "VerifiedQuantity", *, of_batch: bool) -> list
         diagnoses = [b""] * len(worst)
         for row, fits in quantity.fits_by_row.items():
             diagnosis = _diagnosis(fits, quantity.formulas.get(row))
+            diagnosis["assert_close"] = bool(comparison.assert_close[row])
             diagnoses[row] = b"," + orjson.dumps(diagnosis)[1:-1]
         columns.append(diagnoses)
     return columns
