@@ -24,7 +24,7 @@ def as_array(name: str, claim: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def dtypes_of(claims: Mapping[str, npt.ArrayLike], arrays: Arrays) -> tuple[Dtype, DtypesByName]:
-    """Return the type of most digits lost among the claims, and those that have another one.
+    """Return the narrowest type of the claims, and the types of those that have another one.
 
     Python's numbers and integers have no type of their own: they are held to that of the claims
     beside them, or to float64.
@@ -34,6 +34,11 @@ def dtypes_of(claims: Mapping[str, npt.ArrayLike], arrays: Arrays) -> tuple[Dtyp
         for name, array in arrays.items()
         if hasattr(claims[name], "dtype") and array.dtype.name in list(Dtype)
     }
+    return narrowest_of(own)
+
+
+def narrowest_of(own: DtypesByName) -> tuple[Dtype, DtypesByName]:
+    """Return the narrowest of some types, float64 for none, and those that are not it."""
     narrowest = max(own.values(), key=lambda dtype: dtype.epsilon, default=Dtype.FLOAT64)
     return narrowest, {name: dtype for name, dtype in own.items() if dtype is not narrowest}
 

@@ -108,7 +108,9 @@ class Tolerance:
     @property
     def widest(self) -> Dtype:
         """The type with the most digits of those that claims have."""
-        return min((self.dtype, *(own.dtype for own in self._of.values())), key=_epsilon)
+        return min(
+            (self.dtype, *(own.dtype for own in self._of.values())), key=lambda dtype: dtype.epsilon
+        )
 
     def of(self, quantity: str) -> "Tolerance":
         """Return the standard for the claims of a quantity."""
@@ -126,10 +128,6 @@ class Tolerance:
         if rounding is not None:
             return np.asarray(ROUNDINGS * rounding + 0.5 * unit + unsure)
         return unsure + (self.rtol * size if self.ulp is None else self.ulp * unit)
-
-
-def _epsilon(dtype: Dtype) -> float:
-    return dtype.epsilon
 
 
 def _check(rtol: float | None, atol: float | None, ulp: float | None, like: object) -> None:

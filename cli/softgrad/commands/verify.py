@@ -15,6 +15,7 @@ from softgrad.outputs.formats import Format
 from softgrad.running.pipeline import Pipeline
 from softgrad.work import verify
 from softgrad_core.dtypes import Dtype
+from softgrad_core.verification.claims import narrowest_of
 from softgrad_core.verification.tolerances import Like, Tolerance
 
 if TYPE_CHECKING:
@@ -61,18 +62,15 @@ def run(settings: Settings) -> Exit:
     dtype = values.parse_word("--dtype", settings.dtype, Dtype)
     if given.kind is Kind.ARRAYS:
         return _run_on_arrays(given, dtype)
-    required = _required(dtype or Dtype.FLOAT64, settings)
+    required = _required(settings, dtype or Dtype.FLOAT64)
     work = partial(verify, tolerance=required)
     return given.run_on_records(work, required=required, only_failures=settings.quiet)
 
 
 def _required(
-    dtype: Dtype, settings: Settings, dtypes: Mapping[str, Dtype] | None = None
+    settings: Settings, dtype: Dtype, others: Mapping[str, Dtype] | None = None
 ) -> Tolerance:
-    """Return the standard for claims of this type, or of those of each quantity."""
-    own = {*(dtypes or {}).values()}
-    if len(own) == 1:
-        [dtype], dtypes = own, None
+    """Return the standard for claims of this type, but for those quantities with another one."""
     try:
         return Tolerance(
             dtype,
@@ -81,7 +79,7 @@ def _required(
             values.parse_number("--ulp", settings.ulp),
             arithmetic=values.parse_word("--arithmetic", settings.arithmetic, Dtype),
             like=values.parse_word("--like", settings.like, Like),
-            dtypes=dtypes,
+            dtypes=others,
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
@@ -93,8 +91,8 @@ def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
     from softgrad.outputs.arrays.worst import WorstRows, WorstRowsWriter
 
     settings: Settings = given.settings
-    dtypes = {} if dtype else dtypes_of_claims(given.files)
-    required = _required(dtype or Dtype.FLOAT64, settings, dtypes)
+    own, others = (dtype, {}) if dtype else narrowest_of(dtypes_of_claims(given.files))
+    required = _required(settings, own, others)
     work = partial(verify, tolerance=required)
     render = WorstRows(settings.quiet)
 

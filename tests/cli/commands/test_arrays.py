@@ -131,3 +131,4 @@ def test_each_array_of_claims_is_held_to_its_own_type(folder):
     assert "ulp of float32" in loss
     assert "ulp of float16" in gradient
     assert total.endswith("(a claim passes where rounding in its type explains its error)")
+    assert run("verify", "mixed.npz", "--arithmetic", "float32", cwd=folder).status == 0
