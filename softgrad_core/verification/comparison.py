@@ -69,7 +69,7 @@ _FIELDS = [field.name for field in fields(ClaimComparison)]
 
 
 def compare_claims(
-    got: FloatArray, expected: WideArray, tolerance: Tolerance, rounding: FloatArray | None = None
+    got: FloatArray, expected: WideArray, tolerance: Tolerance, rounding: WideArray | None = None
 ) -> ClaimComparison:
     """Compare claims with exact values; all are of shape (C, N), one column for each record.
 
@@ -96,9 +96,11 @@ def compare_claims(
         ranks = np.zeros(got.shape, dtype=np.uint8)
         odd = np.nonzero(~is_right)
         if len(odd[0]):
+            rounded = tolerance.dtype.round(expected[odd])
             ranks[odd] = _ranks(
                 got[odd],
                 expected[odd],
+                rounded,
                 difference[odd],
                 relative[odd],
                 unit[odd],
@@ -106,8 +108,7 @@ def compare_claims(
                 tolerance,
             )
             # An infinity that is right, and a number rounded to the type, are at no distance.
-            is_rounded = got[odd] == tolerance.dtype.round(expected[odd])
-            difference[tuple(place[is_rounded] for place in odd)] = 0.0
+            difference[tuple(place[got[odd] == rounded] for place in odd)] = 0.0
             # Only NaN is right for the mean of no rows.
             is_nan = np.isnan(expected) & np.isnan(got)
             difference[is_nan] = 0.0
@@ -129,6 +130,7 @@ def _may_flush(got: FloatArray, tolerance: Tolerance) -> npt.NDArray[np.bool]:
 def _ranks(  # noqa: PLR0913, PLR0917 - what is known of each number
     got: FloatArray,
     expected: WideArray,
+    rounded: FloatArray,
     difference: WideArray,
     relative: WideArray,
     unit: FloatArray,
@@ -140,7 +142,6 @@ def _ranks(  # noqa: PLR0913, PLR0917 - what is known of each number
     allowed = relative + tolerance.absolute
     certain = np.minimum(CERTAIN_ULP * unit, relative)
     is_certain = (difference <= certain) & (size > certain)
-    rounded = dtype.round(expected)
     is_rounded = got == rounded
     # What float64 can hold, but not the type.
     is_lost = is_rounded & ((rounded == 0.0) | np.isinf(rounded))

@@ -56,12 +56,8 @@ class VerifiedQuantity:
         """Return the names of the mistakes that give a record's numbers, the simplest first."""
         return [fit.mistake.name for fit in self.fits_by_row.get(record, ())]
 
-    def extent_of_unknown(self) -> str | None:
-        """Return which numbers are wrong in the first record that failed without a mistake."""
-        unknown = (row for row in np.flatnonzero(self.comparison.failed).tolist())
-        record = next((row for row in unknown if not self.fits_by_row.get(row)), None)
-        if record is None:
-            return None
+    def extent(self, record: int) -> str:
+        """Return which numbers of a record are wrong, in words."""
         wrong = self.comparison.component_ranks[record] == Verdict.FAIL.rank
         return extent(wrong.reshape(self.size, -1))
 

@@ -38,6 +38,7 @@ ROUNDINGS = 4.0
 """How many times the size of what is rounded the error may be, in units of the roundoff."""
 
 LANES = 32.0
+"""How many partial sums a kernel adds equal terms up in."""
 
 
 def rounding_size(

@@ -82,8 +82,8 @@ class _Quantity:
         # The largest error: whether it failed, its size in ulp and relative, and where it is.
         self._worst = (0, -1.0, -1.0)
         self._where = ""
-        # Which numbers are wrong in the first record that no mistake explains.
-        self._extent: str | None = None
+        # Which numbers are wrong, where there is one record and it failed.
+        self._extent = ""
 
     def add(self, quantity: VerifiedQuantity, place: Callable[[int], str]) -> None:
         """Add the claims of a block of records."""
@@ -95,8 +95,8 @@ class _Quantity:
         self._numbers += comparison.got.size
         self._uninformative += int(comparison.uninformative.sum())
         self._assert_close += int((comparison.failed & comparison.assert_close).sum())
-        if self._extent is None:
-            self._extent = quantity.extent_of_unknown()
+        if len(comparison.ranks) == 1 and comparison.failed[0]:
+            self._extent = quantity.extent(0)
         # A failure is worse than any error that passed; uninformative ones do not matter.
         rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank
         errors = np.where(comparison.ranks == rank, comparison.max_error_ulp, -1.0)
@@ -113,7 +113,7 @@ class _Quantity:
         self._numbers += other._numbers
         self._uninformative += other._uninformative
         self._assert_close += other._assert_close
-        self._extent = other._extent if self._extent is None else self._extent
+        self._extent = self._extent or other._extent
         if other._worst > self._worst:
             self._worst, self._where = other._worst, other._where
 

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype, WideArray
-from softgrad_core.loss.logits import FloatArray
 from softgrad_core.verification.rounding import ROUNDINGS
 
 
@@ -117,7 +116,7 @@ class Tolerance:
         return self._of.get(quantity, self)
 
     def relative(
-        self, size: WideArray, unit: npt.NDArray[np.float64], rounding: FloatArray | None
+        self, size: WideArray, unit: npt.NDArray[np.float64], rounding: WideArray | None
     ) -> WideArray:
         """Return what is allowed besides `absolute` for exact values of this size and spacing.
 

@@ -242,16 +242,19 @@ class _Block(NamedTuple):
 
     def verified(self, name: str, claim: FloatArray) -> VerifiedQuantity:
         """Compare a claim of the records with the exact values, and diagnose what failed."""
-        exact = self.exact[name]
+        exact, tolerance = self.exact[name], self.tolerance.of(name)
         # A claim about a batch has the numbers of all of its rows, or one loss for all.
         size = exact.shape[1] // len(claim) if len(claim) else 1
-        by_record = exact if size == 1 else exact.T.reshape(len(claim), -1).T
-        tolerance = self.tolerance.of(name)
+
+        def by_record(values: WideArray) -> WideArray:
+            return values if size == 1 else values.T.reshape(len(claim), -1).T
+
         rounding = None
         if tolerance.is_rounding:
-            rounding = rounding_size(name, self.exact, self.a, self.objective, tolerance.arithmetic)
-            rounding = rounding if size == 1 else rounding.T.reshape(len(claim), -1).T
-        comparison = compare_claims(by_class(claim), by_record, tolerance, rounding)
+            rounding = by_record(
+                rounding_size(name, self.exact, self.a, self.objective, tolerance.arithmetic)
+            )
+        comparison = compare_claims(by_class(claim), by_record(exact), tolerance, rounding)
         failed = np.flatnonzero(comparison.failed)
         fits: list[Fit] = []
         if len(failed):
