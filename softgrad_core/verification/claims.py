@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype
-from softgrad_core.loss.logits import FloatArray
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 DtypesByName = Mapping[str, Dtype]
@@ -53,8 +52,8 @@ def refuse_bits(arrays: Arrays) -> None:
             )
 
 
-def as_rows_of(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> FloatArray:
-    """Return a claim of this shape as rows of float64, or raise ValueError."""
+def as_rows_of(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return a claim of this shape as rows, or raise ValueError."""
     # NumPy has no bfloat16; the types that other libraries add for it have that name.
     if array.dtype.kind not in "iu" and array.dtype.name not in list(Dtype):
         raise ValueError(f"expected {name} as an array of numbers, got {array.dtype}")
@@ -64,4 +63,4 @@ def as_rows_of(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> Fl
             hint = '; for the loss of the whole batch pass reduction="mean" or "sum"'
         raise ValueError(f"expected {name} of shape {shape}, got {array.shape}{hint}")
     columns = shape[-1] if name != "loss" else 1
-    return array.astype(np.float64).reshape(-1, columns)
+    return array.reshape(-1, columns)

@@ -1,4 +1,4 @@
-"""Claims beside their exact values: a verdict for each component and each record."""
+"""Claims beside their exact values: a verdict for each number and each record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -8,10 +8,15 @@ import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype, WideArray
 from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import BoolArray
 from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.tolerances import Tolerance
 
 Ranks = npt.NDArray[np.uint8]
+
+PASS, UNINFORMATIVE, FAIL = (
+    verdict.rank for verdict in (Verdict.PASS, Verdict.UNINFORMATIVE, Verdict.FAIL)
+)
 
 CERTAIN_ULP = 4.0
 """A number this near shows its digits, however much rounding might explain."""
@@ -19,59 +24,143 @@ CERTAIN_ULP = 4.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClaimComparison:
-    """Claims of one quantity beside their exact values: N records of C numbers each.
+    """What became of N records of claims of one quantity.
 
     Attributes
     ----------
-    expected, got, error_ulp
-        The exact values, rounded to float64, the claims, and their distance in units in the last
-        place of the claims' dtype, of shape (N, C).
-    component_ranks, ranks
-        The ranks of the verdicts on the components, of shape (N, C), and on the records, of shape
-        (N,). A record fails if any component fails; it passes if any nonzero one passes, or all do.
-    max_error_ulp, max_relative_error, worst_class
-        The largest errors of each record, among the components with the record's verdict, and the
-        component with the largest in ulp, of shape (N,).
+    ranks
+        The ranks of the verdicts, of shape (N,). A record fails if any number of it fails; it
+        passes if any nonzero one passes, or all do.
+    max_error_ulp
+        The largest error of each record, in units in the last place of the claims' dtype, among the
+        numbers with the record's verdict, of shape (N,).
+    worst, expected, got, relative_error
+        Which number of the record has that error, its exact value, rounded to float64, the claim,
+        and its error relative to the exact value, of shape (N,).
     uninformative
-        The number of components of each record that could not be judged, of shape (N,).
+        How many numbers of each record could not be judged, of shape (N,).
+    shown
+        Whether some number of the record that is not 0 was shown to be right, of shape (N,).
     assert_close
-        Whether torch.testing.assert_close, with its defaults, would pass a record that failed,
-        of shape (N,).
+        Whether torch.testing.assert_close, with its defaults, passes the record, of shape (N,).
     """
 
-    expected: FloatArray
-    got: FloatArray
-    error_ulp: FloatArray
-    component_ranks: Ranks
     ranks: Ranks
     max_error_ulp: FloatArray
-    max_relative_error: FloatArray
-    worst_class: npt.NDArray[np.intp]
+    relative_error: FloatArray
+    worst: npt.NDArray[np.intp]
+    expected: FloatArray
+    got: FloatArray
     uninformative: npt.NDArray[np.intp]
-    assert_close: npt.NDArray[np.bool]
+    shown: BoolArray
+    assert_close: BoolArray
 
     @property
-    def failed(self) -> npt.NDArray[np.bool]:
+    def failed(self) -> BoolArray:
         """Whether each record failed, of shape (N,)."""
-        return np.asarray(self.ranks == Verdict.FAIL.rank)
+        return np.asarray(self.ranks == FAIL)
 
-    def part(self, records: Sequence[int]) -> "ClaimComparison":
+    def part(self, records: Sequence[int] | npt.NDArray[np.intp]) -> "ClaimComparison":
         """Return the comparison of some of the records, in this order."""
         return ClaimComparison(*(getattr(self, name)[records] for name in _FIELDS))
+
+    def put(self, records: npt.NDArray[np.intp], other: "ClaimComparison") -> None:
+        """Put what became of some records in the place of what is here."""
+        for name in _FIELDS:
+            getattr(self, name)[records] = getattr(other, name)
 
     @classmethod
     def joined(cls, parts: Sequence["ClaimComparison"]) -> "ClaimComparison":
         """Return the comparisons of several blocks of records as one."""
+        if len(parts) == 1:
+            return parts[0]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS))
+
+    def of_batches(self, size: int, numbers: int) -> "ClaimComparison":
+        """Return what became of batches of `size` rows of `numbers` claims each."""
+        if size == 1:
+            return self
+        by_batch = {name: getattr(self, name).reshape(-1, size) for name in _FIELDS}
+        uninformative, shown = by_batch["uninformative"].sum(axis=1), by_batch["shown"].any(axis=1)
+        ranks = by_batch["ranks"].max(axis=1)
+        ranks[ranks != FAIL] = np.where((uninformative > 0) & ~shown, UNINFORMATIVE, PASS)[
+            ranks != FAIL
+        ]
+        decisive = by_batch["ranks"] == ranks[:, np.newaxis]
+        # A batch passes although some of its rows show nothing, or the other way round.
+        decisive |= ~decisive.any(axis=1, keepdims=True)
+        errors = np.where(decisive, by_batch["max_error_ulp"], -1.0)
+        row, batches = errors.argmax(axis=1), np.arange(len(ranks))
+        return ClaimComparison(
+            ranks=ranks,
+            max_error_ulp=errors[batches, row],
+            relative_error=by_batch["relative_error"][batches, row],
+            worst=row * numbers + by_batch["worst"][batches, row],
+            expected=by_batch["expected"][batches, row],
+            got=by_batch["got"][batches, row],
+            uninformative=uninformative,
+            shown=shown,
+            assert_close=by_batch["assert_close"].all(axis=1),
+        )
 
 
 _FIELDS = [field.name for field in fields(ClaimComparison)]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """Claims number by number: K numbers each of N records, in arrays of shape (K, N).
+
+    Attributes
+    ----------
+    expected, got
+        The exact values and the claims.
+    error_ulp, relative_error
+        Their distance in units in the last place of the claims' dtype, and relative to the exact
+        value.
+    ranks
+        The ranks of the verdicts.
+    """
+
+    expected: FloatArray
+    got: FloatArray
+    error_ulp: FloatArray
+    relative_error: FloatArray
+    ranks: Ranks
+
+    def flat(self) -> "Components":
+        """Return the numbers of all records one after another, in arrays of one dimension."""
+        return Components(*(getattr(self, field.name).T.reshape(-1) for field in fields(self)))
+
+    def summed_up(self, dtype: Dtype) -> ClaimComparison:
+        """Return what became of each record, whose claims are of `dtype`."""
+        uninformative = (self.ranks == UNINFORMATIVE).sum(axis=0)
+        shown = ((self.ranks == PASS) & (self.expected != 0)).any(axis=0)
+        ranks = self.ranks.max(axis=0)
+        ranks[shown & (ranks == UNINFORMATIVE)] = PASS
+        decisive = self.ranks == ranks
+        decisive_ulp = np.where(decisive, self.error_ulp, -1.0)
+        worst, records = decisive_ulp.argmax(axis=0), np.arange(len(ranks))
+        is_close = np.abs(self.got - self.expected) <= dtype.atol + dtype.rtol * np.abs(
+            self.expected
+        )
+        return ClaimComparison(
+            ranks=ranks,
+            max_error_ulp=decisive_ulp[worst, records],
+            relative_error=self.relative_error[worst, records],
+            worst=worst,
+            expected=self.expected[worst, records],
+            got=self.got[worst, records],
+            uninformative=uninformative,
+            shown=shown,
+            assert_close=(is_close | (self.got == self.expected)).all(axis=0),
+        )
+
+
 def compare_claims(
     got: FloatArray, expected: WideArray, tolerance: Tolerance, rounding: WideArray | None = None
-) -> ClaimComparison:
-    """Compare claims with exact values; all are of shape (C, N), one column for each record.
+) -> Components:
+    """Compare claims with exact values; all are of shape (K, N), one column for each record.
 
     A component passes if it is within the tolerance, or if it is the exact value rounded to the
     dtype. It is uninformative if 0 would pass as well, or if the dtype has nothing but 0 or
@@ -83,7 +172,7 @@ def compare_claims(
     >>> exact = np.array([[0.5], [1e-9], [1e-9]])
     >>> claim = np.array([[0.5], [1e-9], [0.0]])
     >>> result = compare_claims(claim, exact, Tolerance("float32", like="assert_close"))
-    >>> [RANKED[rank].value for rank in result.component_ranks[0]]
+    >>> [RANKED[rank].value for rank in result.ranks[:, 0]]
     ['pass', 'pass', 'uninformative']
     """
     with np.errstate(all="ignore"):
@@ -112,10 +201,10 @@ def compare_claims(
             # Only NaN is right for the mean of no rows.
             is_nan = np.isnan(expected) & np.isnan(got)
             difference[is_nan] = 0.0
-            ranks[is_nan] = Verdict.PASS.rank
+            ranks[is_nan] = PASS
         relative_error = np.where(difference == 0.0, 0.0, difference / size)
         errors = _without_nan(difference / unit), _without_nan(relative_error)
-        return _by_record(got, expected, ranks, errors, tolerance)
+        return Components(np.asarray(expected, dtype=np.float64), got, *errors, ranks)
 
 
 def _may_flush(got: FloatArray, tolerance: Tolerance) -> npt.NDArray[np.bool]:
@@ -149,51 +238,11 @@ def _ranks(  # noqa: PLR0913, PLR0917 - what is known of each number
     is_flushed = (got == 0.0) & (size < dtype.smallest_normal) & may_flush
     is_near = (difference <= allowed) & np.isfinite(allowed)
     vanishes = is_lost | ((is_flushed | (is_near & (size <= allowed))) & ~is_rounded)
-    passed, nothing = Verdict.PASS.rank, Verdict.UNINFORMATIVE.rank
     ranks = np.select(
-        [is_certain, vanishes, is_rounded | is_near], [passed, nothing, passed], Verdict.FAIL.rank
+        [is_certain, vanishes, is_rounded | is_near], [PASS, UNINFORMATIVE, PASS], FAIL
     )
     return ranks.astype(np.uint8)
 
 
-def _assert_close(got: FloatArray, expected: WideArray, dtype: Dtype) -> npt.NDArray[np.bool]:
-    """Return whether torch.testing.assert_close passes each record."""
-    is_close = np.abs(got - expected) <= dtype.atol + dtype.rtol * np.abs(expected)
-    return np.asarray((is_close | (got == expected)).all(axis=0))
-
-
 def _without_nan(errors: WideArray) -> FloatArray:
     return np.where(np.isnan(errors), np.inf, errors).astype(np.float64)
-
-
-def _by_record(
-    got: FloatArray,
-    expected: WideArray,
-    component_ranks: Ranks,
-    errors: tuple[FloatArray, FloatArray],
-    tolerance: Tolerance,
-) -> ClaimComparison:
-    """Sum the components of each column up."""
-    uninformative = component_ranks == Verdict.UNINFORMATIVE.rank
-    ranks = component_ranks.max(axis=0)
-    if uninformative.any():
-        shown_right = ((component_ranks == Verdict.PASS.rank) & (expected != 0)).any(axis=0)
-        ranks[shown_right & (ranks == Verdict.UNINFORMATIVE.rank)] = Verdict.PASS.rank
-    error_ulp, relative_error = errors
-    failed = np.flatnonzero(ranks == Verdict.FAIL.rank)
-    assert_close = np.zeros(len(ranks), dtype=bool)
-    assert_close[failed] = _assert_close(got[:, failed], expected[:, failed], tolerance.dtype)
-    decisive = component_ranks == ranks
-    decisive_ulp = np.where(decisive, error_ulp, -1.0)
-    return ClaimComparison(
-        expected=np.asarray(expected, dtype=np.float64).T,
-        got=got.T,
-        error_ulp=error_ulp.T,
-        component_ranks=component_ranks.T,
-        ranks=ranks,
-        max_error_ulp=decisive_ulp.max(axis=0),
-        max_relative_error=np.where(decisive, relative_error, -1.0).max(axis=0),
-        worst_class=decisive_ulp.argmax(axis=0),
-        uninformative=uninformative.sum(axis=0),
-        assert_close=assert_close,
-    )

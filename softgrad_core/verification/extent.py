@@ -8,21 +8,19 @@ MOST_LISTED = 3
 """More places than this are counted, unless they follow one another."""
 
 
-def extent(failed: BoolArray) -> str:
-    """Return where numbers failed, of shape (rows, classes); empty if that narrows nothing down.
+def extent(rows: BoolArray, classes: BoolArray) -> str:
+    """Return in which rows and classes numbers failed; empty if that narrows nothing down.
 
     Examples
     --------
     >>> failed = np.zeros((64, 10), dtype=bool)
     >>> failed[17, 2:9] = True
-    >>> extent(failed)
+    >>> extent(failed.any(axis=1), failed.any(axis=0))
     'only row 17 of 64 is wrong, in classes 2 to 8'
     >>> failed[:, 2:9] = True
-    >>> extent(failed)
+    >>> extent(failed.any(axis=1), failed.any(axis=0))
     'only classes 2 to 8 of 10 are wrong'
     """
-    rows: BoolArray = np.asarray(failed.any(axis=1))
-    classes: BoolArray = np.asarray(failed.any(axis=0))
     if classes.all() and rows.all():
         return ""
     of_classes = _places(classes, "class", "classes")

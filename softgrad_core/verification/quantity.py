@@ -1,51 +1,59 @@
 """The claims of one quantity: their verdicts, and the mistakes of each record that failed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
-from softgrad_core.verification.comparison import ClaimComparison
+from softgrad_core.verification.comparison import ClaimComparison, Components
 from softgrad_core.verification.diagnosis.recognition import Fit, by_set
-from softgrad_core.verification.extent import extent
+from softgrad_core.verification.judging import Claims
 
 
 @dataclass(frozen=True, eq=False)
 class VerifiedQuantity:
     """The claims of one quantity, and the mistakes that give the numbers of those that failed."""
 
+    name: str
     comparison: ClaimComparison
     fits: Sequence[Fit]
-    size: int = 1
-    """The number of rows of logits in each record."""
+    claims: Claims
+    records: IndexArray
+    """The number of each record among those of `claims`."""
+    extent: str = ""
+    """Which numbers failed, in words, where there is one record and not all did."""
 
-    @classmethod
-    def joined(cls, parts: Sequence["VerifiedQuantity"], step: int) -> "VerifiedQuantity":
-        """Return the parts, of `step` records each, as one."""
-        if len(parts) == 1:
-            return parts[0]
-        fits = [
-            fit.renumbered(place * step + np.arange(step))
-            for place, part in enumerate(parts)
-            for fit in part.fits
-        ]
-        comparison = ClaimComparison.joined([part.comparison for part in parts])
-        return cls(comparison, fits, parts[0].size)
+    @property
+    def size(self) -> int:
+        """The number of rows of logits in each record."""
+        return self.claims.size
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers each record claims."""
+        columns: int = self.claims.given[self.name].shape[1]
+        return columns * (1 if self.claims.is_summed(self.name) else self.size)
 
     def part(self, records: Sequence[int]) -> "VerifiedQuantity":
         """Return what is known of some of the records, in this order."""
-        place_of = np.full(len(self.comparison.ranks), -1)
+        place_of = np.full(len(self.records), -1)
         place_of[records] = np.arange(len(records))
         fits = [fit.renumbered(place_of) for fit in self.fits]
-        return VerifiedQuantity(self.comparison.part(records), fits, self.size)
+        comparison = self.comparison.part(records)
+        return replace(self, comparison=comparison, fits=fits, records=self.records[records])
+
+    def components(self, record: int) -> Components:
+        """Compare the numbers of a record one by one, in arrays of one dimension."""
+        return self.claims.components_of(self.name, int(self.records[record]))
 
     def place(self, components: Any) -> tuple[Any, Any]:
         """Return the row in its record, and the class, of each component of the claims."""
-        classes = self.comparison.got.shape[1] // self.size
+        classes = self.claims.given[self.name].shape[1]
         return components // classes, components % classes
 
     def verdict(self, record: int) -> Verdict:
@@ -55,11 +63,6 @@ class VerifiedQuantity:
     def mistakes(self, record: int) -> list[str]:
         """Return the names of the mistakes that give a record's numbers, the simplest first."""
         return [fit.mistake.name for fit in self.fits_by_row.get(record, ())]
-
-    def extent(self, record: int) -> str:
-        """Return which numbers of a record are wrong, in words."""
-        wrong = self.comparison.component_ranks[record] == Verdict.FAIL.rank
-        return extent(wrong.reshape(self.size, -1))
 
     @cached_property
     def fits_by_row(self) -> Mapping[int, Sequence[Fit]]:

@@ -22,6 +22,11 @@ NARROW = 32
 """Up to this many classes, operations run along the records; above it, along the classes."""
 
 
+LARGE_WEIGHT = 2.0**500
+"""A number that float64 holds with all its digits, times a smaller weight, is either outside the
+range of the narrower types or still has them all."""
+
+
 def by_class(rows: FloatArray) -> FloatArray:
     """Return (N, C) rows as an array of shape (C, N), in the fastest memory layout."""
     return np.ascontiguousarray(rows.T) if rows.shape[1] <= NARROW else rows.T
@@ -31,7 +36,7 @@ def reference(a: FloatArray, objective: Objective, dtype: Dtype) -> dict[str, Wi
     """Return all quantities, with errors of a small part of an ulp of `dtype`.
 
     The computation is in NumPy's long double, which has 64 bits or more on most machines, if
-    `dtype` is float64 or the target is more than a label; otherwise in float64. On machines where
+    `dtype` is float64 or not only labels have weights; otherwise in float64. On machines where
     the long double is no wider than float64 (Windows, macOS on ARM) errors are a few ulp.
 
     Parameters
@@ -46,8 +51,7 @@ def reference(a: FloatArray, objective: Objective, dtype: Dtype) -> dict[str, Wi
     Returns
     -------
     dict
-        Arrays of the shape of `a`; the losses are of shape (1, N), or (1, M) for M batches that
-        are reduced.
+        Arrays of the shape of `a`; the losses are of shape (1, N).
 
     Examples
     --------
@@ -57,17 +61,13 @@ def reference(a: FloatArray, objective: Objective, dtype: Dtype) -> dict[str, Wi
     ([[0.5], [-0.5]], [[0.0], [-2.0]])
     """
     # Target weights may bring numbers back into the range of a type that left it before.
-    needs_more = dtype is Dtype.FLOAT64 or not objective.is_plain
+    is_in_range = objective.is_of_labels and bool((objective.label_weights() < LARGE_WEIGHT).all())
+    needs_more = dtype is Dtype.FLOAT64 or not is_in_range
     wide: WideArray = a.astype(np.longdouble if needs_more else np.float64)
     with np.errstate(all="ignore"):
         softmax = _softmax(wide, objective)
         values = (_of_labels if objective.is_plain else _of_weights)(softmax, objective)
-        values = {"probs": softmax.probs, "log_probs": softmax.log_probs, **values}
-        batches = objective.batches
-        if batches is not None and batches.reduced:
-            sums = values["loss"].reshape(1, -1, batches.size).sum(axis=2)
-            values["loss"] = np.where(batches.denominators == 0.0, np.nan, sums)
-    return values
+    return {"probs": softmax.probs, "log_probs": softmax.log_probs, **values}
 
 
 class _Softmax(NamedTuple):

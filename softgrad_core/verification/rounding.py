@@ -125,9 +125,7 @@ class _LogProbs(NamedTuple):
 def _of_probs(
     exact: Mapping[str, WideArray], a: FloatArray, objective: Objective, arithmetic: Dtype
 ) -> _LogProbs:
-    u = arithmetic.epsilon / 2.0
-    v = _roundoff_of_sums(arithmetic)
-    t = objective.temperature
+    u, t = arithmetic.epsilon / 2.0, objective.temperature
     size = np.abs(np.asarray(exact["log_probs"], dtype=np.float64))
     offsets = np.abs(a)
     offsets += np.abs(a.max(axis=0))
@@ -135,19 +133,34 @@ def _of_probs(
         offsets /= t
     for values in (size, offsets):
         np.copyto(values, 0.0, where=~np.isfinite(values))
-    of_sums = v * (np.sqrt(len(a)) + 1.0)
-    offsets *= v if t is None else u + v
-    offsets += u * size
-    offsets += u + of_sums
-    return _LogProbs(size, offsets, u, of_sums)
+    of_sums = error_of_sum(len(a), arithmetic)
+    if t is not None:
+        offsets *= 1.0 + u / _roundoff_of_sums(arithmetic)
+    return _LogProbs(size, error_of_log_p(size, offsets, len(a), arithmetic), u, of_sums)
 
 
 def _of_loss(log_p: _LogProbs, objective: Objective) -> FloatArray:
-    """Return the size of the errors of the losses of rows or of reduced batches."""
+    """Return the size of the errors of the losses of rows."""
     q: FloatArray = objective.weights(len(log_p.size)).T
-    sizes = (q * (log_p.whole + log_p.size * log_p.of_sums)).sum(axis=0)[np.newaxis]
-    batches = objective.batches
-    if batches is None or not batches.reduced:
-        return np.asarray(sizes)
-    growth = 1.0 + log_p.of_sums * np.log2(batches.size)
-    return np.asarray(sizes.reshape(1, -1, batches.size).sum(axis=2) * growth)
+    return np.asarray((q * (log_p.whole + log_p.size * log_p.of_sums)).sum(axis=0)[np.newaxis])
+
+
+def growth_of_sum(classes: int, rows: int, arithmetic: Dtype) -> float:
+    """Return by how much the errors of the losses of rows grow when these are added up."""
+    return float(1.0 + error_of_sum(classes, arithmetic) * np.log2(rows))
+
+
+def error_of_sum(classes: int, arithmetic: Dtype) -> float:
+    """Return the relative error of a sum of as many terms as there are classes."""
+    return _roundoff_of_sums(arithmetic) * float(np.sqrt(classes) + 1.0)
+
+
+def error_of_log_p(
+    size: FloatArray, offsets: FloatArray, classes: int, arithmetic: Dtype
+) -> FloatArray:
+    """Return the error of log f(x), as exp(z - max(z)) / S has it.
+
+    `size` is |log f(x)|, and `offsets` are |z| + |max(z)|.
+    """
+    u, v = arithmetic.epsilon / 2.0, _roundoff_of_sums(arithmetic)
+    return np.asarray(u * size + v * offsets + (u + error_of_sum(classes, arithmetic)))

@@ -89,19 +89,18 @@ class _Quantity:
         """Add the claims of a block of records."""
         comparison = quantity.comparison
         self._evidence.add(comparison.failed, quantity.fits)
-        if not comparison.got.size:
+        if not len(comparison.ranks):
             return
         self.verdicts += _counted(comparison.ranks)
-        self._numbers += comparison.got.size
+        self._numbers += quantity.numbers * len(comparison.ranks)
         self._uninformative += int(comparison.uninformative.sum())
         self._assert_close += int((comparison.failed & comparison.assert_close).sum())
-        if len(comparison.ranks) == 1 and comparison.failed[0]:
-            self._extent = quantity.extent(0)
+        self._extent = self._extent or quantity.extent
         # A failure is worse than any error that passed; uninformative ones do not matter.
         rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank
         errors = np.where(comparison.ranks == rank, comparison.max_error_ulp, -1.0)
         record = int(errors.argmax())
-        worst = (rank, float(errors[record]), float(comparison.max_relative_error[record]))
+        worst = (rank, float(errors[record]), float(comparison.relative_error[record]))
         if worst > self._worst:
             self._worst = worst
             self._where = place(record) + self._place_in(quantity, record)
@@ -184,11 +183,8 @@ class _Quantity:
     def _place_in(self, quantity: VerifiedQuantity, record: int) -> str:
         """Return where the worst error of a record is, and what it is."""
         comparison = quantity.comparison
-        worst = comparison.worst_class[record]
-        expected, got = _told_apart(
-            comparison.expected[record, worst], comparison.got[record, worst]
-        )
-        row, c = quantity.place(worst)
+        expected, got = _told_apart(comparison.expected[record], comparison.got[record])
+        row, c = quantity.place(comparison.worst[record])
         where = f", row {row}" if quantity.size > 1 else ""
         where += "" if self._name == "loss" else f", class {c}"
         return f"{where}: expected {expected}, got {got}"

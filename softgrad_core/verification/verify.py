@@ -2,31 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.cores import cores
-from softgrad_core.dtypes import Dtype, WideArray
+from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
-from softgrad_core.loss.logits import FloatArray, as_rows
-from softgrad_core.loss.objective import Objective, objective_of, rows_of
+from softgrad_core.loss.logits import given_rows
+from softgrad_core.loss.objective import Objective, objective_of
 from softgrad_core.loss.options import LossOptions
-from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.claims import as_array, as_rows_of, dtypes_of, refuse_bits
-from softgrad_core.verification.comparison import ClaimComparison, compare_claims
-from softgrad_core.verification.diagnosis.case import Case
-from softgrad_core.verification.diagnosis.recognition import Fit, recognise
+from softgrad_core.verification.diagnosing import diagnose
+from softgrad_core.verification.extent import extent
+from softgrad_core.verification.judging import Claims, Judged
 from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
-from softgrad_core.verification.reference import QUANTITIES, by_class, reference
-from softgrad_core.verification.rounding import rounding_size
+from softgrad_core.verification.reference import QUANTITIES
 from softgrad_core.verification.summary import Summary
 from softgrad_core.verification.tolerances import Tolerance
-
-BLOCK_ELEMENTS = 1 << 16
-"""Numbers that are verified together, so that temporary arrays stay in the cache."""
 
 
 class VerificationError(AssertionError):
@@ -164,7 +159,7 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     >>> verify([2.0, 1.0, 0.1], 0, grad_logits=[-0.340999, 0.242433, 0.098566], rtol=1e-5).passed
     True
     """
-    rows = as_rows(logits)
+    rows = given_rows(logits)
     shape = rows.values.shape[1:] if rows.single else rows.values.shape
     objective = objective_of(targets, shape, **options)
     is_batch = objective.batches is not None
@@ -183,108 +178,47 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
         refuse_bits({"logits": np.asarray(logits), **arrays})
     shapes = dict.fromkeys(QUANTITIES, shape) | {"loss": () if is_batch else shape[:-1]}
     claims = {name: as_rows_of(name, array, shapes[name]) for name, array in arrays.items()}
-    if is_batch:
-        claims = {name: claim.reshape(1, -1) for name, claim in claims.items()}
-    return verify_rows(rows.values, objective, claims, tolerance, cores())
+    try:
+        return verify_rows(rows.values, objective, claims, tolerance, cores())
+    except InputError as error:
+        if rows.single:
+            raise InputError(error.code, error.reason) from None
+        raise
 
 
 def verify_rows(
-    rows: FloatArray,
+    rows: npt.NDArray[Any],
     objective: Objective,
-    claims: Mapping[str, FloatArray],
+    claims: Mapping[str, npt.NDArray[Any]],
     tolerance: Tolerance,
     threads: int = 1,
 ) -> Verification:
-    """Verify claims about checked rows of logits, of shape (N, C), block by block.
+    """Verify claims about rows of logits, of shape (N, C), in any floating type.
 
-    There are M records, which are rows or batches, with claims of shape (M, N * C / M). Losses are
-    of shape (M, 1), or (M, N / M) for batches that are not reduced.
+    There are M records, which are rows or batches, with claims of N * C numbers in all, in the
+    order of the rows; those of losses are N numbers, or M if batches are reduced.
+
+    Raises InputError for the first row that has no softmax.
     """
-    size = objective.batches.size if objective.batches else 1
-    records = len(rows) // size
-    step = max(1, BLOCK_ELEMENTS // (size * rows.shape[1]))
-    highest = float(rows.max(initial=-np.inf))
-
-    def verified(start: int) -> dict[str, VerifiedQuantity]:
-        # Overflow, underflow and NaN are what is looked for here.
-        with np.errstate(all="ignore"):
-            a = by_class(rows[start * size : (start + step) * size])
-            of_block = objective.of_batches(range(start, min(start + step, records)))
-            exact = reference(a, of_block, tolerance.widest)
-            block = _Block(a, of_block, exact, tolerance, highest)
-            return {
-                name: block.verified(name, claim[start : start + step])
-                for name, claim in claims.items()
-            }
-
-    starts = range(0, max(1, records), step)
-    if threads > 1 and len(starts) > 1:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(verified, starts))
-    else:
-        parts = list(map(verified, starts))
-    joined = {
-        name: VerifiedQuantity.joined([part[name] for part in parts], step) for name in claims
+    batches, (count, classes) = objective.batches, rows.shape
+    shapes = dict.fromkeys(QUANTITIES, (count, classes)) | {"loss": (count, 1)}
+    if batches is not None and batches.reduced:
+        shapes["loss"] = (len(batches.denominators), 1)
+    given = {name: claim.reshape(shapes[name]) for name, claim in claims.items()}
+    judge = Claims(rows, objective, given, tolerance)
+    quantities = {
+        name: _verified(judge, name, judged, threads)
+        for name, judged in judge.judged(threads).items()
     }
-    return Verification(tolerance, joined)
+    return Verification(tolerance, quantities)
 
 
-class _Block(NamedTuple):
-    """Records that are verified together: their logits, of shape (C, N), and exact values."""
-
-    a: FloatArray
-    objective: Objective
-    exact: Mapping[str, WideArray]
-    tolerance: Tolerance
-    highest_logit: float
-
-    def verified(self, name: str, claim: FloatArray) -> VerifiedQuantity:
-        """Compare a claim of the records with the exact values, and diagnose what failed."""
-        exact, tolerance = self.exact[name], self.tolerance.of(name)
-        # A claim about a batch has the numbers of all of its rows, or one loss for all.
-        size = exact.shape[1] // len(claim) if len(claim) else 1
-
-        def by_record(values: WideArray) -> WideArray:
-            return values if size == 1 else values.T.reshape(len(claim), -1).T
-
-        rounding = None
-        if tolerance.is_rounding:
-            rounding = by_record(
-                rounding_size(name, self.exact, self.a, self.objective, tolerance.arithmetic)
-            )
-        comparison = compare_claims(by_class(claim), by_record(exact), tolerance, rounding)
-        failed = np.flatnonzero(comparison.failed)
-        fits: list[Fit] = []
-        if len(failed):
-            found = recognise(self._case(name, claim, comparison, failed))
-            fits = [fit.renumbered(failed) for fit in found]
-        return VerifiedQuantity(comparison, fits, size)
-
-    def _case(
-        self, name: str, claim: FloatArray, comparison: ClaimComparison, failed: IndexArray
-    ) -> Case:
-        """Return the case of the records that failed."""
-        exact = self.exact[name]
-        rows = rows_of(failed, self.objective.batches.size if self.objective.batches else 1)
-        wrong = comparison.component_ranks[failed] == Verdict.FAIL.rank
-        # The exact value of each claim: one for each row, or one for each batch.
-        columns = failed if exact.shape[1] == len(claim) else rows
-        # The ends meet: before the first record is the last one.
-        before, after = (
-            np.asarray(exact[:, (columns + step) % exact.shape[1]], dtype=np.float64)
-            for step in (-1, 1)
-        )
-        return Case(
-            name,
-            self.tolerance.of(name),
-            claimed=by_class(claim[failed].reshape(-1, len(exact))),
-            wrong=wrong.reshape(-1, len(exact)).T,
-            before=before,
-            after=after,
-            logits=self.a[:, rows],
-            p=np.asarray(self.exact["probs"][:, rows], dtype=np.float64),
-            objective=self.objective.of_batches(failed),
-            highest_logit=self.highest_logit,
-        )
+def _verified(claims: Claims, name: str, judged: Judged, threads: int) -> VerifiedQuantity:
+    """Return the verdicts on a quantity, with the mistakes that explain what failed."""
+    comparison = judged.comparison
+    records = np.arange(len(comparison.ranks))
+    where = ""
+    if len(records) == 1 and comparison.failed[0]:
+        where = extent(judged.failed_rows, judged.failed_columns)
+    fits = diagnose(claims, name, judged, threads)
+    return VerifiedQuantity(name, comparison, fits, claims, records, where)

@@ -64,13 +64,13 @@ class Case:
     quantity: str
     tolerance: Tolerance
     claimed: FloatArray  # Of shape (K, n); (1, n) for losses, or (1, m) for those of m batches.
-    wrong: BoolArray  # Which of these numbers failed.
-    before: FloatArray  # The right values of the record before each, of the same shape.
-    after: FloatArray  # The right values of the record after each.
     logits: FloatArray
-    p: FloatArray
     objective: Objective
     highest_logit: float  # Of all rows that are verified together, those that passed included.
+    rows_of_batch: int  # The number of rows of each batch; those here may be a sample of them.
+    counts: FloatArray  # How many of these count, of shape (records,).
+    has_failed: BoolArray  # Which rows have a claim that failed, of shape (n,).
+    look: Callable[[str], Any]  # Finds what few formulas need: "wrong", "before" and "after".
 
     def __post_init__(self) -> None:
         objective = self.objective
@@ -98,6 +98,8 @@ class Case:
         others = np.exp(self.d)
         others[self.a.argmax(axis=0), self.columns] = 0.0
         rest = others.sum(axis=0)
+        self.p: FloatArray = others / (1.0 + rest)
+        self.p[self.a.argmax(axis=0), self.columns] = 1.0 / (1.0 + rest)
         # The logarithms of the sums of exp(d) and of exp(a), and the sum of p over all classes but
         # the top one, with all their digits.
         self.log_sum: FloatArray = np.log1p(rest)
@@ -127,17 +129,36 @@ class Case:
             self.unit = np.where(counts, self.safe_unit, 0.0)
         self.claim = self.in_units(self.claimed)
 
+    @cached_property
+    def wrong(self) -> BoolArray:
+        """Which of the claims failed."""
+        return np.asarray(self.look("wrong"))
+
+    @cached_property
+    def before(self) -> FloatArray:
+        """The right values of the row before that of each claim, or of the batch before."""
+        return np.asarray(self.look("before"))
+
+    @cached_property
+    def after(self) -> FloatArray:
+        """The right values of the row after, or of the batch."""
+        return np.asarray(self.look("after"))
+
     def part(self, records: IndexArray) -> "Case":
         """Return the case of some of the records."""
         if len(records) == self.records:
             return self
         rows = rows_of(records, self.size)
         claims = records if self.is_summed else rows
-        of_claims = {
-            name: getattr(self, name)[:, claims] for name in ("claimed", "wrong", "before", "after")
-        }
-        of_rows = {name: getattr(self, name)[:, rows] for name in ("logits", "p")}
-        return replace(self, objective=self.objective.of_batches(records), **of_claims, **of_rows)
+        return replace(
+            self,
+            claimed=self.claimed[:, claims],
+            logits=self.logits[:, rows],
+            objective=self.objective.of_batches(records),
+            counts=self.counts[records],
+            has_failed=self.has_failed[rows],
+            look=lambda name: getattr(self, name)[:, claims],
+        )
 
     def in_units(self, values: FloatArray) -> FloatArray:
         """Return values of the shape of `claimed` in the unit of each row."""
@@ -161,7 +182,7 @@ class Case:
             return shown
         if self.is_summed:
             return np.asarray(shown.reshape(self.records, self.size).any(axis=1))
-        shown = shown | ~self.wrong.any(axis=0)
+        shown = shown | ~self.has_failed
         return np.asarray(shown.reshape(self.records, self.size).all(axis=1))
 
     def of_rows(self, values: Any) -> npt.NDArray[Any]:
@@ -243,7 +264,7 @@ class Case:
         values = self._parameters[find]
         if self.size == 1 or varies or self.is_summed:
             return values
-        values = np.where(self.wrong.any(axis=0), values, np.nan)
+        values = np.where(self.has_failed, values, np.nan)
         return self.of_rows(_middle_ones(values.reshape(self.records, self.size)))
 
     def rounding_errors(self, epsilon: float) -> FloatArray:

@@ -1,6 +1,6 @@
 """Claims that failed -> which known mistakes give exactly these numbers, and in which records."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,14 +42,16 @@ class Fit(NamedTuple):
         )
 
 
-def recognise(case: Case) -> list[Fit]:
+def recognise(case: Case, places: Container[int] | None = None) -> list[Fit]:
     """Return the mistakes that give the claims of some records, the simplest first.
+
+    With `places`, only the forms at these places of the catalogue are tried.
 
     A formula must give a claim to within the rounding errors of the claims' own type (of float32
     if that has fewer digits) and what is tolerated. Claims that nothing gives, and that are
     numbers of a narrower type, are tried again with the rounding errors of that type.
     """
-    fits = list(_fits(case, case.epsilon))
+    fits = list(_fits(case, case.epsilon, places))
     for dtype in case.dtype.narrower:
         unknown = np.ones(case.records, dtype=bool)
         for fit in fits:
@@ -57,7 +59,7 @@ def recognise(case: Case) -> list[Fit]:
         if unknown.any() and dtype.epsilon > case.epsilon:
             rest = np.flatnonzero(unknown & case.of_records(case.are_of(dtype)))
             if len(rest):
-                found = _fits(case.part(rest), dtype.epsilon)
+                found = _fits(case.part(rest), dtype.epsilon, places)
                 fits += [fit.renumbered(rest) for fit in found]
     return fits
 
@@ -82,10 +84,12 @@ def by_set(
         yield same, [fit for place, fit in enumerate(fits) if has[place, same[0]]]
 
 
-def _fits(case: Case, epsilon: float) -> Iterator[Fit]:
+def _fits(case: Case, epsilon: float, places: Container[int] | None) -> Iterator[Fit]:
     """Yield the mistakes that give the claims but for rounding errors of size epsilon."""
     is_right = _gives(case, _RIGHT, case.right, epsilon)
     for place, (mistake, form) in enumerate(FORMS[case.quantity]):
+        if places is not None and place not in places:
+            continue
         shows = ~is_right if mistake.keeps_digits else np.ones_like(is_right)
         is_free = case.classes == 2 and form.parameter is not None and not mistake.is_whole
         for own, shared, parameters, value in _tried(case, mistake, form, epsilon):

@@ -330,9 +330,9 @@ def test_a_record_is_judged_the_same_alone_and_among_others(classes, dtype):
         one = slice(row, row + 1)
         alone = verify(b.a[one], b.y[one], grad_logits=claims[one], dtype=dtype)
         same = alone.quantities["grad_logits"]
-        for name in ("expected", "error_ulp", "component_ranks", "max_relative_error"):
-            got = getattr(same.comparison, name)[0]
-            assert got.tobytes() == getattr(together.comparison, name)[row].tobytes()
+        for name in ("expected", "error_ulp", "relative_error", "ranks"):
+            got = getattr(same.components(0), name)
+            assert got.tobytes() == getattr(together.components(row), name).tobytes()
         fits = [
             [(fit.mistake.name, fit.formula) for fit in verified.fits_by_row.get(place, ())]
             for verified, place in ((same, 0), (together, row))

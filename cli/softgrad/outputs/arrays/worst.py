@@ -76,15 +76,15 @@ def _worst_rows(batch: Verified, start: int) -> Iterator[WorstRow]:
         comparison = quantity.comparison
         order = np.lexsort((-comparison.max_error_ulp, -comparison.ranks.astype(int)))
         for row in order[:WORST_ROWS].tolist():
-            component = int(comparison.worst_class[row])
+            component = int(comparison.worst[row])
             yield WorstRow(
                 int(comparison.ranks[row]),
                 float(comparison.max_error_ulp[row]),
                 -(start + batch.examples.indices[row]),
                 name,
                 component,
-                float(comparison.expected[row, component]),
-                float(comparison.got[row, component]),
+                float(comparison.expected[row]),
+                float(comparison.got[row]),
                 tuple(quantity.mistakes(row)),
             )
 

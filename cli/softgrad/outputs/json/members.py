@@ -195,9 +195,7 @@ def _verdicts(batch: Verified) -> list[Column]:
 def _verdict(name: str, quantity: "VerifiedQuantity", *, of_batch: bool) -> list[Column]:
     """Return the verdict on one claim of each record, its worst number, and the mistake."""
     comparison = quantity.comparison
-    worst = comparison.worst_class
-    worst_row, worst_class = quantity.place(worst)
-    rows = np.arange(len(worst))
+    worst_row, worst_class = quantity.place(comparison.worst)
     errors = comparison.max_error_ulp
     # To the thousandth, unless they are huge.
     errors = np.where(errors < 1e9, np.round(np.minimum(errors, 1e9), 3), errors)
@@ -205,8 +203,8 @@ def _verdict(name: str, quantity: "VerifiedQuantity", *, of_batch: bool) -> list
         [_VERDICTS[rank] for rank in comparison.ranks.tolist()],
         b',"max_error_ulp":',
         json_numbers(errors),
-        b',"max_relative_error":',
-        json_numbers(comparison.max_relative_error),
+        b',"relative_error":',
+        json_numbers(comparison.relative_error),
     ]
     if of_batch and (name != LOSS or quantity.size > 1):
         columns += [b',"worst_row":', json_numbers(worst_row)]
@@ -214,14 +212,14 @@ def _verdict(name: str, quantity: "VerifiedQuantity", *, of_batch: bool) -> list
         columns += [b',"worst_class":', json_numbers(worst_class)]
     columns += [
         b',"expected":',
-        json_numbers(comparison.expected[rows, worst]),
+        json_numbers(comparison.expected),
         b',"got":',
-        json_numbers(comparison.got[rows, worst], nan=b'"NaN"'),
+        json_numbers(comparison.got, nan=b'"NaN"'),
     ]
     if name != LOSS:
         columns += [b',"uninformative":', json_numbers(comparison.uninformative)]
     if quantity.fits_by_row:
-        diagnoses = [b""] * len(worst)
+        diagnoses = [b""] * len(errors)
         for row, fits in quantity.fits_by_row.items():
             diagnosis = _diagnosis(fits, quantity.formulas.get(row))
             diagnosis["assert_close"] = bool(comparison.assert_close[row])

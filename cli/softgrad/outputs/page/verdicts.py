@@ -65,7 +65,7 @@ def _table(
     of_batch: bool,
 ) -> Table:
     """Return a table of the numbers of a claim, the worst of many."""
-    comparison, is_loss = quantity.comparison, name == LOSS
+    is_loss = name == LOSS
     title = "row, class" if of_batch else "class"
     if is_loss:
         title = "row" if quantity.size > 1 else ""
@@ -74,7 +74,8 @@ def _table(
         *(Column((title,)) for title in ("expected", "got", "error", "ulp")),
         Column(("verdict",), is_number=False),
     ]
-    ranks, errors = comparison.component_ranks[record], comparison.error_ulp[record]
+    components = quantity.components(record)
+    ranks, errors = components.ranks, components.error_ulp
     worst_first = np.lexsort((-errors, -ranks.astype(int)))
     is_single = not is_loss and quantity.size == 1
     shown = choose_classes(worst_first, [classes[0].target] if is_single else [])
@@ -86,8 +87,8 @@ def _table(
             label = str(row) if quantity.size > 1 else LOSS
         elif of_batch:
             label = f"{row}, {label}"
-        expected = float(comparison.expected[record, component])
-        got = float(comparison.got[record, component])
+        expected = float(components.expected[component])
+        got = float(components.got[component])
         verdict = RANKED[ranks[component]]
         cells: list[Cell] = [
             label,

@@ -57,9 +57,7 @@ def other_temperature(
 
 def counted_rows(c: Case) -> FloatArray:
     """Return for each row how many rows of its batch count."""
-    counted = c.objective.counted
-    counts = np.ones(c.count) if counted is None else counted.astype(np.float64)
-    return c.of_rows(counts.reshape(c.records, c.size).sum(axis=1))
+    return c.of_rows(c.counts)
 
 
 def mean_over(c: Case, denominators: FloatArray | int) -> FloatArray:
@@ -93,7 +91,7 @@ OPTIONS = (
         "wrong-denominator",
         "the mean was divided by a number of rows, not by the sum of the weights that count",
         "divide by the sum of the weights w_y of the labels that are not ignored",
-        row_factor("{} × D / N", lambda c: mean_over(c, c.size)),
+        row_factor("{} × D / N", lambda c: mean_over(c, c.rows_of_batch)),
         row_factor("{} × D / (rows that count)", lambda c: mean_over(c, counted_rows(c))),
     ),
     Mistake(

@@ -1,0 +1,169 @@
+"""Claims that failed -> the known mistakes that give them, found on a sample and then confirmed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import BoolArray, rows_of
+from softgrad_core.loss.targets import IndexArray
+from softgrad_core.verification.comparison import FAIL
+from softgrad_core.verification.diagnosis.case import Case
+from softgrad_core.verification.diagnosis.evidence import SAME_PARAMETER
+from softgrad_core.verification.diagnosis.recognition import Fit, recognise
+from softgrad_core.verification.judging import Claims, Judged, mapped
+from softgrad_core.verification.reference import by_class
+
+FEW_ELEMENTS = 1 << 16
+"""Up to this many numbers that failed, every mistake is tried on all of them. Of more, it is tried
+on a sample, and on the rest only those mistakes are that the sample shows."""
+
+SAMPLE_ELEMENTS = 1 << 14
+"""The numbers of a sample."""
+
+BLOCK_ELEMENTS = 1 << 16
+"""The numbers on which the mistakes of a sample are tried together."""
+
+FEWEST_ROWS = 4
+"""The rows of a sample, however many classes there are."""
+
+MOST_SAMPLES = 4
+"""How many samples are taken of rows that show none of the mistakes of the samples before."""
+
+
+def diagnose(claims: Claims, name: str, judged: Judged, threads: int = 1) -> list[Fit]:
+    """Return the mistakes that give claims of a quantity that failed, the simplest first."""
+    failed = np.flatnonzero(judged.comparison.failed)
+    if not len(failed):
+        return []
+    with np.errstate(all="ignore"):
+        if len(failed) * claims.size * claims.rows.shape[1] <= FEW_ELEMENTS:
+            return _fits(claims, name, judged, failed)
+        if claims.size == 1:
+            return _of_many_rows(claims, name, judged, failed, threads)
+        return [
+            fit
+            for one in failed.tolist()
+            for fit in _of_a_batch(claims, name, judged, one, threads)
+        ]
+
+
+def _fits(
+    claims: Claims, name: str, judged: Judged, records: IndexArray, forms: Any = None
+) -> list[Fit]:
+    """Return the mistakes that give whole records, out of those with these places."""
+    case = _case(claims, name, judged, records, rows_of(records, claims.size))
+    return [fit.renumbered(records) for fit in recognise(case, forms)]
+
+
+def _of_many_rows(
+    claims: Claims, name: str, judged: Judged, failed: IndexArray, threads: int
+) -> list[Fit]:
+    """Return the mistakes that many single rows show."""
+    fits: list[Fit] = []
+    left, rng = failed, np.random.default_rng(0)
+    for _ in range(MOST_SAMPLES):
+        sample = rng.choice(left, min(len(left), _sample_rows(claims)), replace=False)
+        found = _fits(claims, name, judged, np.sort(sample))
+        if not found:
+            break
+        forms = _simplest(found)
+        unknown = np.ones(len(claims.rows), dtype=bool)
+        confirm = partial(_fits, claims, name, judged, forms=forms)
+        for found in _in_blocks(confirm, left, claims, threads):
+            fits += found
+            for fit in found:
+                unknown[fit.own] = unknown[fit.shared] = False
+        left = left[unknown[left]]
+        if not len(left):
+            break
+    return fits
+
+
+def _of_a_batch(claims: Claims, name: str, judged: Judged, record: int, threads: int) -> list[Fit]:
+    """Return the mistakes that a batch of many rows shows."""
+    rows, records = rows_of([record], claims.size), np.array([record])
+    if claims.is_summed(name):
+        return _fits(claims, name, judged, records) if rows.size <= FEW_ELEMENTS else []
+    first, wrong = rows[:1], rows[judged.failed_rows[rows]]
+
+    def found(some: IndexArray, forms: Any = None) -> list[Fit]:
+        # The first row is among them: its weight may have been taken for all.
+        return recognise(_case(claims, name, judged, records, np.union1d(first, some)), forms)
+
+    rng = np.random.default_rng(0)
+    fits = found(rng.choice(wrong, min(len(wrong), _sample_rows(claims)), replace=False))
+    if not fits:
+        return []
+    forms = _simplest(fits)
+    for again in _in_blocks(partial(found, forms=forms), wrong, claims, threads):
+        fits = [fit for fit in fits if any(_are_one(fit, other) for other in again)]
+    return [fit.renumbered(records) for fit in fits]
+
+
+def _simplest(fits: list[Fit]) -> set[int]:
+    """Return the places of the forms that are no more general than they need to be."""
+    least = min(fit.doubt for fit in fits)
+    return {fit.place for fit in fits if fit.doubt == least}
+
+
+def _are_one(fit: Fit, other: Fit) -> bool:
+    """Return whether two samples of a batch show one mistake, with one parameter."""
+    if fit.place != other.place or len(fit.own) != len(other.own):
+        return False
+    one, another = fit.own_parameters, other.own_parameters
+    return len(one) == len(another) and np.allclose(one, another, rtol=SAME_PARAMETER, atol=0.0)
+
+
+def _sample_rows(claims: Claims) -> int:
+    classes: int = claims.rows.shape[1]
+    return max(FEWEST_ROWS, SAMPLE_ELEMENTS // classes)
+
+
+def _in_blocks(
+    found: Callable[[IndexArray], list[Fit]], rows: IndexArray, claims: Claims, threads: int
+) -> list[list[Fit]]:
+    """Return what is found in each block of the rows."""
+
+    def quietly(some: IndexArray) -> list[Fit]:
+        with np.errstate(all="ignore"):  # Each thread has its own state.
+            return found(some)
+
+    step = max(1, BLOCK_ELEMENTS // claims.rows.shape[1])
+    blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
+    return mapped(quietly, blocks, threads)
+
+
+def _case(claims: Claims, name: str, judged: Judged, records: IndexArray, rows: IndexArray) -> Case:
+    """Return the case of these rows of the records, as many of each."""
+    batches, objective = claims.objective.batches, claims.objective.part(rows)
+    counts = np.ones(len(records))
+    if batches is not None:
+        size, denominators = len(rows) // len(records), batches.denominators[records]
+        chosen = batches._replace(size=size, denominators=denominators)
+        objective = replace(objective, batches=chosen)
+        counts = claims.counted_rows(records)
+    places = records if claims.is_summed(name) else rows
+
+    def look(what: str) -> FloatArray | BoolArray:
+        if what == "wrong":
+            return np.asarray(claims.components(name, places).ranks == FAIL)
+        # The ends meet: before the first row is the last one.
+        step = 1 if what == "after" else -1
+        return claims.expected(name, (places + step) % len(claims.given[name]))
+
+    return Case(
+        name,
+        claims.tolerance.of(name),
+        claimed=by_class(claims.given[name][places].astype(np.float64)),
+        logits=by_class(claims.rows[rows].astype(np.float64)),
+        objective=objective,
+        highest_logit=claims.highest_logit,
+        rows_of_batch=claims.size,
+        counts=counts,
+        has_failed=judged.failed_rows[rows],
+        look=look,
+    )

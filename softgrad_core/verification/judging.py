@@ -1,0 +1,260 @@
+"""Claims about rows of logits -> the verdict on each record, block by block on several threads."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from softgrad_core.dtypes import Dtype, WideArray
+from softgrad_core.errors import InputError
+from softgrad_core.loss.logits import FloatArray, check_rows
+from softgrad_core.loss.objective import BoolArray, Objective, rows_of
+from softgrad_core.loss.targets import IndexArray
+from softgrad_core.verification.comparison import FAIL, ClaimComparison, Components, compare_claims
+from softgrad_core.verification.reference import by_class, reference
+from softgrad_core.verification.rounding import growth_of_sum, rounding_size
+from softgrad_core.verification.screening import SCREENED, Screen, Workspace
+from softgrad_core.verification.tolerances import Tolerance
+
+BLOCK_ELEMENTS = 1 << 17
+"""Numbers that are judged together, so that temporary arrays stay in the cache."""
+
+
+EXACT_ELEMENTS = 1 << 16
+"""Up to this many numbers, claims in float64 are compared with values of more digits alone."""
+
+
+class ExactRows(NamedTuple):
+    """Rows of logits, of shape (C, n), and the exact values of all quantities."""
+
+    a: FloatArray
+    objective: Objective
+    values: Mapping[str, WideArray]
+
+
+class Judged(NamedTuple):
+    """What became of the claims of one quantity."""
+
+    comparison: ClaimComparison
+    failed_rows: BoolArray
+    """Which rows of logits have a claim that failed, of shape (N,)."""
+    failed_columns: BoolArray
+    """In which columns of the claims some failed, of shape (C,)."""
+
+
+class _OfRows(NamedTuple):
+    """What became of rows, and in which columns of their claims some failed."""
+
+    comparison: ClaimComparison
+    failed_columns: BoolArray
+
+
+class _Losses(NamedTuple):
+    """The exact losses of rows whose sums are claimed, and how far rounding may be off."""
+
+    exact: WideArray
+    rounding: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Claims:
+    """N rows of logits, their losses, and what somebody claims of them.
+
+    A record is a row, or a batch of rows that is judged as one.
+
+    Attributes
+    ----------
+    rows
+        The logits, of shape (N, C), in any floating type.
+    objective
+        The loss of each row.
+    given
+        The claims of each quantity, of shape (N, C), (N, 1) for the losses of rows, or (M, 1) for
+        those of batches.
+    tolerance
+        The standard that they are held to.
+    """
+
+    rows: npt.NDArray[Any]
+    objective: Objective
+    given: Mapping[str, npt.NDArray[Any]]
+    tolerance: Tolerance
+
+    @property
+    def size(self) -> int:
+        """The number of rows of each record."""
+        return self.objective.batches.size if self.objective.batches else 1
+
+    def is_summed(self, name: str) -> bool:
+        """Return whether there is one claim of this quantity for all rows of a batch."""
+        batches = self.objective.batches
+        return name == "loss" and batches is not None and batches.reduced
+
+    @cached_property
+    def highest_logit(self) -> float:
+        """The largest of all logits."""
+        return float(self.rows.max(initial=-np.inf))
+
+    def counted_rows(self, records: IndexArray) -> FloatArray:
+        """Return how many rows of some records count."""
+        counted = self.objective.counted
+        if counted is None:
+            return np.full(len(records), float(self.size))
+        return np.asarray(counted.reshape(-1, self.size)[records].sum(axis=1), dtype=np.float64)
+
+    def judged(self, threads: int = 1) -> Mapping[str, Judged]:
+        """Return the verdict on each record.
+
+        Raises InputError for the first row that has no softmax.
+        """
+        step = max(1, BLOCK_ELEMENTS // self.rows.shape[1])
+        starts = range(0, max(1, len(self.rows)), step)
+        of_thread = threading.local()
+
+        def block(start: int) -> Mapping[str, Any]:
+            if not hasattr(of_thread, "space"):
+                of_thread.space = Workspace()
+            return self._block(slice(start, start + step), of_thread.space)
+
+        blocks = mapped(block, starts, threads)
+        return {name: self._joined(name, [block[name] for block in blocks]) for name in self.given}
+
+    def exact(self, rows: IndexArray | slice) -> ExactRows:
+        """Return the exact values of some rows."""
+        a = by_class(self.rows[rows].astype(np.float64))
+        objective = self.objective.part(rows)
+        return ExactRows(a, objective, reference(a, objective, self.tolerance.widest))
+
+    def expected(self, name: str, places: IndexArray) -> FloatArray:
+        """Return the exact values of the claims of some rows, or batches if these have one claim.
+
+        They are of shape (C, n), or (1, n).
+        """
+        with np.errstate(all="ignore"):
+            if self.is_summed(name):
+                return self.components(name, places).expected
+            return np.asarray(self.exact(places).values[name], dtype=np.float64)
+
+    def components(self, name: str, places: IndexArray) -> Components:
+        """Compare the claims of some rows, or batches if these have one claim, number by number."""
+        with np.errstate(all="ignore"):
+            if self.is_summed(name):
+                rows = rows_of(places, self.size)
+                losses = self._losses(name, rows, self.exact(rows))
+                return self._of_sums(name, losses, places)
+            return self._compared(name, places, self.exact(places))
+
+    def components_of(self, name: str, record: int) -> Components:
+        """Compare the claims of a record number by number, in arrays of one dimension."""
+        records = np.array([record])
+        places = records if self.is_summed(name) else rows_of(records, self.size)
+        return self.components(name, places).flat()
+
+    def _block(self, rows: slice, space: Workspace) -> Mapping[str, _OfRows | _Losses]:
+        """Judge the claims of a block of rows."""
+        # Overflow, underflow and NaN are what is looked for here.
+        with np.errstate(all="ignore"):
+            try:
+                check_rows(self.rows[rows])
+            except InputError as error:
+                place = None if error.row is None else error.row + rows.start
+                raise InputError(error.code, error.reason, place) from None
+            screened = [name for name in self.given if self._is_screened(name)]
+            results = self._screened(screened, rows, space) if screened else {}
+            others = [name for name in self.given if name not in results]
+            if others:
+                exact = self.exact(rows)
+                for name in others:
+                    judge = self._losses if self.is_summed(name) else self._judged
+                    results[name] = judge(name, rows, exact)
+            return results
+
+    def _is_screened(self, name: str) -> bool:
+        """Return whether the compiled kernel's values can decide most rows of a claim."""
+        tolerance = self.tolerance.of(name)
+        is_enough = self.objective.is_of_labels or name != "loss"
+        if tolerance.dtype is Dtype.FLOAT64:
+            is_enough = self.objective.is_of_labels and self.rows.size > EXACT_ELEMENTS
+        return name in SCREENED and tolerance.is_rounding and is_enough
+
+    def _screened(
+        self, names: Sequence[str], rows: slice, space: Workspace
+    ) -> dict[str, _OfRows | _Losses]:
+        """Judge the claims of a block of rows by the kernel's values, where these suffice."""
+        screen = Screen(space, self.rows[rows], self.objective.part(rows), names)
+        results: dict[str, _OfRows | _Losses] = {}
+        for name in names:
+            tolerance = self.tolerance.of(name)
+            if self.is_summed(name):
+                results[name] = _Losses(*screen.losses(tolerance.arithmetic))
+                continue
+            comparison, decided, columns = screen.compared(name, self.given[name][rows], tolerance)
+            left = np.flatnonzero(~decided)
+            if len(left):
+                places = left + rows.start
+                of_left = self._judged(name, places, self.exact(places))
+                comparison.put(left, of_left.comparison)
+                columns |= of_left.failed_columns
+            results[name] = _OfRows(comparison, columns)
+        return results
+
+    def _judged(self, name: str, rows: IndexArray | slice, exact: ExactRows) -> _OfRows:
+        components = self._compared(name, rows, exact)
+        comparison = components.summed_up(self.tolerance.of(name).dtype)
+        return _OfRows(comparison, (components.ranks == FAIL).any(axis=1))
+
+    def _compared(self, name: str, rows: IndexArray | slice, exact: ExactRows) -> Components:
+        tolerance = self.tolerance.of(name)
+        claim = by_class(self.given[name][rows].astype(np.float64))
+        return compare_claims(claim, exact.values[name], tolerance, self._rounding(name, exact))
+
+    def _rounding(self, name: str, exact: ExactRows) -> FloatArray | None:
+        tolerance = self.tolerance.of(name)
+        if not tolerance.is_rounding:
+            return None
+        return rounding_size(name, exact.values, exact.a, exact.objective, tolerance.arithmetic)
+
+    def _losses(self, name: str, rows: IndexArray | slice, exact: ExactRows) -> _Losses:
+        del rows
+        values, rounding = exact.values[name][0], self._rounding(name, exact)
+        return _Losses(values, np.zeros(len(values)) if rounding is None else rounding[0])
+
+    def _of_sums(self, name: str, losses: _Losses, records: IndexArray) -> Components:
+        """Compare the losses of batches with the sums of the exact losses of their rows."""
+        batches, tolerance = self.objective.batches, self.tolerance.of(name)
+        assert batches is not None  # noqa: S101 - only batches have sums
+        exact, rounding = (of_row.reshape(1, -1, batches.size).sum(axis=2) for of_row in losses)
+        exact = np.where(batches.denominators[records] == 0.0, np.nan, exact)
+        classes = self.rows.shape[1]
+        rounding = rounding * growth_of_sum(classes, batches.size, tolerance.arithmetic)
+        claim = self.given[name][records].astype(np.float64).T
+        return compare_claims(claim, exact, tolerance, rounding if tolerance.is_rounding else None)
+
+    def _joined(self, name: str, blocks: Sequence[Any]) -> Judged:
+        """Return what became of the claims of a quantity in all blocks."""
+        if self.is_summed(name):
+            losses = _Losses(*map(np.concatenate, zip(*blocks, strict=True)))
+            with np.errstate(all="ignore"):
+                compared = self._of_sums(name, losses, np.arange(len(self.given[name])))
+            comparison = compared.summed_up(self.tolerance.of(name).dtype)
+            return Judged(comparison, np.repeat(comparison.failed, self.size), np.ones(1, bool))
+        of_rows = ClaimComparison.joined([block.comparison for block in blocks])
+        return Judged(
+            of_rows.of_batches(self.size, self.given[name].shape[1]),
+            of_rows.failed,
+            np.any([block.failed_columns for block in blocks], axis=0),
+        )
+
+
+def mapped(work: Callable[[Any], Any], parts: Sequence[Any], threads: int) -> list[Any]:
+    """Return what some work gives for each part, done on several threads."""
+    if threads == 1 or len(parts) == 1:
+        return list(map(work, parts))
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, parts))
