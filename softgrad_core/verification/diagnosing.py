@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ on a sample, and on the rest only those mistakes are that the sample shows."""
 SAMPLE_ELEMENTS = 1 << 14
 """The numbers of a sample."""
 
-BLOCK_ELEMENTS = 1 << 16
+BLOCK_ELEMENTS = 1 << 17
 """The numbers on which the mistakes of a sample are tried together."""
 
 FEWEST_ROWS = 4
@@ -52,11 +51,11 @@ def diagnose(claims: Claims, name: str, judged: Judged, threads: int = 1) -> lis
 
 
 def _fits(
-    claims: Claims, name: str, judged: Judged, records: IndexArray, forms: Any = None
+    claims: Claims, name: str, judged: Judged, records: IndexArray, sample: list[Fit] | None = None
 ) -> list[Fit]:
-    """Return the mistakes that give whole records, out of those with these places."""
+    """Return the mistakes that give whole records, out of those that a sample shows."""
     case = _case(claims, name, judged, records, rows_of(records, claims.size))
-    return [fit.renumbered(records) for fit in recognise(case, forms)]
+    return [fit.renumbered(records) for fit in recognise(case, sample)]
 
 
 def _of_many_rows(
@@ -70,9 +69,9 @@ def _of_many_rows(
         found = _fits(claims, name, judged, np.sort(sample))
         if not found:
             break
-        forms = _simplest(found)
+        shown = _simplest(found)
         unknown = np.ones(len(claims.rows), dtype=bool)
-        confirm = partial(_fits, claims, name, judged, forms=forms)
+        confirm = partial(_fits, claims, name, judged, sample=shown)
         for found in _in_blocks(confirm, left, claims, threads):
             fits += found
             for fit in found:
@@ -90,24 +89,24 @@ def _of_a_batch(claims: Claims, name: str, judged: Judged, record: int, threads:
         return _fits(claims, name, judged, records) if rows.size <= FEW_ELEMENTS else []
     first, wrong = rows[:1], rows[judged.failed_rows[rows]]
 
-    def found(some: IndexArray, forms: Any = None) -> list[Fit]:
+    def found(some: IndexArray, sample: list[Fit] | None = None) -> list[Fit]:
         # The first row is among them: its weight may have been taken for all.
-        return recognise(_case(claims, name, judged, records, np.union1d(first, some)), forms)
+        return recognise(_case(claims, name, judged, records, np.union1d(first, some)), sample)
 
     rng = np.random.default_rng(0)
     fits = found(rng.choice(wrong, min(len(wrong), _sample_rows(claims)), replace=False))
     if not fits:
         return []
-    forms = _simplest(fits)
-    for again in _in_blocks(partial(found, forms=forms), wrong, claims, threads):
+    shown = _simplest(fits)
+    for again in _in_blocks(partial(found, sample=shown), wrong, claims, threads):
         fits = [fit for fit in fits if any(_are_one(fit, other) for other in again)]
     return [fit.renumbered(records) for fit in fits]
 
 
-def _simplest(fits: list[Fit]) -> set[int]:
-    """Return the places of the forms that are no more general than they need to be."""
+def _simplest(fits: list[Fit]) -> list[Fit]:
+    """Return the mistakes that are no more general than they need to be."""
     least = min(fit.doubt for fit in fits)
-    return {fit.place for fit in fits if fit.doubt == least}
+    return [fit for fit in fits if fit.doubt == least]
 
 
 def _are_one(fit: Fit, other: Fit) -> bool:

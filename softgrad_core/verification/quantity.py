@@ -30,14 +30,14 @@ class VerifiedQuantity:
 
     @property
     def size(self) -> int:
-        """The number of rows of logits in each record."""
-        return self.claims.size
+        """The number of rows that each record has claims for: 1 for the loss of a batch."""
+        return 1 if self.claims.is_summed(self.name) else self.claims.size
 
     @property
     def numbers(self) -> int:
         """How many numbers each record claims."""
         columns: int = self.claims.given[self.name].shape[1]
-        return columns * (1 if self.claims.is_summed(self.name) else self.size)
+        return columns * self.size
 
     def part(self, records: Sequence[int]) -> "VerifiedQuantity":
         """Return what is known of some of the records, in this order."""

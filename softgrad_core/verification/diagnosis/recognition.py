@@ -1,6 +1,6 @@
 """Claims that failed -> which known mistakes give exactly these numbers, and in which records."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,10 @@ MOST_SHARED_VALUES = 4  # Of a parameter, in records that are verified together.
 SURELY_WHOLE = 0.01  # The rounding error below which a number is known to be whole.
 
 _RIGHT = Form(EVERY, "{}", lambda c: c.right)
+
+
+_Shown = tuple[BoolArray, BoolArray, FloatArray, float | None]
+"""The records that show a mistake by themselves and together, as masks, and its parameters."""
 
 
 class Fit(NamedTuple):
@@ -42,16 +46,16 @@ class Fit(NamedTuple):
         )
 
 
-def recognise(case: Case, places: Container[int] | None = None) -> list[Fit]:
+def recognise(case: Case, sample: Sequence[Fit] | None = None) -> list[Fit]:
     """Return the mistakes that give the claims of some records, the simplest first.
 
-    With `places`, only the forms at these places of the catalogue are tried.
+    With the fits of a `sample` of records, only these are tried.
 
     A formula must give a claim to within the rounding errors of the claims' own type (of float32
     if that has fewer digits) and what is tolerated. Claims that nothing gives, and that are
     numbers of a narrower type, are tried again with the rounding errors of that type.
     """
-    fits = list(_fits(case, case.epsilon, places))
+    fits = list(_fits(case, case.epsilon, sample))
     for dtype in case.dtype.narrower:
         unknown = np.ones(case.records, dtype=bool)
         for fit in fits:
@@ -59,7 +63,7 @@ def recognise(case: Case, places: Container[int] | None = None) -> list[Fit]:
         if unknown.any() and dtype.epsilon > case.epsilon:
             rest = np.flatnonzero(unknown & case.of_records(case.are_of(dtype)))
             if len(rest):
-                found = _fits(case.part(rest), dtype.epsilon, places)
+                found = _fits(case.part(rest), dtype.epsilon, sample)
                 fits += [fit.renumbered(rest) for fit in found]
     return fits
 
@@ -84,15 +88,19 @@ def by_set(
         yield same, [fit for place, fit in enumerate(fits) if has[place, same[0]]]
 
 
-def _fits(case: Case, epsilon: float, places: Container[int] | None) -> Iterator[Fit]:
+def _fits(case: Case, epsilon: float, sample: Sequence[Fit] | None) -> Iterator[Fit]:
     """Yield the mistakes that give the claims but for rounding errors of size epsilon."""
-    is_right = _gives(case, _RIGHT, case.right, epsilon)
+    is_right = None
     for place, (mistake, form) in enumerate(FORMS[case.quantity]):
-        if places is not None and place not in places:
+        found = [] if sample is None else [fit for fit in sample if fit.place == place]
+        if sample is not None and not found:
             continue
-        shows = ~is_right if mistake.keeps_digits else np.ones_like(is_right)
+        shows = np.ones(case.records, dtype=bool)
+        if mistake.keeps_digits:
+            is_right = _gives(case, _RIGHT, case.right, epsilon) if is_right is None else is_right
+            shows = ~is_right
         is_free = case.classes == 2 and form.parameter is not None and not mistake.is_whole
-        for own, shared, parameters, value in _tried(case, mistake, form, epsilon):
+        for own, shared, parameters, value in _shown(case, mistake, form, epsilon, found):
             alone, together = own & shows, shared & shows
             if alone.any() or together.any():
                 of_alone = parameters[alone] if len(parameters) else parameters
@@ -101,10 +109,23 @@ def _fits(case: Case, epsilon: float, places: Container[int] | None) -> Iterator
                 yield Fit(mistake, form.formula, place, *records, doubt)
 
 
-def _tried(
-    case: Case, mistake: Mistake, form: Form, epsilon: float
-) -> Iterator[tuple[BoolArray, BoolArray, FloatArray, float | None]]:
-    """Yield what a `Fit` says of records, which are masks here, for each value of its parameter."""
+def _shown(
+    case: Case, mistake: Mistake, form: Form, epsilon: float, found: Sequence[Fit]
+) -> Iterator[_Shown]:
+    """Yield what a `Fit` says of records; in a sample, these fits of the form were `found`."""
+    values = {fit.parameter for fit in found}
+    if None in values or not all(np.isin(fit.own, fit.shared).all() for fit in found) or not found:
+        yield from _tried(case, mistake, form, epsilon)
+        return
+    epsilon = form.dtype(case).epsilon if form.dtype else epsilon
+    for value in values:
+        parameter = np.full(case.count, value)
+        given = _gives(case, form, form.terms(case, parameter), epsilon)
+        yield given, given, parameter[:: case.size], value
+
+
+def _tried(case: Case, mistake: Mistake, form: Form, epsilon: float) -> Iterator[_Shown]:
+    """Yield what a `Fit` says of records for each value of its parameter."""
     none, nothing = np.zeros(case.records, dtype=bool), np.empty(0)
     epsilon = form.dtype(case).epsilon if form.dtype else epsilon
     applies = form.applies(case) if form.applies else None
