@@ -8,8 +8,10 @@ from softgrad_core.verification.diagnosis.case import CORRECT
 from softgrad_core.verification.diagnosis.catalogue.digits import FEW_DIGITS, LOST_DIGITS, ROUNDED
 from softgrad_core.verification.diagnosis.catalogue.functions import FUNCTIONS
 from softgrad_core.verification.diagnosis.catalogue.general import GENERAL
+from softgrad_core.verification.diagnosis.catalogue.losses import LOSSES
 from softgrad_core.verification.diagnosis.catalogue.neighbours import NEIGHBOURS
 from softgrad_core.verification.diagnosis.catalogue.options import OPTIONS
+from softgrad_core.verification.diagnosis.catalogue.parts import PARTS
 from softgrad_core.verification.diagnosis.catalogue.signs import SIGNS, ZEROS
 from softgrad_core.verification.diagnosis.catalogue.steps import STEPS
 from softgrad_core.verification.diagnosis.catalogue.unasked import UNASKED
@@ -23,6 +25,8 @@ CATALOGUE = (
     *FUNCTIONS,
     *OPTIONS,
     *UNASKED,
+    *PARTS,
+    *LOSSES,
     *NEIGHBOURS,
     *LOST_DIGITS,
     *GENERAL,

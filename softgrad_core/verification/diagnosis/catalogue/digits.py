@@ -64,6 +64,31 @@ def guarded(p_y: str, guard: Callable[[FloatArray, float], FloatArray]) -> Itera
         yield Form("grad_probs", f"-e / {p_y} {value}", terms)
 
 
+def guarded_gradient() -> Iterator[Form]:
+    """Yield the forms of the gradient of a logarithm to whose argument ε was added."""
+    for epsilon in EPSILONS:
+
+        def terms(c: Case, epsilon: float = epsilon) -> Terms:
+            return tuple(c.p_y / (c.p_y + epsilon) * term for term in c.right)
+
+        yield Form("grad_logits", f"p_y / (p_y + ε) {{}} with ε = {epsilon:.2g}", terms)
+
+
+def rounded_probabilities(dtype: Dtype) -> Form:
+    """Return the form of p - e where all of p was rounded to a type before the subtraction."""
+
+    def is_rounded(c: Case) -> BoolArray:
+        if dtype.epsilon <= c.dtype.epsilon or not c.is_near_right.any():
+            return np.zeros(c.count, dtype=bool)
+        p = c.claim + c.e
+        lost = 4.0 * c.dtype.epsilon * np.maximum(np.abs(p), c.e)
+        is_of_type = (np.abs(p - dtype.round(p)) <= lost).all(axis=0)
+        near = (np.abs(p - c.p) <= dtype.spacing(c.p) + lost).all(axis=0)
+        return np.asarray(is_of_type & near)
+
+    return Form("grad_logits", f"{dtype}(p) - e", lambda c: (c.claim,), applies=is_rounded)
+
+
 def rounded_before_subtraction(dtype: Dtype) -> Form:
     """Return the form of p_y - 1 where p_y or the difference was rounded to a type."""
 
@@ -140,6 +165,14 @@ LOST_DIGITS = (
         "compute log_softmax from the logits, which needs no guard",
         *guarded("(p_y + ε)", lambda p, epsilon: p + epsilon),
         *guarded("max(p_y, ε)", lambda p, epsilon: p.clip(epsilon, 1.0 - epsilon)),
+        *guarded_gradient(),
+    ),
+    Mistake(
+        "probabilities-in-low-precision",
+        "the probabilities were rounded to a narrower type, and then e was subtracted",
+        "subtract first, and round once at the end",
+        *(rounded_probabilities(dtype) for dtype in Dtype.FLOAT32.narrower),
+        keeps_digits=False,
     ),
     Mistake(
         "target-subtracted-in-low-precision",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import BoolArray
 from softgrad_core.verification.diagnosis import formulas as f
 from softgrad_core.verification.diagnosis.case import Case, Terms
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
@@ -80,6 +81,56 @@ def over_rows(c: Case) -> Terms:
     return f.from_log_p(c, (log_p - a.max(axis=2, keepdims=True)).reshape(c.a.shape))
 
 
+def smoothed(c: Case) -> BoolArray:
+    """Return the rows whose labels are smoothed."""
+    return np.zeros(c.count, bool) if c.objective.smoothing is None else c.objective.smoothing > 0
+
+
+def smoothing_of(c: Case) -> FloatArray:
+    """Return the ε of each row, NaN if there is none."""
+    smoothing = c.objective.smoothing
+    return np.full(c.count, np.nan) if smoothing is None else smoothing
+
+
+def parts_of_smoothing(c: Case, *, in_sum: bool) -> FloatArray:
+    """Return R if ε / K was multiplied by R; `in_sum` says that p was, by the sum of the target."""
+    epsilon = smoothing_of(c)
+    if c.quantity == "loss":
+        of_all = c.log_sum - c.d.mean(axis=0)
+        of_label = c.log_sum - c.d[c.y, c.columns]
+        return whole((c.claim[0] - (1.0 - epsilon) * of_label) / (epsilon * of_all))
+    p = c.p * (1.0 - epsilon) if in_sum else c.p
+    by = epsilon * (c.p - 1.0 / c.classes) if in_sum else np.full_like(c.p, -epsilon / c.classes)
+    others = np.arange(c.classes)[:, np.newaxis] != c.y
+    return whole(f.median(np.where(others, (c.claim - p) / by, np.nan), axis=0)[0])
+
+
+def smoothed_by_parts(formula: str, *, in_sum: bool) -> Form:
+    """Return the form of a smoothed gradient with ε R / K for ε / K."""
+
+    def terms(c: Case, parts: FloatArray) -> Terms:
+        epsilon = smoothing_of(c)
+        one_hot = np.arange(c.classes)[:, np.newaxis] == c.y
+        total_weight = 1.0 - epsilon + epsilon * parts if in_sum else np.ones(c.count)
+        share = np.broadcast_to(epsilon * parts / c.classes, c.p.shape)
+        return (total_weight * c.p, -(1.0 - epsilon) * one_hot, -share)
+
+    return Form(
+        "grad_logits",
+        formula,
+        terms,
+        lambda c: parts_of_smoothing(c, in_sum=in_sum),
+        applies=smoothed,
+    )
+
+
+def whole(values: FloatArray) -> FloatArray:
+    """Return the whole numbers from 2 on that values are near to, NaN for others."""
+    nearest = np.rint(values)
+    is_near = (nearest >= 2.0) & (np.abs(values - nearest) <= 0.02 * nearest)
+    return np.where(is_near, nearest, np.nan)
+
+
 OPTIONS = (
     Mistake(
         "sum-for-mean",
@@ -120,6 +171,40 @@ OPTIONS = (
         ),
     ),
     Mistake(
+        "ignored-rows-smoothed",
+        "ignored rows have the gradient of the label smoothing",
+        "set it to 0 where the label is ignore_index",
+        Form(
+            "grad_logits",
+            "ε (p - 1 / K) in ignored rows",
+            lambda c: (
+                smoothing_of(c) * c.p,
+                np.full_like(c.p, -1.0 / c.classes) * smoothing_of(c),
+            ),
+            applies=lambda c: smoothed(c) & (c.unit == 0.0),
+            counts_all=True,
+        ),
+    ),
+    Mistake(
+        "smoothing-over-own-part",
+        "the classes are in R parts, and the label smoothing was spread over one of them",
+        "divide ε by the number of all classes, and add the sums of all parts up",
+        Form(
+            "loss",
+            "(1 - ε) (-log p_y) - ε R / K Σ log p_c",
+            lambda c, r: (
+                (1.0 - smoothing_of(c)) * (c.log_sum - c.d[c.y, c.columns]),
+                smoothing_of(c) * r * (c.log_sum - c.d.mean(axis=0)),
+            ),
+            lambda c: parts_of_smoothing(c, in_sum=False),
+            applies=smoothed,
+        ),
+        smoothed_by_parts("p - (1 - ε) e - ε R / K", in_sum=False),
+        smoothed_by_parts("p Σq - q with q = (1 - ε) e + ε R / K", in_sum=True),
+        symbol="R",
+        is_whole=True,
+    ),
+    Mistake(
         "label-smoothing-ignored",
         "the labels were not smoothed",
         "use the smoothed target (1 - ε) e + ε / K",
@@ -153,6 +238,14 @@ OPTIONS = (
         "the gradient lacks the factor 1 / T",
         "divide it by T: the softmax is of a / T",
         row_factor("{} × T", lambda c: c.temperature, "grad_logits"),
+    ),
+    Mistake(
+        "temperature-squared",
+        "the loss was multiplied by T², as for distillation, or divided by it",
+        "remove the factor, or give the loss scale that you use",
+        row_factor("{} × T²", lambda c: c.temperature**2),
+        row_factor("{} / T²", lambda c: c.temperature**-2.0),
+        row_factor("{} / T", lambda c: 1.0 / c.temperature, "grad_logits"),
     ),
     Mistake(
         "temperature-ignored",

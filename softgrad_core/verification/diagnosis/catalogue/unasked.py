@@ -77,6 +77,16 @@ def temperature(c: Case) -> FloatArray:
     return np.where(is_other, c.temperature / slope, np.nan)
 
 
+def other_denominator(c: Case) -> FloatArray:
+    """Return what a mean was divided by in place of D, if digits suffice to know a whole number."""
+    other = c.divisor / c.factor
+    nearest = np.rint(other)
+    shows = (nearest >= 1.0) & (nearest < 0.1 / max(c.dtype.epsilon, 1e-7))
+    is_near = shows & (np.abs(other - nearest) <= 0.2)
+    is_near &= (c.objective.divisor is not None) & (nearest != c.divisor)
+    return np.where(is_near, nearest, np.nan)
+
+
 UNASKED = (
     Mistake(
         "mean-over-classes",
@@ -106,6 +116,15 @@ UNASKED = (
         "divide by N",
         f.scaled("N × {}", lambda _, n: n, lambda c: batch_size(c.factor)),
         symbol="N",
+        is_whole=True,
+    ),
+    Mistake(
+        "denominator-of-other-rows",
+        "the mean was divided by another number of rows or tokens, M in place of D",
+        "count the rows that this mean is over; those of all devices and all accumulated batches, "
+        "or of this one alone, without padding",
+        f.scaled("D / M × {}", lambda c, d: c.divisor / d, other_denominator),
+        symbol="M",
         is_whole=True,
     ),
     Mistake(

@@ -1,0 +1,163 @@
+"""A vocabulary or a batch in parts: sums over one part only, parts left out, padding summed up."""
+
+import numpy as np
+
+from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import BoolArray
+from softgrad_core.verification.diagnosis import formulas as f
+from softgrad_core.verification.diagnosis.case import Case, Terms, total
+from softgrad_core.verification.diagnosis.mistake import Form, Mistake
+
+MOST_PARTS = 64
+USUAL_PARTS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64)
+SAME_RATIO = 1e-3  # Two parts whose sums are as near as this are not told apart.
+
+
+def p_of_parts(c: Case, parts: FloatArray) -> FloatArray:
+    """Return exp(z) over the sum of its own part, if there are this many parts of equal size."""
+    p = np.full_like(c.p, np.nan)
+    for count in np.unique(parts[np.isfinite(parts)]):
+        starts = np.arange(0, c.classes, -(-c.classes // int(count)))
+        sums = np.repeat(
+            np.add.reduceat(c.p, starts, axis=0), np.diff([*starts, c.classes]), axis=0
+        )
+        p = np.where(parts == count, c.p / sums, p)
+    return p
+
+
+def parts_of_sum(c: Case) -> FloatArray:
+    """Return the number of parts that were normalised apart: p is off by one factor in each."""
+    ratio = np.exp(c.claimed_log_p) / c.p
+    shows = (c.e == 0.0) & (np.abs(c.claimed) > 32.0 * c.dtype.smallest)
+    ratio = np.where(shows & np.isfinite(ratio), ratio, np.nan)
+    same = max(SAME_RATIO, 4.0 * c.dtype.epsilon)
+    counts = np.full(c.count, np.nan)
+    for parts in range(min(MOST_PARTS, c.classes // 2), 1, -1):
+        starts = np.arange(0, c.classes, -(-c.classes // parts))
+        if len(starts) == parts:
+            highest = np.fmax.reduceat(ratio, starts, axis=0)
+            lowest = np.fmin.reduceat(ratio, starts, axis=0)
+            is_level = ~(highest - lowest > same * highest).any(axis=0)
+            counts = np.where(is_level, float(parts), counts)
+    return counts
+
+
+def parts_of_loss(c: Case) -> FloatArray:
+    """Return the number of parts of which the target's gives the loss most nearly."""
+    errors = [
+        np.abs(total(over_own_part(c, np.full(c.count, float(parts)))) - c.claim)[0]
+        for parts in USUAL_PARTS
+    ]
+    return np.array(USUAL_PARTS, dtype=np.float64)[np.argmin(errors, axis=0)]
+
+
+def over_own_part(c: Case, parts: FloatArray) -> Terms:
+    """Return the terms for exp(z) over the sum of its own part."""
+    return f.from_p(c, p_of_parts(c, parts))
+
+
+def part_of_target(c: Case) -> FloatArray:
+    """Return how many classes, next to one another, are not 0 in the claim, around the target."""
+    shown = c.claim != 0.0
+    first = shown.argmax(axis=0)
+    last = c.classes - 1 - shown[::-1].argmax(axis=0)
+    size = last - first + 1
+    starts_well = (first % size == 0) | (last == c.classes - 1)
+    inside = (first <= c.y) & (c.y <= last) & shown.any(axis=0) & (size < c.classes)
+    return np.where(inside & starts_well, size, np.nan).astype(np.float64)
+
+
+def only_part_of_target(c: Case, size: FloatArray) -> Terms:
+    """Return the right terms in the part of the classes that has the target, 0 in the others."""
+    part = np.arange(c.classes)[:, np.newaxis] // size
+    is_kept = part == c.y // size
+    return tuple(np.where(is_kept, term, 0.0) for term in c.right)
+
+
+def padding(c: Case) -> FloatArray:
+    """Return what was added to Σ exp(z), if the claim is made of such a sum; whole if nearly so."""
+    log_normaliser = c.log_normaliser
+    if c.quantity == "loss":
+        added = np.exp(c.claim[0] + c.kept(c.a)[0]) - np.exp(log_normaliser)
+    else:
+        rest = np.where(c.e > 0.0, -np.inf, c.p)
+        top = rest.argmax(axis=0)
+        log_p = c.claimed_log_p[top, c.columns]
+        added = np.exp(log_normaliser) * np.expm1(np.log(c.p[top, c.columns]) - log_p)
+    whole = np.rint(added)
+    # The claim's digits do not tell it more exactly.
+    lost = 8.0 * max(c.dtype.epsilon, 1e-9) * (added + np.exp(log_normaliser))
+    added = np.where((whole >= 1.0) & (np.abs(added - whole) <= lost), whole, added)
+    return np.where(added > 1e-3 * np.exp(log_normaliser), added, np.nan)
+
+
+def with_padding(c: Case, added: FloatArray) -> Terms:
+    """Return the terms for a sum of exponentials that has something more in it."""
+    log_p = c.d - c.log_sum
+    return f.from_log_p(c, log_p - np.logaddexp(0.0, np.log(added) - c.log_normaliser))
+
+
+def is_zero_after(c: Case) -> FloatArray:
+    """Return the first class from which on all claims are 0, NaN if the last one is not."""
+    shown = c.claim != 0.0
+    first = c.classes - shown[::-1].argmax(axis=0)
+    is_tail = shown.any(axis=0) & (first < c.classes)
+    return np.where(is_tail, first, np.nan).astype(np.float64)
+
+
+def without_tail(c: Case, first: FloatArray) -> Terms:
+    """Return the right terms, 0 from a class on."""
+    is_kept = np.arange(c.classes)[:, np.newaxis] < first
+    return tuple(np.where(is_kept, term, 0.0) for term in c.right)
+
+
+def holds_target(c: Case) -> BoolArray:
+    """Return whether the target's number is not 0, as it is in its own part."""
+    return np.asarray(total(c.right)[c.y, c.columns] != 0.0)
+
+
+PARTS = (
+    Mistake(
+        "sum-over-own-part",
+        "the classes are in R parts, and each was normalised by the sum over its own",
+        "add the sums of exp(z) of all parts up, after a common shift",
+        Form(f.OF_P, "{} with exp(a) / Σ over its part, of R", over_own_part, parts_of_sum),
+        Form("loss", "{} with exp(a) / Σ over its part, of R", over_own_part, parts_of_loss),
+        symbol="R",
+        is_whole=True,
+    ),
+    Mistake(
+        "only-the-targets-part",
+        "the classes are in parts of n, and those parts that do not hold the target are 0",
+        "compute p in every part; only e(y) is the part's that holds the target",
+        Form(
+            "grad_logits",
+            "{} in the target's part of n classes",
+            only_part_of_target,
+            part_of_target,
+            applies=holds_target,
+        ),
+        symbol="n",
+        is_whole=True,
+    ),
+    Mistake(
+        "last-classes-left-out",
+        "the classes from n on are 0: the last block was not computed",
+        "compute the last block too, which may be shorter than the others",
+        Form(f"{f.OF_P} grad_probs", "{} up to class n, then 0", without_tail, is_zero_after),
+        symbol="n",
+        is_whole=True,
+    ),
+    Mistake(
+        "padding-in-the-sum",
+        "the sum of exponentials has n more in it, as n padded columns with the logit 0 give",
+        "leave the columns beyond the classes out of the sum, or set their logits to -infinity",
+        Form(
+            f.EVERY.replace("grad_probs", ""),
+            "{} with exp(a) / (Σ exp(a) + n) for p",
+            with_padding,
+            padding,
+        ),
+        symbol="n",
+    ),
+)
