@@ -136,6 +136,12 @@ def _in_blocks(
     return mapped(quietly, blocks, threads)
 
 
+def case_of(claims: Claims, name: str, judged: Judged, rows: IndexArray) -> Case:
+    """Return the case of some rows, each a record of its own."""
+    alone = replace(claims, objective=replace(claims.objective, batches=None))
+    return _case(alone, name, judged, rows, rows)
+
+
 def _case(claims: Claims, name: str, judged: Judged, records: IndexArray, rows: IndexArray) -> Case:
     """Return the case of these rows of the records, as many of each."""
     batches, objective = claims.objective.batches, claims.objective.part(rows)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from softgrad_core.loss.objective import BoolArray
+from softgrad_core.loss.targets import IndexArray
 
 MOST_LISTED = 3
 """More places than this are counted, unless they follow one another."""
@@ -23,21 +24,23 @@ def extent(rows: BoolArray, classes: BoolArray) -> str:
     """
     if classes.all() and rows.all():
         return ""
-    of_classes = _places(classes, "class", "classes")
+    of_classes = _places(np.flatnonzero(classes), "class", "classes")
     if rows.all():
         verb = "is" if np.count_nonzero(classes) == 1 else "are"
         return f"only {of_classes} of {len(classes):,} {verb} wrong"
     verb = "is" if np.count_nonzero(rows) == 1 else "are"
     inside = "" if classes.all() else f", in {of_classes}"
-    return f"only {_places(rows, 'row', 'rows')} of {len(rows):,} {verb} wrong{inside}"
+    return (
+        f"only {_places(np.flatnonzero(rows), 'row', 'rows')} of {len(rows):,} {verb} wrong{inside}"
+    )
 
 
-def _places(are_there: BoolArray, one: str, many: str) -> str:
-    places = np.flatnonzero(are_there)
-    if len(places) == 1:
-        return f"{one} {places[0]}"
-    if len(places) > 2 and places[-1] - places[0] == len(places) - 1:
-        return f"{many} {places[0]} to {places[-1]}"
-    if len(places) > MOST_LISTED:
-        return f"{len(places):,} {many}"
-    return f"{many} {', '.join(map(str, places[:-1].tolist()))} and {places[-1]}"
+def _places(found: IndexArray, one: str, many: str) -> str:
+    """Return where something was found, in words."""
+    if len(found) == 1:
+        return f"{one} {found[0]}"
+    if len(found) > 2 and found[-1] - found[0] == len(found) - 1:
+        return f"{many} {found[0]} to {found[-1]}"
+    if len(found) > MOST_LISTED:
+        return f"{len(found):,} {many}"
+    return f"{many} {', '.join(map(str, found[:-1].tolist()))} and {found[-1]}"

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.cores import cores
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import ClaimComparison, Components
+from softgrad_core.verification.composition import composition
 from softgrad_core.verification.diagnosis.recognition import Fit, by_set
-from softgrad_core.verification.judging import Claims
+from softgrad_core.verification.judging import Claims, Judged
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +27,8 @@ class VerifiedQuantity:
     claims: Claims
     records: IndexArray
     """The number of each record among those of `claims`."""
-    extent: str = ""
-    """Which numbers failed, in words, where there is one record and not all did."""
+    judged: Judged
+    """The verdicts on all of the rows of `claims`."""
 
     @property
     def size(self) -> int:
@@ -50,6 +52,15 @@ class VerifiedQuantity:
     def components(self, record: int) -> Components:
         """Compare the numbers of a record one by one, in arrays of one dimension."""
         return self.claims.components_of(self.name, int(self.records[record]))
+
+    def unexplained(self) -> str:
+        """Return what the errors are made of where no known mistake gives them, in words."""
+        unknown = self.judged.failed_rows.copy()
+        by_record = unknown.reshape(len(self.judged.comparison.ranks), -1)
+        for fit in self.fits:
+            by_record[fit.own] = by_record[fit.shared] = False
+        rows = np.flatnonzero(unknown)
+        return composition(self.claims, self.name, self.judged, rows, cores())
 
     def place(self, components: Any) -> tuple[Any, Any]:
         """Return the row in its record, and the class, of each component of the claims."""

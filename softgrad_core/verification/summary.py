@@ -29,13 +29,22 @@ class Summary:
         self._tolerance = tolerance
         self._quantities: dict[str, _Quantity] = {}
 
-    def add(self, quantities: Mapping[str, VerifiedQuantity], place: Callable[[int], str]) -> None:
-        """Add the claims of a block of records; `place` says where a record is."""
+    def add(
+        self,
+        quantities: Mapping[str, VerifiedQuantity],
+        place: Callable[[int], str],
+        *,
+        are_all: bool = False,
+    ) -> None:
+        """Add the claims of a block of records; `place` says where a record is.
+
+        If these `are_all`, or one, the summary says what errors that nothing explains are made of.
+        """
         if not quantities:
             return
         self.records += _counted(worst_ranks(quantities))
         for name, quantity in quantities.items():
-            self._quantities.setdefault(name, _Quantity(name)).add(quantity, place)
+            self._quantities.setdefault(name, _Quantity(name)).add(quantity, place, are_all=are_all)
 
     def join(self, other: "Summary") -> None:
         """Add what another summary counted of the records that follow."""
@@ -52,10 +61,11 @@ class Summary:
 
     def lines(self) -> list[str]:
         """Return the lines of each quantity with its diagnosis, and one line for all records."""
+        told: dict[str, str] = {}
         lines = [
             line
             for name, quantity in self._quantities.items()
-            for line in quantity.lines(self._tolerance.of(name))
+            for line in quantity.lines(self._tolerance.of(name), told)
         ]
         counts = (
             (self.records[Verdict.PASS], "passed"),
@@ -82,10 +92,12 @@ class _Quantity:
         # The largest error: whether it failed, its size in ulp and relative, and where it is.
         self._worst = (0, -1.0, -1.0)
         self._where = ""
-        # Which numbers are wrong, where there is one record and it failed.
-        self._extent = ""
+        # What errors are made of that no known mistake explains.
+        self._unexplained = ""
 
-    def add(self, quantity: VerifiedQuantity, place: Callable[[int], str]) -> None:
+    def add(
+        self, quantity: VerifiedQuantity, place: Callable[[int], str], *, are_all: bool
+    ) -> None:
         """Add the claims of a block of records."""
         comparison = quantity.comparison
         self._evidence.add(comparison.failed, quantity.fits)
@@ -95,7 +107,8 @@ class _Quantity:
         self._numbers += quantity.numbers * len(comparison.ranks)
         self._uninformative += int(comparison.uninformative.sum())
         self._assert_close += int((comparison.failed & comparison.assert_close).sum())
-        self._extent = self._extent or quantity.extent
+        if comparison.failed.any() and (are_all or len(comparison.ranks) == 1):
+            self._unexplained = self._unexplained or quantity.unexplained()
         # A failure is worse than any error that passed; uninformative ones do not matter.
         rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank
         errors = np.where(comparison.ranks == rank, comparison.max_error_ulp, -1.0)
@@ -112,12 +125,15 @@ class _Quantity:
         self._numbers += other._numbers
         self._uninformative += other._uninformative
         self._assert_close += other._assert_close
-        self._extent = self._extent or other._extent
+        self._unexplained = self._unexplained or other._unexplained
         if other._worst > self._worst:
             self._worst, self._where = other._worst, other._where
 
-    def lines(self, tolerance: Tolerance) -> Iterator[str]:
-        """Yield the line of this quantity, and its diagnosis."""
+    def lines(self, tolerance: Tolerance, told: dict[str, str]) -> Iterator[str]:
+        """Yield the line of this quantity, and its diagnosis.
+
+        `told` has the quantity for which a mistake was explained before.
+        """
         total = self.verdicts.total()
         failed, passed = self.verdicts[Verdict.FAIL], self.verdicts[Verdict.PASS]
         if not failed and not self.shows_enough:
@@ -132,7 +148,7 @@ class _Quantity:
             if self._assert_close:
                 few = "" if self._assert_close == failed else f"{self._assert_close:,} of "
                 yield f"  torch.testing.assert_close, with its defaults, passes {few}these"
-            yield from self._diagnosis(total, failed)
+            yield from self._diagnosis(total, failed, told)
             return
         line = f"{self._name}: {passed:,} of {total:,} passed, {worst}"
         if self._uninformative:
@@ -163,22 +179,27 @@ class _Quantity:
             why, what = "so small that 0 would pass as well", "set ulp, or a smaller atol"
         return f"{self._name}: not passed: {count} {are} {why}; {what}"
 
-    def _diagnosis(self, total: int, failed: int) -> Iterator[str]:
+    def _diagnosis(self, total: int, failed: int, told: dict[str, str]) -> Iterator[str]:
         """Yield the mistakes that explain the failures, and what to do about each."""
         groups, unknown = self._evidence.findings(total)
+        more = f"; {self._unexplained}" if self._unexplained else ""
         if not groups:
-            yield f"  {UNKNOWN}" + (f"; {self._extent}" if self._extent and total == 1 else "")
+            yield f"  {UNKNOWN}{more}"
             return
         for findings in groups:
             for place, (mistake, formula, records) in enumerate(findings[:MOST_CANDIDATES]):
                 equal = f"all {failed:,} equal" if failed > 1 else "it equals"
                 if records < failed:
                     equal = f"{records:,} of {failed:,} equal"
-                yield f"  {'or ' if place else ''}{mistake.name}: {equal} {formula}"
+                same = told.setdefault(mistake.name, self._name)
+                as_there = "" if same == self._name else f", as in {same}"
+                yield f"  {'or ' if place else ''}{mistake.name}{as_there}: {equal} {formula}"
+                if as_there:
+                    continue
                 yield f"    {mistake.explanation}"
                 yield f"    to do: {mistake.remedy}"
         if unknown:
-            yield f"  unknown, or another mistake: {unknown:,} of {failed:,}"
+            yield f"  unknown, or another mistake: {unknown:,} of {failed:,}{more}"
 
     def _place_in(self, quantity: VerifiedQuantity, record: int) -> str:
         """Return where the worst error of a record is, and what it is."""

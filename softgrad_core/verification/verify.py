@@ -16,7 +16,6 @@ from softgrad_core.loss.options import LossOptions
 from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.claims import as_array, as_rows_of, dtypes_of, refuse_bits
 from softgrad_core.verification.diagnosing import diagnose
-from softgrad_core.verification.extent import extent
 from softgrad_core.verification.judging import Claims, Judged
 from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
 from softgrad_core.verification.reference import QUANTITIES
@@ -70,7 +69,7 @@ class Verification:
     def summary(self) -> Summary:
         """Return the answer for all records together."""
         summary = Summary(self.tolerance)
-        summary.add(self.quantities, lambda row: f"row {row}")
+        summary.add(self.quantities, lambda row: f"row {row}", are_all=True)
         return summary
 
     @property
@@ -217,8 +216,5 @@ def _verified(claims: Claims, name: str, judged: Judged, threads: int) -> Verifi
     """Return the verdicts on a quantity, with the mistakes that explain what failed."""
     comparison = judged.comparison
     records = np.arange(len(comparison.ranks))
-    where = ""
-    if len(records) == 1 and comparison.failed[0]:
-        where = extent(judged.failed_rows, judged.failed_columns)
     fits = diagnose(claims, name, judged, threads)
-    return VerifiedQuantity(name, comparison, fits, claims, records, where)
+    return VerifiedQuantity(name, comparison, fits, claims, records, judged)

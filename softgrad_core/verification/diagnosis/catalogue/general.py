@@ -16,6 +16,13 @@ def label(c: Case) -> FloatArray:
     return np.asarray(np.where(np.isnan(shown), np.inf, shown).argmin(axis=0), dtype=np.float64)
 
 
+def of_p(c: Case) -> FloatArray:
+    """Return what the largest p but the target's is multiplied by."""
+    p = np.where(c.e > 0.0, 0.0, c.p) if c.quantity == "grad_logits" else c.p
+    top = p.argmax(axis=0)
+    return np.asarray(c.claim[top, c.columns] / c.p[top, c.columns])
+
+
 def reordered(c: Case) -> Terms:
     """Return the right numbers in the order of the claims."""
     order = c.claim.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
@@ -49,6 +56,14 @@ GENERAL = (
         "each record is multiplied by a factor of its own",
         "look for weights or upstream gradients that do not belong to their records",
         f.scaled("r × {}", lambda _, r: r, lambda c: c.factor, "log_probs grad_logits"),
+        symbol="r",
+        generality=2,
+    ),
+    Mistake(
+        "factor-of-p",
+        "only p is multiplied by a factor, another one in each record",
+        "look at the sum of exponentials: one that has something more in it makes p too small",
+        Form("probs grad_logits", "{} with r p for p", lambda c, r: f.from_p(c, r * c.p), of_p),
         symbol="r",
         generality=2,
     ),

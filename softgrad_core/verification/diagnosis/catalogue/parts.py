@@ -22,7 +22,7 @@ def p_of_parts(c: Case, parts: FloatArray) -> FloatArray:
             np.add.reduceat(c.p, starts, axis=0), np.diff([*starts, c.classes]), axis=0
         )
         p = np.where(parts == count, c.p / sums, p)
-    return p
+    return np.asarray(p)
 
 
 def parts_of_sum(c: Case) -> FloatArray:
@@ -48,7 +48,7 @@ def parts_of_loss(c: Case) -> FloatArray:
         np.abs(total(over_own_part(c, np.full(c.count, float(parts)))) - c.claim)[0]
         for parts in USUAL_PARTS
     ]
-    return np.array(USUAL_PARTS, dtype=np.float64)[np.argmin(errors, axis=0)]
+    return np.asarray(np.array(USUAL_PARTS, dtype=np.float64)[np.argmin(errors, axis=0)])
 
 
 def over_own_part(c: Case, parts: FloatArray) -> Terms:

@@ -81,7 +81,7 @@ def other_denominator(c: Case) -> FloatArray:
     """Return what a mean was divided by in place of D, if digits suffice to know a whole number."""
     other = c.divisor / c.factor
     nearest = np.rint(other)
-    shows = (nearest >= 1.0) & (nearest < 0.1 / max(c.dtype.epsilon, 1e-7))
+    shows = (nearest >= 2.0) & (nearest < 0.1 / max(c.dtype.epsilon, 1e-7))
     is_near = shows & (np.abs(other - nearest) <= 0.2)
     is_near &= (c.objective.divisor is not None) & (nearest != c.divisor)
     return np.where(is_near, nearest, np.nan)

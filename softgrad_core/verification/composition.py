@@ -1,0 +1,161 @@
+"""Numbers that no known mistake gives -> what their error is made of, in words.
+
+Only what is exact, but for rounding, is said: which rows and classes are wrong, that they are 0,
+that they are the results of other rows, or which multiples of p, e and 1 they are.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import BoolArray
+from softgrad_core.loss.targets import IndexArray
+from softgrad_core.verification.diagnosing import BLOCK_ELEMENTS, case_of
+from softgrad_core.verification.diagnosis.case import Case
+from softgrad_core.verification.extent import extent
+from softgrad_core.verification.judging import Claims, Judged, mapped
+
+ROUNDINGS = 16.0
+"""How many epsilons of its terms a number may be off and still be made of them."""
+
+MOST_LISTED = 3
+"""More rows than this are not named one by one."""
+
+
+def composition(claims: Claims, name: str, judged: Judged, rows: IndexArray, threads: int) -> str:
+    """Return what is known of rows that failed, none of which shows a known mistake."""
+    found = list(_found(claims, name, judged, rows, threads))
+    return "; ".join(part for part in found if part)
+
+
+def _found(
+    claims: Claims, name: str, judged: Judged, rows: IndexArray, threads: int
+) -> Iterator[str]:
+    if claims.is_summed(name) or not len(rows):
+        return
+    failed = judged.failed_rows
+    yield extent(failed, judged.failed_columns) if len(failed) > 1 else ""
+    with np.errstate(all="ignore"):
+        others = _rows_of_others(claims, name, rows, threads)
+        if others is not None:
+            yield _moved(rows, others)
+        elif _are_zero(claims, name, rows, judged.failed_columns):
+            yield "all of these numbers are 0"
+        elif name in {"grad_logits", "probs"}:
+            yield _parts(claims, name, judged, rows, threads)
+
+
+def _are_zero(claims: Claims, name: str, rows: IndexArray, columns: BoolArray) -> bool:
+    return not claims.given[name][rows][:, columns].any()
+
+
+def _rows_of_others(claims: Claims, name: str, rows: IndexArray, threads: int) -> IndexArray | None:
+    """Return the rows whose right results all of these rows hold, or None if one does not."""
+    count, columns = claims.given[name].shape
+    if len(claims.rows) < 2 or columns < 2:
+        return None
+    direction = np.random.default_rng(0).normal(size=columns)
+    step = max(1, BLOCK_ELEMENTS // columns)
+    blocks = [np.arange(start, min(start + step, count)) for start in range(0, count, step)]
+    right = np.concatenate(
+        mapped(lambda some: direction @ claims.expected(name, some), blocks, threads)
+    )
+    got = claims.given[name][rows].astype(np.float64) @ direction
+    order = np.argsort(right, kind="stable")
+    place = np.searchsorted(right[order], got).clip(1, count - 1)
+    before, after = order[place - 1], order[place]
+    nearer = np.where(np.abs(right[before] - got) < np.abs(right[after] - got), before, after)
+    epsilon = ROUNDINGS * claims.tolerance.of(name).dtype.epsilon
+    # A few rows tell whether it is worth to compare all.
+    for some in (slice(0, MOST_LISTED), slice(None)):
+        expected = claims.expected(name, nearer[some]).T
+        claim = claims.given[name][rows[some]].astype(np.float64)
+        lost = epsilon * (np.abs(expected) + 0.01 * np.abs(expected).max(axis=1, keepdims=True))
+        if not (np.abs(claim - expected) <= lost).all():
+            return None
+    return np.asarray(nearer)
+
+
+def _moved(rows: IndexArray, others: IndexArray) -> str:
+    """Return which rows hold the results of which others, in words."""
+    if len(rows) <= MOST_LISTED:
+        return f"{_rows(rows)} {_verb(rows)} the results of {_rows(others)}"
+    moved = np.unique(others - rows)
+    if len(moved) == 1:
+        side = "after" if moved[0] > 0 else "before"
+        return f"each of these rows holds the results of the row {abs(moved[0])} {side} it"
+    if len(np.unique(others)) == 1:
+        return f"all of these rows hold the results of row {others[0]}"
+    return (
+        f"these rows hold the results of other rows: row {rows[0]} that of row {others[0]}, "
+        f"row {rows[1]} that of row {others[1]}"
+    )
+
+
+def _rows(rows: IndexArray) -> str:
+    if len(rows) == 1:
+        return f"row {rows[0]}"
+    return f"rows {', '.join(map(str, rows[:-1].tolist()))} and {rows[-1]}"
+
+
+def _verb(rows: IndexArray) -> str:
+    return "holds" if len(rows) == 1 else "hold"
+
+
+def _parts(claims: Claims, name: str, judged: Judged, rows: IndexArray, threads: int) -> str:
+    """Return which multiples of p, e and 1 the rows are, in words."""
+    step = max(1, BLOCK_ELEMENTS // claims.rows.shape[1])
+    blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
+
+    def fitted(some: IndexArray) -> FloatArray | None:
+        with np.errstate(all="ignore"):
+            return _multiples(case_of(claims, name, judged, some))
+
+    parts = mapped(fitted, blocks, threads)
+    found = [part for part in parts if part is not None]
+    if len(found) < len(parts):
+        return ""
+    return _in_words(name, np.concatenate(found, axis=1))
+
+
+def _multiples(case: Case) -> FloatArray | None:
+    """Return the multiples of p, -e and 1, of shape (3, n), or None if they do not make a row."""
+    terms = [case.p, -case.e, np.ones_like(case.p)]
+    if case.quantity == "probs":
+        terms[1] = np.zeros_like(case.p)
+    size = sum(np.abs(term) for term in terms[:2])
+    weight = 1.0 / (size + case.dtype.smallest_normal) ** 2
+    for used in ([0, 1], [0, 1, 2]):
+        chosen = np.array([terms[place] for place in used])
+        left = np.einsum("ikn,jkn,kn->nij", chosen, chosen, weight)
+        right = np.einsum("ikn,kn,kn->ni", chosen, case.claim, weight)
+        # A term that is 0 everywhere gets the multiple 0.
+        left += np.eye(len(used)) * 1e-12 * np.trace(left, axis1=1, axis2=2)[:, None, None]
+        multiples = np.linalg.solve(left, right[..., np.newaxis])[..., 0].T
+        made = np.einsum("in,ikn->kn", multiples, chosen)
+        allowed = ROUNDINGS * case.dtype.epsilon * np.abs(multiples[:, None] * chosen).sum(axis=0)
+        near = np.abs(made - case.claim) <= allowed + case.dtype.smallest_normal / case.safe_unit
+        if near.all():
+            return np.concatenate([multiples, np.zeros((3 - len(used), case.count))])
+    return None
+
+
+def _in_words(name: str, multiples: FloatArray) -> str:
+    """Return multiples of p, -e and 1 of each row, of shape (3, n), in words."""
+    of_p, of_e, of_one = ((part.min(), part.max()) for part in multiples)
+    what = "e" if name == "grad_logits" else ""
+    if all(_is_one_value(*part) for part in (of_p, of_e, of_one)):
+        text = f"it is {of_p[0]:.4g} p"
+        text += f" - {of_e[0]:.4g} e" if what else ""
+        return text + (f" {of_one[0]:+.4g} in every class" if of_one[0] else "")
+    if what and _is_one_value(*of_p) and not any(of_one):
+        return f"e is {of_e[0]:.3g} to {of_e[1]:.3g} times what it should be, a factor of each row"
+    if not any(of_one) and (not what or _is_one_value(*of_e)):
+        text = f"p is {of_p[0]:.3g} to {of_p[1]:.3g} times what it should be, a factor of each row"
+        return f"{text}: look at the sum of exponentials" if of_p[1] < 1.0 else text
+    return "each row is made of p, e and a constant of its own"
+
+
+def _is_one_value(lowest: float, highest: float) -> bool:
+    return bool(highest - lowest <= 1e-3 * max(abs(lowest), abs(highest)))
