@@ -98,7 +98,7 @@ def compute(
     """
     logits, objective = examples.logits, examples.objective
     dtype = np.dtype(np.float64) if in_float64 else logits.dtype
-    result = compute_rows(Rows(logits, dtype, single=False), objective, fields)
+    result = compute_rows(Rows(logits, dtype, logits.shape), objective, fields)
     checks = derivations = None
     records = range(len(examples))
     if check_tolerance is not None:

@@ -14,6 +14,7 @@ from softgrad_core.checking.differences import METHOD, difference_loss
 from softgrad_core.loss.logits import FloatArray, as_rows
 from softgrad_core.loss.objective import Objective, objective_of
 from softgrad_core.loss.options import LossOptions
+from softgrad_core.tensors import as_numpy
 from softgrad_core.verdicts import Verdict
 
 
@@ -103,7 +104,7 @@ def check_gradients(
     if not 0 < tolerance < math.inf:
         raise ValueError(f"expected a tolerance above 0, got {tolerance}")
     rows = as_rows(logits)
-    shape = rows.values.shape[1:] if rows.single else rows.values.shape
+    shape = rows.shape
     objective = objective_of(targets, shape, **options)
     gradients = (
         _as_block("grad_probs", grad_probs, rows.values.shape),
@@ -114,7 +115,7 @@ def check_gradients(
 
 def _as_block(name: str, gradient: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
     """Return a gradient as float64 rows of this shape, or raise ValueError."""
-    array = np.asarray(gradient)
+    array = as_numpy(gradient)
     if array.dtype.kind not in "fiu":
         raise ValueError(f"expected {name} as an array of numbers, got {array.dtype}")
     block = np.atleast_2d(array.astype(np.float64, copy=False))

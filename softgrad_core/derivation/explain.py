@@ -97,7 +97,7 @@ def explain(
         raise InputError(
             "logits-shape", f"expected one row of logits to explain, got {len(rows.values)}"
         )
-    shape = rows.values.shape[1:] if rows.single else rows.values.shape
+    shape = rows.shape
     objective = objective_of(target, shape, **options)
     return explain_row(rows.values[0], objective, other)
 

@@ -57,10 +57,11 @@ def softmax_cross_entropy(
     Parameters
     ----------
     logits
-        Pre-activations of shape (C,) or (N, C): finite, or -infinity for a masked class.
+        Pre-activations of shape (C,) or (..., C): finite, or -infinity for a masked class. An array
+        of NumPy, PyTorch, JAX, CuPy, MLX or TensorFlow, on any device.
     targets
-        Class indices, counted from 0: one integer, or N of them. Or target probabilities, of the
-        same shape as `logits`.
+        Class indices, counted from 0, of shape () or (...). Or target probabilities, of the same
+        shape as `logits`.
     fields
         The results to compute: any of probs, loss, grad_probs and grad_logits. Default: all.
     out
@@ -113,9 +114,10 @@ def softmax_cross_entropy(
     (0.40431, 2.0)
     """
     rows = given_rows(logits)
-    shape = rows.values.shape[1:] if rows.single else rows.values.shape
-    objective = objective_of(targets, shape, **options)
+    objective = objective_of(targets, rows.shape, **options)
     result = compute_rows(rows, objective, fields, out, threads)
+    if len(rows.shape) > 2:
+        result = result.in_shape(rows.shape, with_losses=objective.batches is None)
     chosen = 0 if rows.single else slice(None)
     if objective.batches is None:
         return result.part(chosen)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.errors import InputError, shortened
+from softgrad_core.tensors import Packed, as_array, as_numpy
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -33,12 +34,17 @@ class Rows:
     values: npt.NDArray[Any]
     dtype: np.dtype[Any]
     """The floating type of the results: that of the logits, or float64 for integers."""
-    single: bool
-    """True if one row of shape (C,) was passed."""
+    shape: tuple[int, ...]
+    """The shape in which they were passed."""
+
+    @property
+    def single(self) -> bool:
+        """Whether one row of shape (C,) was passed."""
+        return len(self.shape) == 1
 
 
-def as_rows(logits: npt.ArrayLike) -> Rows:
-    """Return `logits`, of shape (C,) or (N, C), as checked rows of float64.
+def as_rows(logits: Any) -> Rows:
+    """Return `logits`, of shape (C,) or (..., C), as checked rows of float64.
 
     Values are finite, or -infinity for a masked class.
 
@@ -51,13 +57,14 @@ def as_rows(logits: npt.ArrayLike) -> Rows:
     given = given_rows(logits)
     values = given.values.astype(np.float64, copy=False)
     check_rows(values, given.single)
-    return Rows(values, given.dtype, given.single)
+    return Rows(values, given.dtype, given.shape)
 
 
-def given_rows(logits: npt.ArrayLike) -> Rows:
-    """Return `logits`, of shape (C,) or (N, C), as rows whose values are not checked yet.
+def given_rows(logits: Any, *, packed: bool = False) -> Rows:
+    """Return `logits`, of shape (C,) or (..., C), as rows whose values are not checked yet.
 
-    They keep their floating type. Integers become float64.
+    They keep their floating type. Integers become float64, and types that NumPy lacks float32, or
+    remain `Packed`.
 
     Raises
     ------
@@ -70,29 +77,30 @@ def given_rows(logits: npt.ArrayLike) -> Rows:
     if isinstance(logits, (list, tuple)) and _holds_boolean(logits):
         raise InputError("logit-not-a-number", "expected numbers, got a boolean among them")
     try:
-        given = np.asarray(logits)
+        given = as_array(logits) if packed else as_numpy(logits)
     except ValueError:
         raise InputError(
             "logits-ragged", "expected rows of one length, got rows of several lengths"
         ) from None
-    except (TypeError, RuntimeError) as error:
-        # Tensors that NumPy cannot read, such as those that require a gradient.
+    except TypeError as error:
         raise InputError(
-            "logit-not-a-number", f"expected an array of numbers, got another: {error}"
+            "logit-not-a-number", f"expected logits as an array of numbers: {error}"
         ) from None
+    if isinstance(given, Packed):
+        check_class_count(given.shape[-1])
+        values: Any = given.reshape(-1, given.shape[-1])
+        return Rows(values, np.dtype(np.float32), given.shape)
     if given.dtype.kind not in "fiu" or given.dtype.itemsize > LARGEST_ITEM:
         raise InputError(
             "logit-not-a-number",
             f"expected an array of numbers, at most float64, got {given.dtype}",
         )
-    if given.ndim not in (1, 2):
-        raise InputError(
-            "logits-shape", f"expected logits of shape (C,) or (N, C), got {given.shape}"
-        )
+    if not given.ndim:
+        raise InputError("logits-shape", "expected logits of shape (C,) or (..., C), got a number")
     check_class_count(given.shape[-1])
     dtype = given.dtype.newbyteorder("=") if given.dtype.kind == "f" else np.dtype(np.float64)
-    values = np.ascontiguousarray(np.atleast_2d(given), dtype=dtype)
-    return Rows(values, dtype, single=given.ndim == 1)
+    values = np.ascontiguousarray(given.reshape(-1, given.shape[-1]), dtype=dtype)
+    return Rows(values, dtype, given.shape)
 
 
 def check_class_count(count: int) -> None:

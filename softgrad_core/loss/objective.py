@@ -28,6 +28,7 @@ from softgrad_core.loss.targets import (
     as_labels,
     label_array,
 )
+from softgrad_core.tensors import as_numpy
 
 BoolArray = npt.NDArray[np.bool]
 
@@ -233,7 +234,7 @@ def objective_of(
     targets
         Labels, one integer or N of them; or target probabilities, of the shape of the logits.
     shape
-        The shape of the logits, (C,) or (N, C).
+        The shape of the logits, (C,) or (..., C).
     **options
         See `LossOptions`.
 
@@ -248,6 +249,10 @@ def objective_of(
     >>> objective.weights(4).round(3).tolist()
     [[0.425, 0.025, 0.025, 0.025], [0.025, 0.425, 0.025, 0.025]]
     """
+    if not isinstance(targets, (int, list, tuple)):
+        targets = as_numpy(targets)
+    if len(shape) > 2:
+        targets, shape = _as_rows(targets, shape)
     count, classes = (1, *shape)[-2:]
     checked = check_options(options)
     weights = checked["class_weights"]
@@ -287,6 +292,21 @@ def objective_of(
         counted=counted,
         batches=batches,
     )
+
+
+def _as_rows(
+    targets: npt.ArrayLike, shape: tuple[int, ...]
+) -> tuple[npt.NDArray[Any], tuple[int, ...]]:
+    """Return targets of logits with more than two axes as those of rows, and the rows' shape."""
+    given = as_numpy(targets)
+    classes = shape[-1]
+    rows = math.prod(shape[:-1]), classes
+    if given.shape == shape:
+        return given.reshape(rows), rows
+    if given.shape != shape[:-1]:
+        wanted = f"{shape[:-1]}, or {shape} for probabilities"
+        raise InputError("targets-shape", f"expected targets of shape {wanted}, got {given.shape}")
+    return given.reshape(-1), rows
 
 
 def _refuse_ignored_label(ignored: int | None) -> None:

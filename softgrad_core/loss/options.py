@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, described, is_number
+from softgrad_core.tensors import as_numpy
 
 
 class Reduction(StrEnum):
@@ -60,7 +61,7 @@ def check_weights(values: Any) -> FloatArray | None:
     if values is None:
         return None
     try:
-        given = list(np.asarray(values).tolist() if hasattr(values, "__array__") else values)
+        given = list(values if isinstance(values, (list, tuple)) else as_numpy(values).tolist())
     except TypeError:
         raise InputError(
             "class-weights-not-a-list",

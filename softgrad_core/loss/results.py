@@ -1,7 +1,7 @@
 """The results: probabilities, loss and gradients."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ BLOCK_FIELDS = ("probs", "grad_probs", "grad_logits")
 FIELDS = ("probs", "loss", "grad_probs", "grad_logits")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SoftmaxCrossEntropy:
     """The results for one row of C logits, or for N rows.
 
@@ -43,6 +43,10 @@ class SoftmaxCrossEntropy:
     grad_logits: npt.NDArray[np.floating[Any]]
     denominator: float | None = None
 
+    def __repr__(self) -> str:
+        shape = next((getattr(self, name).shape for name in self.fields), ())
+        return f"<SoftmaxCrossEntropy of shape {shape}: {', '.join(self.fields)}>"
+
     @property
     def fields(self) -> Sequence[str]:
         """The names of the fields that are not None."""
@@ -58,6 +62,13 @@ class SoftmaxCrossEntropy:
             chosen = losses if name == "loss" and losses is not None else rows
             parts[name] = getattr(self, name)[chosen]
         return SoftmaxCrossEntropy(**parts)
+
+    def in_shape(self, shape: tuple[int, ...], *, with_losses: bool) -> "SoftmaxCrossEntropy":
+        """Return these results of rows in the shape of the logits."""
+        shapes = {name: shape for name in self.fields if name in BLOCK_FIELDS}
+        if with_losses and "loss" in self.fields:
+            shapes["loss"] = shape[:-1]
+        return replace(self, **{name: getattr(self, name).reshape(shapes[name]) for name in shapes})
 
     def put(self, rows: Any, numbers: "SoftmaxCrossEntropy") -> None:
         """Copy the results of some rows into the fields of this object, rounded to their types."""

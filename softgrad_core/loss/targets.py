@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from softgrad_core.errors import InputError, shortened
 from softgrad_core.loss.logits import FloatArray, described, is_number
+from softgrad_core.tensors import as_numpy
 
 IndexArray = npt.NDArray[np.intp]
 
@@ -20,7 +21,7 @@ SUM_TOLERANCE = 1e-5
 def label_array(targets: npt.ArrayLike, rows: int) -> npt.NDArray[Any]:
     """Return `targets` as an array, or raise InputError if they are lists of several lengths."""
     try:
-        return np.asarray(targets)
+        return as_numpy(targets)
     except ValueError:
         raise InputError("targets-shape", f"expected {rows} targets, got ragged lists") from None
 
@@ -70,7 +71,7 @@ def as_distributions(
         If the shape differs, a value is negative or not finite, or, unless `unnormalized`, a row
         does not sum to 1.
     """
-    given = np.asarray(targets)
+    given = as_numpy(targets)
     if given.dtype.kind not in "fiu":
         raise InputError(
             "target-not-a-distribution",

@@ -7,22 +7,21 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype
+from softgrad_core.tensors import as_array
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 DtypesByName = Mapping[str, Dtype]
 
 
-def as_array(name: str, claim: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Return a claim as an array, or raise ValueError if NumPy cannot read it."""
+def as_claim(name: str, claim: Any) -> Any:
+    """Return a claim as an array of NumPy or `Packed` numbers, or raise ValueError."""
     try:
-        return np.asarray(claim)
-    except (TypeError, ValueError, RuntimeError) as error:
-        # A tensor of bfloat16, or one that requires its gradient.
-        hint = f'; pass {name}.float() and dtype="bfloat16"' if "BFloat16" in str(error) else ""
-        raise ValueError(f"expected {name} as an array of numbers: {error}{hint}") from None
+        return as_array(claim)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"expected {name} as an array of numbers: {error}") from None
 
 
-def dtypes_of(claims: Mapping[str, npt.ArrayLike], arrays: Arrays) -> tuple[Dtype, DtypesByName]:
+def dtypes_of(claims: Mapping[str, Any], arrays: Arrays) -> tuple[Dtype, DtypesByName]:
     """Return the narrowest type of the claims, and the types of those that have another one.
 
     Python's numbers and integers have no type of their own: they are held to that of the claims

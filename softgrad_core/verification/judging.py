@@ -102,7 +102,9 @@ class Claims:
     @cached_property
     def highest_logit(self) -> float:
         """The largest of all logits."""
-        return float(self.rows.max(initial=-np.inf))
+        step = max(1, BLOCK_ELEMENTS // self.rows.shape[1])
+        starts = range(0, len(self.rows), step)
+        return max((float(self.rows[start : start + step].max()) for start in starts), default=0.0)
 
     def counted_rows(self, records: IndexArray) -> FloatArray:
         """Return how many rows of some records count."""

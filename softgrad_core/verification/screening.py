@@ -107,7 +107,7 @@ class Screen:
             for name in BLOCK_FIELDS
         }
         out = SoftmaxCrossEntropy(loss=np.empty(0), **blocks)  # type: ignore[arg-type]
-        rows = Rows(a, a.dtype, single=False)
+        rows = Rows(a, a.dtype, a.shape)
         self._exact = compute_rows(rows, objective, fields, out, threads=1)
         self._rows, self._labels = np.arange(len(a)), objective.labels
         self._classes, self._is_of_labels = a.shape[1], objective.is_of_labels

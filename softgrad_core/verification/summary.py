@@ -67,6 +67,10 @@ class Summary:
             for name, quantity in self._quantities.items()
             for line in quantity.lines(self._tolerance.of(name), told)
         ]
+        return [*lines, self.total()]
+
+    def total(self) -> str:
+        """Return the line for all records."""
         counts = (
             (self.records[Verdict.PASS], "passed"),
             (self.records[Verdict.FAIL], "failed"),
@@ -76,7 +80,7 @@ class Summary:
         total = _amount(self.records.total() + self.rejected, "record")
         said = ", ".join(f"{count:,} {what}" for count, what in counts if count)
         said = said or "nothing was verified"
-        return [*lines, f"{total}: {said} (a claim passes where {self._tolerance})"]
+        return f"{total}: {said} (a claim passes where {self._tolerance})"
 
 
 class _Quantity:

@@ -14,7 +14,7 @@ from softgrad_core.loss.logits import given_rows
 from softgrad_core.loss.objective import Objective, objective_of
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.verdicts import Verdict
-from softgrad_core.verification.claims import as_array, as_rows_of, dtypes_of, refuse_bits
+from softgrad_core.verification.claims import as_claim, as_rows_of, dtypes_of, refuse_bits
 from softgrad_core.verification.diagnosing import diagnose
 from softgrad_core.verification.judging import Claims, Judged
 from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
@@ -27,7 +27,7 @@ class VerificationError(AssertionError):
     """Claims are wrong; the message is the summary."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Verification:
     """The verdicts on the claims of N records, which are rows or batches.
 
@@ -80,6 +80,9 @@ class Verification:
     def __str__(self) -> str:
         return "\n".join(self.summary().lines())
 
+    def __repr__(self) -> str:
+        return f"<Verification: {self.summary().total()}>"
+
     def raise_if_failed(self) -> None:
         """Raise an error that says what is wrong, and what probably happened.
 
@@ -88,6 +91,7 @@ class Verification:
         VerificationError
             If a claim failed, or if less than half of a quantity could be judged.
         """
+        __tracebackhide__ = True
         summary = self.summary()
         if not summary.passed:
             raise VerificationError("\n".join(summary.lines()))
@@ -115,12 +119,13 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     Parameters
     ----------
     logits, targets
-        As for `softmax_cross_entropy`: one row of C logits, or N rows, exactly as the claims were
-        computed from them. Targets are labels or probabilities.
+        As for `softmax_cross_entropy`: logits of shape (C,) or (..., C), exactly as the claims were
+        computed from them. Targets are labels or probabilities. Arrays of PyTorch, JAX and other
+        libraries are taken as they are, in any floating type.
     probs, log_probs, grad_probs, grad_logits
         Claims of the shape of `logits`: the softmax f(x), its logarithm, dL/df(x) and dL/da.
     loss
-        Claims of the loss of each row, of shape (N,), or of the one loss of all rows, a number, if
+        Claims of the loss of each row, of shape (...), or of the one loss of all rows, a number, if
         it is reduced.
     dtype
         The type of the claims: float64, float32, bfloat16 or float16. By default each array is
@@ -158,8 +163,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     >>> verify([2.0, 1.0, 0.1], 0, grad_logits=[-0.340999, 0.242433, 0.098566], rtol=1e-5).passed
     True
     """
-    rows = given_rows(logits)
-    shape = rows.values.shape[1:] if rows.single else rows.values.shape
+    rows = given_rows(logits, packed=True)
+    shape = rows.shape
     objective = objective_of(targets, shape, **options)
     is_batch = objective.batches is not None
     if is_batch and not len(rows.values):
@@ -168,13 +173,14 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     given = {
         name: claim for name, claim in zip(QUANTITIES, quantities, strict=True) if claim is not None
     }
-    arrays = {name: as_array(name, claim) for name, claim in given.items()}
+    arrays = {name: as_claim(name, claim) for name, claim in given.items()}
     if not arrays:
         raise ValueError(f"expected a claim to verify: {', '.join(QUANTITIES)}; got none")
     own, others = dtypes_of(given, arrays) if dtype is None else (dtype, {})
     tolerance = Tolerance(own, rtol, atol, ulp, arithmetic=arithmetic, like=like, dtypes=others)
     if tolerance.dtype is Dtype.BFLOAT16:
-        refuse_bits({"logits": np.asarray(logits), **arrays})
+        given_logits = {"logits": logits} if isinstance(logits, np.ndarray) else {}
+        refuse_bits({**given_logits, **arrays})
     shapes = dict.fromkeys(QUANTITIES, shape) | {"loss": () if is_batch else shape[:-1]}
     claims = {name: as_rows_of(name, array, shapes[name]) for name, array in arrays.items()}
     try:

@@ -133,7 +133,7 @@ def test_float32_logits_can_have_results_of_float64():
     rows, objective = given_rows(logits), objective_of(np.arange(30) % 7, logits.shape)
     double = given_rows(logits.astype(np.float64))
     wanted = compute_rows(double, objective)
-    got = compute_rows(type(rows)(rows.values, np.dtype(np.float64), single=False), objective)
+    got = compute_rows(type(rows)(rows.values, np.dtype(np.float64), rows.shape), objective)
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(got, name), getattr(wanted, name))
 
@@ -142,7 +142,7 @@ def test_float32_logits_can_have_results_of_float64():
 def test_a_loss_computed_alone_has_the_same_bits(classes):
     logits = np.random.default_rng(4).normal(size=(2, classes)).astype(np.float32)
     rows, objective = given_rows(logits), objective_of([0, 1], logits.shape)
-    double = type(rows)(rows.values, np.dtype(np.float64), single=False)
+    double = type(rows)(rows.values, np.dtype(np.float64), rows.shape)
     alone, whole = compute_rows(double, objective, ["loss"]), compute_rows(double, objective)
     np.testing.assert_array_equal(alone.loss, whole.loss)
 
@@ -150,7 +150,7 @@ def test_a_loss_computed_alone_has_the_same_bits(classes):
 def test_logits_in_column_order_have_the_same_results():
     logits = np.random.default_rng(5).normal(size=(30, 7))
     rows, objective = given_rows(logits), objective_of(np.arange(30) % 7, logits.shape)
-    turned = type(rows)(np.asfortranarray(logits), rows.dtype, single=False)
+    turned = type(rows)(np.asfortranarray(logits), rows.dtype, rows.shape)
     got, wanted = compute_rows(turned, objective), compute_rows(rows, objective)
     np.testing.assert_array_equal(got.probs, wanted.probs)
 

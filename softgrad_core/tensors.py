@@ -1,0 +1,140 @@
+"""Arrays of other libraries -> NumPy, by what they offer and without importing those libraries.
+
+PyTorch, JAX, CuPy, MLX and TensorFlow are recognised by the methods of their arrays. NumPy has
+neither bfloat16 nor float8: their bits are kept and become float32, which is exact, block by block.
+"""
+
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+BITS = {"bfloat16": np.uint16, "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8}
+"""The types that NumPy lacks, and what their bits are held in."""
+
+
+class PackedType(NamedTuple):
+    """The type of `Packed` numbers, as far as it is asked for that of an array."""
+
+    name: str
+    kind: str = "f"
+
+
+class Packed:
+    """Numbers of a type that NumPy lacks, of which a part becomes float32 when it is looked at.
+
+    Examples
+    --------
+    >>> numbers = Packed(np.array([[0x3F80, 0x4000], [0xBF80, 0]], dtype=np.uint16), "bfloat16")
+    >>> numbers.shape, numbers[:1].tolist()
+    ((2, 2), [[1.0, 2.0]])
+    """
+
+    def __init__(self, bits: Array, name: str) -> None:
+        self._bits = bits
+        self.dtype = PackedType(name)
+        self.shape, self.ndim, self.size = bits.shape, bits.ndim, bits.size
+
+    def __len__(self) -> int:
+        return len(self._bits)
+
+    def __getitem__(self, part: Any) -> npt.NDArray[np.float32]:
+        bits = self._bits[part]
+        if self.dtype.name == "bfloat16":
+            return np.asarray((bits.astype(np.uint32) << 16).view(np.float32))
+        return np.asarray(_FLOAT8[self.dtype.name][bits])
+
+    def reshape(self, *shape: Any) -> "Packed":
+        """Return the same numbers in another shape."""
+        return Packed(self._bits.reshape(*shape), self.dtype.name)
+
+
+def as_numpy(values: Any) -> Array:
+    """Return an array of any library, a list or a number as a NumPy array.
+
+    Numbers of bfloat16 and float8 become float32.
+
+    Raises
+    ------
+    TypeError
+        If a library's array cannot be read.
+    ValueError
+        If lists have several lengths.
+    """
+    array = as_array(values)
+    return array[...] if isinstance(array, Packed) else array
+
+
+def as_array(values: Any) -> Any:
+    """Return an array of any library as one of NumPy, or as `Packed` numbers; see `as_numpy`."""
+    if isinstance(values, np.ndarray):
+        return _packed(values, values.dtype.name)
+    module = sys.modules.get(type(values).__module__.partition(".")[0])
+    try:
+        if hasattr(values, "detach") and hasattr(values, "cpu"):
+            return _of_torch(values, module)
+        if hasattr(values, "__cuda_array_interface__") and hasattr(values, "get"):
+            return _packed(values.get(), str(values.dtype))
+        if type(values).__module__.startswith("mlx."):
+            return _of_mlx(values, sys.modules[type(values).__module__])
+        if hasattr(values, "numpy") and not hasattr(values, "detach"):
+            array = values.numpy()
+            return _packed(array, array.dtype.name)
+        array = np.asarray(values)
+    except (TypeError, RuntimeError, BufferError) as error:
+        kind = f"{type(values).__module__}.{type(values).__name__}"
+        raise TypeError(
+            f"{kind} cannot be read as an array of numbers ({error}); convert it to NumPy first"
+        ) from None
+    return _packed(array, array.dtype.name)
+
+
+def _of_torch(tensor: Any, torch: Any) -> Any:
+    tensor = tensor.detach()
+    if str(getattr(tensor, "layout", "torch.strided")) != "torch.strided":
+        raise TypeError(f"its layout is {tensor.layout}; to_dense() gives a plain one")
+    tensor = tensor.cpu()
+    name = str(tensor.dtype).rpartition(".")[2]
+    if name not in BITS:
+        return tensor.resolve_conj().resolve_neg().numpy()
+    # The bits as integers of the same size, which NumPy has.
+    bits = tensor.view(torch.int16 if BITS[name] is np.uint16 else torch.uint8).numpy()
+    return Packed(bits.view(BITS[name]), name)
+
+
+def _of_mlx(values: Any, mlx: Any) -> Any:
+    name = str(values.dtype).rpartition(".")[2]
+    if name in BITS:
+        return Packed(np.array(values.view(mlx.uint16)), name)
+    return np.array(values)
+
+
+def _packed(array: Array, name: str) -> Any:
+    """Return arrays of the types of ml_dtypes, which NumPy knows by name alone, as packed ones."""
+    return Packed(array.view(BITS[name]), name) if name in BITS else array
+
+
+def _float8(exponent_bits: int, *, has_infinity: bool) -> npt.NDArray[np.float32]:
+    """Return the values of all 256 numbers of a type with so many bits for the exponent."""
+    mantissa_bits = 7 - exponent_bits
+    bias = 2 ** (exponent_bits - 1) - 1
+    codes = np.arange(128)
+    exponent, mantissa = codes >> mantissa_bits, codes & (2**mantissa_bits - 1)
+    is_normal = exponent > 0
+    fraction = mantissa / 2.0**mantissa_bits + is_normal
+    values = fraction * 2.0 ** (np.where(is_normal, exponent, 1) - bias)
+    if has_infinity:
+        values[exponent == 2**exponent_bits - 1] = np.nan
+        values[(exponent == 2**exponent_bits - 1) & (mantissa == 0)] = np.inf
+    else:
+        values[-1] = np.nan
+    return np.concatenate([values, -values]).astype(np.float32)
+
+
+_FLOAT8 = {
+    "float8_e4m3fn": _float8(4, has_infinity=False),
+    "float8_e5m2": _float8(5, has_infinity=True),
+}
