@@ -124,6 +124,11 @@ def verify(examples: Examples, tolerance: "Tolerance") -> Verified:
     """Compare the claims of the examples with the exact values."""
     from softgrad_core.verification.verify import verify_rows
 
-    return Verified(
-        examples, verify_rows(examples.logits, examples.objective, examples.claims, tolerance)
+    verification = verify_rows(
+        examples.logits,
+        examples.objective,
+        examples.claims,
+        tolerance,
+        half_units=examples.half_units,
     )
+    return Verified(examples, verification)

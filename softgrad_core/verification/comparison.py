@@ -18,6 +18,9 @@ PASS, UNINFORMATIVE, FAIL = (
     verdict.rank for verdict in (Verdict.PASS, Verdict.UNINFORMATIVE, Verdict.FAIL)
 )
 
+HALF_UNIT_SLACK = 1e-9
+"""How much more than half a unit a number may be off: a calculator's last digit is no mistake."""
+
 CERTAIN_ULP = 4.0
 """A number this near shows its digits, however much rounding might explain."""
 
@@ -204,6 +207,29 @@ def compare_claims(
             ranks[is_nan] = PASS
         relative_error = np.where(difference == 0.0, 0.0, difference / size)
         errors = _without_nan(difference / unit), _without_nan(relative_error)
+        return Components(np.asarray(expected, dtype=np.float64), got, *errors, ranks)
+
+
+def compare_digits(got: FloatArray, expected: WideArray, half_units: FloatArray) -> Components:
+    """Compare claims that were typed with few digits; all are of shape (K, N).
+
+    A number passes if its exact value is within half a unit of the last digit that it has.
+
+    Examples
+    --------
+    >>> exact, unit = np.array([[0.0985659]]), np.array([[0.00005]])
+    >>> compare_digits(np.array([[0.0986]]), exact, unit).ranks.tolist()
+    [[0]]
+    """
+    with np.errstate(all="ignore"):
+        difference = np.abs(got - expected)
+        size, unit = np.abs(expected), Dtype.FLOAT64.spacing(expected)
+        is_right = (difference <= half_units * (1.0 + HALF_UNIT_SLACK) + 4.0 * unit) | (
+            got == expected
+        )
+        relative_error = np.where(difference == 0.0, 0.0, difference / size)
+        errors = _without_nan(difference / unit), _without_nan(relative_error)
+        ranks = np.where(is_right, PASS, FAIL).astype(np.uint8)
         return Components(np.asarray(expected, dtype=np.float64), got, *errors, ranks)
 
 

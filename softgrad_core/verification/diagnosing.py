@@ -171,4 +171,5 @@ def _case(claims: Claims, name: str, judged: Judged, records: IndexArray, rows: 
         counts=counts,
         has_failed=judged.failed_rows[rows],
         look=look,
+        half_units=by_class(claims.half_units[name][places]) if claims.half_units else None,
     )

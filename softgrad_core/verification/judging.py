@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,7 +14,13 @@ from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, check_rows
 from softgrad_core.loss.objective import BoolArray, Objective, rows_of
 from softgrad_core.loss.targets import IndexArray
-from softgrad_core.verification.comparison import FAIL, ClaimComparison, Components, compare_claims
+from softgrad_core.verification.comparison import (
+    FAIL,
+    ClaimComparison,
+    Components,
+    compare_claims,
+    compare_digits,
+)
 from softgrad_core.verification.reference import by_class, reference
 from softgrad_core.verification.rounding import growth_of_sum, rounding_size
 from softgrad_core.verification.screening import SCREENED, Screen, Workspace
@@ -82,12 +88,16 @@ class Claims:
         those of batches.
     tolerance
         The standard that they are held to.
+    half_units
+        For claims that were typed with few digits, half a unit of the last digit of each number,
+        which is the standard in place of the tolerance.
     """
 
     rows: npt.NDArray[Any]
     objective: Objective
     given: Mapping[str, npt.NDArray[Any]]
     tolerance: Tolerance
+    half_units: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -186,7 +196,7 @@ class Claims:
         is_enough = self.objective.is_of_labels or name != "loss"
         if tolerance.dtype is Dtype.FLOAT64:
             is_enough = self.objective.is_of_labels and self.rows.size > EXACT_ELEMENTS
-        return name in SCREENED and tolerance.is_rounding and is_enough
+        return name in SCREENED and tolerance.is_rounding and is_enough and not self.half_units
 
     def _screened(
         self, names: Sequence[str], rows: slice, space: Workspace
@@ -217,6 +227,8 @@ class Claims:
     def _compared(self, name: str, rows: IndexArray | slice, exact: ExactRows) -> Components:
         tolerance = self.tolerance.of(name)
         claim = by_class(self.given[name][rows].astype(np.float64))
+        if self.half_units:
+            return compare_digits(claim, exact.values[name], by_class(self.half_units[name][rows]))
         return compare_claims(claim, exact.values[name], tolerance, self._rounding(name, exact))
 
     def _rounding(self, name: str, exact: ExactRows) -> FloatArray | None:
@@ -239,6 +251,8 @@ class Claims:
         classes = self.rows.shape[1]
         rounding = rounding * growth_of_sum(classes, batches.size, tolerance.arithmetic)
         claim = self.given[name][records].astype(np.float64).T
+        if self.half_units:
+            return compare_digits(claim, exact, self.half_units[name][records].T)
         return compare_claims(claim, exact, tolerance, rounding if tolerance.is_rounding else None)
 
     def _joined(self, name: str, blocks: Sequence[Any]) -> Judged:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.cores import cores
+from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import ClaimComparison, Components
@@ -40,6 +41,18 @@ class VerifiedQuantity:
         """How many numbers each record claims."""
         columns: int = self.claims.given[self.name].shape[1]
         return columns * self.size
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether the claims were typed with few digits, and are held to these."""
+        return bool(self.claims.half_units)
+
+    def half_unit(self, record: int) -> FloatArray:
+        """Return half a unit of the last digit of each number of a record that was typed."""
+        given = self.claims.half_units[self.name]
+        return np.asarray(
+            given.reshape(len(self.claims.rows) // self.claims.size, -1)[self.records[record]]
+        )
 
     def part(self, records: Sequence[int]) -> "VerifiedQuantity":
         """Return what is known of some of the records, in this order."""

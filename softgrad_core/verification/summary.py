@@ -26,6 +26,9 @@ class Summary:
     def __init__(self, tolerance: Tolerance) -> None:
         self.records: Counter[Verdict] = Counter()
         self.rejected = 0
+        # How many records were typed with few digits, and half the units of their last ones.
+        self._typed = 0
+        self._digits: set[float] = set()
         self._tolerance = tolerance
         self._quantities: dict[str, _Quantity] = {}
 
@@ -42,6 +45,9 @@ class Summary:
         """
         if not quantities:
             return
+        typed = [quantity for quantity in quantities.values() if quantity.is_typed]
+        self._typed += len(next(iter(typed)).records) if typed else 0
+        self._digits |= {unit for quantity in typed for unit in _units(quantity)}
         self.records += _counted(worst_ranks(quantities))
         for name, quantity in quantities.items():
             self._quantities.setdefault(name, _Quantity(name)).add(quantity, place, are_all=are_all)
@@ -50,6 +56,8 @@ class Summary:
         """Add what another summary counted of the records that follow."""
         self.records += other.records
         self.rejected += other.rejected
+        self._typed += other._typed
+        self._digits |= other._digits
         for name, quantity in other._quantities.items():
             self._quantities.setdefault(name, _Quantity(name)).join(quantity)
 
@@ -80,7 +88,21 @@ class Summary:
         total = _amount(self.records.total() + self.rejected, "record")
         said = ", ".join(f"{count:,} {what}" for count, what in counts if count)
         said = said or "nothing was verified"
-        return f"{total}: {said} (a claim passes where {self._tolerance})"
+        return f"{total}: {said} ({self._standard()})"
+
+    def _standard(self) -> str:
+        """Return what claims were held to."""
+        of_types = f"a claim passes where {self._tolerance}"
+        if not self._typed:
+            return of_types
+        given = "few digits were given: compared to within half a unit of the last one"
+        if len(self._digits) == 1:
+            [unit] = self._digits
+            decimals = -math.floor(math.log10(unit)) - 1
+            within = f"±{unit:.{max(0, decimals) + 1}f}"
+            were = "was" if decimals == 1 else "were"
+            given = f"{_amount(decimals, 'decimal')} {were} given: compared to within {within}"
+        return given if self._typed == self.records.total() else f"{given}; of others {of_types}"
 
 
 class _Quantity:
@@ -96,6 +118,7 @@ class _Quantity:
         # The largest error: whether it failed, its size in ulp and relative, and where it is.
         self._worst = (0, -1.0, -1.0)
         self._where = ""
+        self._is_typed = False
         # What errors are made of that no known mistake explains.
         self._unexplained = ""
 
@@ -107,6 +130,7 @@ class _Quantity:
         self._evidence.add(comparison.failed, quantity.fits)
         if not len(comparison.ranks):
             return
+        self._is_typed |= quantity.is_typed
         self.verdicts += _counted(comparison.ranks)
         self._numbers += quantity.numbers * len(comparison.ranks)
         self._uninformative += int(comparison.uninformative.sum())
@@ -124,6 +148,7 @@ class _Quantity:
 
     def join(self, other: "_Quantity") -> None:
         """Add what another one counted of the records that follow."""
+        self._is_typed |= other._is_typed
         self.verdicts += other.verdicts
         self._evidence.join(other._evidence)
         self._numbers += other._numbers
@@ -145,11 +170,13 @@ class _Quantity:
             return
         _, error, relative = self._worst
         worst = f"worst {_number(error)} ulp of {tolerance.dtype}"
-        if MANY_ULP < error < math.inf:
+        if self._is_typed:
+            worst = f"largest relative error {relative:.2g}"
+        elif MANY_ULP < error < math.inf:
             worst += f" (relative error {relative:.2g})"
         if failed:
             yield f"{self._name}: {failed:,} of {total:,} failed, {worst}, at {self._where}"
-            if self._assert_close:
+            if self._assert_close and not self._is_typed:
                 few = "" if self._assert_close == failed else f"{self._assert_close:,} of "
                 yield f"  torch.testing.assert_close, with its defaults, passes {few}these"
             yield from self._diagnosis(total, failed, told)
@@ -222,6 +249,11 @@ def _told_apart(expected: float, got: float) -> tuple[str, str]:
         if texts[0] != texts[1]:
             return texts
     return repr(float(expected)), repr(float(got))
+
+
+def _units(quantity: VerifiedQuantity) -> set[float]:
+    """Return half the units of the last digits of typed numbers, without those that are exact."""
+    return {unit for unit in np.unique(quantity.claims.half_units[quantity.name]).tolist() if unit}
 
 
 def _counted(ranks: Ranks) -> Counter[Verdict]:

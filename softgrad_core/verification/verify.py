@@ -10,7 +10,7 @@ import numpy.typing as npt
 from softgrad_core.cores import cores
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
-from softgrad_core.loss.logits import given_rows
+from softgrad_core.loss.logits import FloatArray, given_rows
 from softgrad_core.loss.objective import Objective, objective_of
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.verdicts import Verdict
@@ -76,6 +76,13 @@ class Verification:
     def passed(self) -> bool:
         """Whether nothing failed, and most numbers of each quantity could be judged."""
         return self.summary().passed
+
+    @property
+    def standard(self) -> str:
+        """What claims are held to, in words."""
+        if any(quantity.is_typed for quantity in self.quantities.values()):
+            return "a claim passes to within half a unit of the last digit that was given"
+        return f"a claim passes where {self.tolerance}"
 
     def __str__(self) -> str:
         return "\n".join(self.summary().lines())
@@ -184,24 +191,27 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     shapes = dict.fromkeys(QUANTITIES, shape) | {"loss": () if is_batch else shape[:-1]}
     claims = {name: as_rows_of(name, array, shapes[name]) for name, array in arrays.items()}
     try:
-        return verify_rows(rows.values, objective, claims, tolerance, cores())
+        return verify_rows(rows.values, objective, claims, tolerance, threads=cores())
     except InputError as error:
         if rows.single:
             raise InputError(error.code, error.reason) from None
         raise
 
 
-def verify_rows(
+def verify_rows(  # noqa: PLR0913 - what is claimed of what, and the standards
     rows: npt.NDArray[Any],
     objective: Objective,
     claims: Mapping[str, npt.NDArray[Any]],
     tolerance: Tolerance,
+    *,
     threads: int = 1,
+    half_units: Mapping[str, FloatArray] | None = None,
 ) -> Verification:
     """Verify claims about rows of logits, of shape (N, C), in any floating type.
 
     There are M records, which are rows or batches, with claims of N * C numbers in all, in the
-    order of the rows; those of losses are N numbers, or M if batches are reduced.
+    order of the rows; those of losses are N numbers, or M if batches are reduced. `half_units` of
+    the last digits of claims, of the same shapes, are the standard in place of the tolerance.
 
     Raises InputError for the first row that has no softmax.
     """
@@ -210,7 +220,8 @@ def verify_rows(
     if batches is not None and batches.reduced:
         shapes["loss"] = (len(batches.denominators), 1)
     given = {name: claim.reshape(shapes[name]) for name, claim in claims.items()}
-    judge = Claims(rows, objective, given, tolerance)
+    units = {name: unit.reshape(shapes[name]) for name, unit in (half_units or {}).items()}
+    judge = Claims(rows, objective, given, tolerance, units)
     quantities = {
         name: _verified(judge, name, judged, threads)
         for name, judged in judge.judged(threads).items()

@@ -5,6 +5,7 @@ import re
 import sys
 from functools import partial
 from importlib import import_module
+from itertools import takewhile
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +14,7 @@ from typer.core import TyperCommand
 
 from softgrad.commands.settings import command_of
 from softgrad.exits import Exit, UsageError
-from softgrad.inputs.numbers import NEGATIVE
+from softgrad.inputs.numbers import NEGATIVE, is_number_list
 from softgrad.messages import say
 
 COMMANDS = {
@@ -60,6 +61,7 @@ class NumbersCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put a blank before negative numbers while the words are parsed."""
+        _refuse_several_targets(args)
         rest = super().parse_args(ctx, [f" {a}" if NEGATIVE.match(a) else a for a in args])
         for name, value in ctx.params.items():
             if isinstance(value, str):
@@ -67,6 +69,19 @@ class NumbersCommand(TyperCommand):
             elif isinstance(value, (list, tuple)):
                 ctx.params[name] = [_as_typed(word) for word in value]
         return rest
+
+
+def _refuse_several_targets(words: list[str]) -> None:
+    """Raise UsageError if a target is followed by as many numbers as there are logits before it."""
+    for place, word in enumerate(words):
+        following = words[place + 1 :]
+        if word in {"-t", "--target"} and place and all(map(is_number_list, words[:place])):
+            targets = list(takewhile(is_number_list, following))
+            if len(targets) == place > 1:
+                raise UsageError(
+                    f"expected one argument after {word}, got {' '.join(targets)}; the "
+                    f"probabilities of all classes are one argument: {word} {','.join(targets)}"
+                )
 
 
 def _processed(parameter: Any, context: Any, value: Any) -> Any:
@@ -85,6 +100,8 @@ def run_command() -> int:
     if is_completion and not words:
         line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
         words = line.split()[1:]
+    if words and words[0] in {"help", "-help"} and not os.path.lexists(words[0]):
+        words = [*words[1:2], "--help"]
     name = words.pop(0) if words and words[0] in COMMANDS else ""
     called = f"softgrad {name}".rstrip()
     try:

@@ -15,6 +15,7 @@ from softgrad.commands.together import Command, Kind, format_of, refuse
 from softgrad.exits import Exit, UsageError
 from softgrad.inputs.numbers import numbers_or_files
 from softgrad.inputs.records.interpretation import interpret
+from softgrad.messages import say
 from softgrad.outputs.file import Output
 from softgrad.outputs.formats import Format, InOrder, renderer_for
 from softgrad.records.fields import LOGITS
@@ -27,7 +28,7 @@ from softgrad.work import Batch
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.loss.results import FIELDS
-from softgrad_core.loss.targets import class_index
+from softgrad_core.loss.targets import SUM_TOLERANCE, class_index
 
 if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
@@ -63,6 +64,9 @@ class Task(NamedTuple):
         if arrays and len(arrays) < len(files):
             other = next(name for name in files if name not in arrays)
             raise UsageError(f"expected arrays or JSON, got {arrays[0]!r} and {other!r}")
+        if len(logits) > 1 and min(logits) >= 0 and abs(sum(logits) - 1) <= SUM_TOLERANCE:
+            hint = "their logarithms are logits with that softmax"
+            say(f"softgrad: these look like probabilities; {hint}")
         kind = Kind.NUMBERS if logits else Kind.ARRAYS if arrays else Kind.RECORDS
         shown = format_of(command, kind, values.parse_format(settings.format, json=settings.json))
         refuse(command, kind, shown, settings)
@@ -94,6 +98,8 @@ class Task(NamedTuple):
         other: int | str | None = None,
         fields: Sequence[str] = FIELDS,
         required: "Tolerance | None" = None,
+        typed: bool = False,
+        claims: Mapping[str, str] | None = None,
         only_failures: bool = False,
         slow: bool = False,
         row: Records | None = None,
@@ -110,6 +116,10 @@ class Task(NamedTuple):
             The results that JSON Lines have.
         required
             The standard for claims, if they are verified.
+        typed
+            Whether claims with few digits are held to these.
+        claims
+            The claims that are options, as they were typed.
         only_failures
             Whether to write only records that failed or were rejected.
         slow
@@ -120,12 +130,12 @@ class Task(NamedTuple):
         settings = self.settings
         target = None if row else values.parse_target(settings.target, self.names)
         defaults = Defaults(target, self.names, other, self.loss)
-        records = _record_of_arguments(self.logits, defaults) if self.logits else row
+        records = _record_of_arguments(self.logits, defaults, claims) if self.logits else row
         screen = sys.stdout if settings.output is None else None
         renderer = renderer_for(
             self.shown, defaults, screen, fields, standalone=settings.standalone
         )
-        read = partial(interpret, defaults=defaults, with_claims=required is not None)
+        read = partial(interpret, defaults=defaults, with_claims=required is not None, typed=typed)
         render = InOrder(renderer, only_failures)
         pipeline = Pipeline(read, work, render, required, settings.fail_fast)
         workers = self._workers()
@@ -209,11 +219,17 @@ def _blocks_of(files: Sequence[str], *, slow: bool) -> Iterator[Block | OSError]
     return read(files, SMALL_BLOCK_BYTES if slow else BLOCK_BYTES)
 
 
-def _record_of_arguments(logits: list[float], defaults: Defaults) -> Records:
+def _record_of_arguments(
+    logits: list[float], defaults: Defaults, claims: Mapping[str, str] | None = None
+) -> Records:
     """Return the arguments as a record, or raise UsageError."""
     text = orjson.dumps({LOGITS: [json_number(number) for number in logits]})
-    record = Records("arguments", [None], [text], [{LOGITS: logits}])
-    errors = interpret(record, defaults, with_claims=False).errors
+    said = {name: values.as_written(name, claim) for name, claim in (claims or {}).items()}
+    if said:
+        members = b"".join(b',"%b":%b' % (name.encode(), claim) for name, claim in said.items())
+        text = text[:-1] + members + b"}"
+    record = Records("arguments", [None], [text], [orjson.loads(text) | {LOGITS: logits}])
+    errors = interpret(record, defaults, with_claims=bool(said)).errors
     if not errors:
         return record
     reason = errors[0].reason

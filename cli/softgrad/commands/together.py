@@ -43,6 +43,7 @@ FORMATS: Mapping[Command, Mapping[Kind, Collection[Format]]] = {
         Kind.ARRAYS: _TABLE_FIRST,
     },
     Command.VERIFY: {
+        Kind.NUMBERS: _TABLE_FIRST,
         Kind.RECORDS: _JSON_FIRST,
         Kind.ARRAYS: (Format.TABLE, Format.JSONL),
     },
@@ -66,7 +67,13 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
         "row": (Kind.ARRAYS,),
         "dtype": (Kind.ARRAYS,),
     },
-    Command.VERIFY: {"standalone": (Format.LATEX,), "output_dir": _FILES},
+    Command.VERIFY: {
+        "standalone": (Format.LATEX,),
+        "output_dir": _FILES,
+        **dict.fromkeys(
+            ("probs", "log_probs", "claimed_loss", "grad_probs", "grad_logits"), (Kind.NUMBERS,)
+        ),
+    },
 }
 """Options that need one of these formats, one of these inputs, or another option."""
 
@@ -110,4 +117,5 @@ def refuse(command: Command, kind: Kind, shown: Format, settings: Any) -> None:
 
 
 def _option(name: str) -> str:
+    name = name.removeprefix("claimed_")
     return f"--{name.replace('_', '-')}"

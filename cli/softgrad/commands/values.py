@@ -4,13 +4,24 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import orjson
 
 from softgrad.exits import UsageError
-from softgrad.inputs.numbers import NUMBER, SEPARATORS, is_number_list, with_plain_minus
+from softgrad.inputs.numbers import (
+    NUMBER,
+    SEPARATORS,
+    is_number_list,
+    number_of,
+    with_plain_minus,
+    without_call,
+)
+from softgrad.messages import say
 from softgrad.outputs.formats import Format
+from softgrad.records.fields import LOSS
+from softgrad.records.records import json_number
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError, shortened
 from softgrad_core.loss.options import OPTIONS, LossOptions, weights_by_name
@@ -48,7 +59,7 @@ def parse_class(option: str, text: str | None, names: list[str] | None) -> int |
     if names is not None and text in names:
         place = names.index(text)
         if is_index and place != int(text):
-            raise UsageError(f"{text!r} is ambiguous: the name of class {place}, and an index")
+            say(f"softgrad: {option} {text} is taken for the name of class {place}, not an index")
         return text
     if not is_index and NUMBER.fullmatch(with_plain_minus(text)):
         raise UsageError(f"expected {option} to be a whole number or a class name, got {text!r}")
@@ -57,9 +68,10 @@ def parse_class(option: str, text: str | None, names: list[str] | None) -> int |
 
 def parse_target(text: str | None, names: list[str] | None) -> int | str | list[float] | None:
     """Return a target: a class, or the probabilities of all classes."""
-    if text is not None and "," in text and is_number_list(text):
-        words = SEPARATORS.split(text.strip("[] \t,"))
-        return [int(word) if _is_index(word) else float(word) for word in words]
+    text = text and without_call(text)
+    if text is not None and re.search(r"[,\s]", text.strip()) and is_number_list(text):
+        words = SEPARATORS.split(text.strip("[] \t,;"))
+        return [int(word) if _is_index(word) else number_of(word) for word in words]
     return parse_class("--target", text, names)
 
 
@@ -102,11 +114,35 @@ def _read(text: str, hint: Any, names: Sequence[str] | None) -> Any:
     return weights_by_name(given, names)
 
 
+def as_written(name: str, text: str) -> bytes:
+    """Return a claim that was typed as JSON, with all the digits that it was typed with."""
+    option = f"--{name.replace('_', '-')}"
+    plain = without_call(with_plain_minus(text))
+    words = [word for word in SEPARATORS.split(plain) if word]
+    if not words or not all(NUMBER.fullmatch(word) for word in words):
+        raise UsageError(f"expected {option} to be numbers separated by commas, got {text!r}")
+    numbers = list(map(_digits_of, words))
+    if name == LOSS:
+        if len(numbers) > 1:
+            raise UsageError(f"expected {option} to be one number, got {text!r}")
+        return numbers[0].encode()
+    return f"[{','.join(numbers)}]".encode()
+
+
+def _digits_of(word: str) -> str:
+    """Return a number as JSON, with the digits that it was typed with."""
+    if word.endswith("%"):
+        return f"{Decimal(word[:-1]).scaleb(-2):f}"
+    if "/" in word:
+        return repr(number_of(word))
+    return f"{Decimal(word):f}" if word[-1] in "0123456789." else f'"{json_number(float(word))}"'
+
+
 def parse_number(option: str, text: str | None, *, above_zero: bool = False) -> float | None:
     """Return a finite number from 0 on, or above 0."""
     if text is None:
         return None
-    value = float(text) if NUMBER.fullmatch(text) else math.nan
+    value = number_of(text) if NUMBER.fullmatch(text) else math.nan
     if not (0 < value < math.inf if above_zero else 0 <= value < math.inf):
         wanted = "above 0" if above_zero else "from 0 on"
         raise UsageError(f"expected {option} to be a number {wanted}, got {text!r}")
@@ -147,4 +183,4 @@ def _is_index(word: str) -> bool:
 
 
 def _number_or_text(word: str) -> float | str:
-    return float(word) if NUMBER.fullmatch(word) else word
+    return number_of(word) if NUMBER.fullmatch(word) else word

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from softgrad.commands import task, values
 from softgrad.commands.settings import QUIET, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.formats import Format
+from softgrad.records.fields import CLAIMS, LOSS
 from softgrad.running.pipeline import Pipeline
 from softgrad.work import verify
 from softgrad_core.dtypes import Dtype
@@ -23,25 +22,34 @@ if TYPE_CHECKING:
     from softgrad.outputs.arrays.worst import WorstRowsWriter
     from softgrad.outputs.file import Output
 
-_DTYPE = option("--dtype", "TYPE", f"The type of the claims: {', '.join(Dtype)}.", "Standard")
+_DTYPE = option("--dtype", "TYPE", "The type of the claims, such as float32.", "Standard")
 _RTOL = option("--rtol", "ERROR", "The relative error allowed.", "Standard")
 _ATOL = option("--atol", "ERROR", "The absolute error allowed.", "Standard")
 _ARITHMETIC = option("--arithmetic", "TYPE", "The type computed in, if it is wider.", "Standard")
 _LIKE = option("--like", "TEST", "The tolerances of this test: assert_close.", "Standard")
 _ULP = option("--ulp", "N", "Allow N units in the last place instead.", "Standard")
 
+_PROBS = option("--probs", "N,…", "Your probabilities, beside logits.", "Input")
+_LOG_PROBS = option("--log-probs", "N,…", "Your logarithms of them.", "Input")
+_LOSS = option("--loss", "N", "Your loss.", "Input")
+_GRAD_PROBS = option("--grad-probs", "N,…", "Your dL/df(x).", "Input")
+_GRAD_LOGITS = option("--grad-logits", "N,…", "Your dL/da.", "Input")
+
 EXAMPLES = """[bold]Examples[/bold]
+  softgrad verify 2 1 0.1 -t 0 --grad-logits -0.341,0.242,0.0986
   softgrad verify claims.jsonl --dtype float32
-  softgrad verify step100.npz --reduction mean
-  softgrad verify claims.jsonl -q -o failed.jsonl
-  softgrad rows.jsonl | softgrad verify"""
+  softgrad verify step100.npz --reduction mean"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(task.Settings):
     """The options of `softgrad verify`."""
 
-    inputs: Annotated[list[str] | None, typer.Argument(metavar="[FILES...]", hidden=True)] = None
+    probs: Annotated[Text, _PROBS] = None
+    log_probs: Annotated[Text, _LOG_PROBS] = None
+    claimed_loss: Annotated[Text, _LOSS] = None
+    grad_probs: Annotated[Text, _GRAD_PROBS] = None
+    grad_logits: Annotated[Text, _GRAD_LOGITS] = None
     dtype: Annotated[Text, _DTYPE] = None
     arithmetic: Annotated[Text, _ARITHMETIC] = None
     rtol: Annotated[Text, _RTOL] = None
@@ -52,11 +60,11 @@ class Settings(task.Settings):
 
 
 def run(settings: Settings) -> Exit:
-    """Compare somebody else's numbers with the exact ones, and name the mistake if they are wrong.
+    """Compare somebody's numbers with the exact ones, and name the mistake if there is one.
 
-    Records and .npz files claim any of probs, log_probs, loss, grad_probs and grad_logits. A
-    claim passes where rounding in its type explains its error, or where |claim - exact| <= atol +
-    rtol |exact| if you give one of them.
+    Records and .npz files claim probs, log_probs, loss, grad_probs or grad_logits; for arguments
+    these are options. A claim passes where rounding in its type, or the few digits that it was
+    typed with, explain its error.
     """
     given = task.Task.of(Command.VERIFY, settings)
     dtype = values.parse_word("--dtype", settings.dtype, Dtype)
@@ -64,7 +72,16 @@ def run(settings: Settings) -> Exit:
         return _run_on_arrays(given, dtype)
     required = _required(settings, dtype or Dtype.FLOAT64)
     work = partial(verify, tolerance=required)
-    return given.run_on_records(work, required=required, only_failures=settings.quiet)
+    names = {name: "claimed_loss" if name == LOSS else name for name in CLAIMS}
+    said = {name: getattr(settings, field) for name, field in names.items()}
+    claims = {name: text for name, text in said.items() if text is not None}
+    if given.kind is Kind.NUMBERS and not claims:
+        raise UsageError("expected a claim to verify, for example --grad-logits or --loss")
+    standard = (settings.dtype, settings.arithmetic, settings.rtol, settings.atol, settings.ulp)
+    typed = settings.like is None and all(word is None for word in standard)
+    return given.run_on_records(
+        work, required=required, typed=typed, claims=claims, only_failures=settings.quiet
+    )
 
 
 def _required(

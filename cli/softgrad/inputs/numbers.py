@@ -2,16 +2,25 @@
 
 import math
 import re
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 from softgrad.exits import UsageError
 from softgrad_core.errors import shortened
 
-NUMBER = re.compile(
-    r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE
-)
+_PLAIN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+NUMBER = re.compile(rf"{_PLAIN}(?:%|/\d+)?|[+-]?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+"""A number, a percentage such as 20%, or a fraction such as 1/3."""
 NEGATIVE = re.compile(r"-(?:\.?\d|inf|nan)", re.ASCII | re.IGNORECASE)
-SEPARATORS = re.compile(r"[\s,\[\]]+")
+SEPARATORS = re.compile(r"[\s,;\[\]]+")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+
+_CALL = re.compile(
+    r"\s*(?:[a-z_][\w.]*)?\(\s*(\[.*?\]|[^()=]*?)\s*(?:,\s*[a-z_]+\s*=[^()]*)*,?\s*\)\s*",
+    re.DOTALL | re.IGNORECASE,
+)
+"""What Python shows of a list: (2, 1), array([2., 1.]), tensor([2., 1.], device='cuda:0')."""
 
 _FOREIGN_MINUS = re.compile("[\N{MINUS SIGN}\N{EN DASH}\N{HYPHEN}](?=[.0-9])")
 # Numbers in a form that is not read, such as (2,1), 0.1.2 and tensor([2, 1]). A word that ends as
@@ -29,8 +38,10 @@ def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
     """
     if "" in words:
         raise UsageError("expected numbers or files, got an empty argument")
+    words = [without_call(word) for word in words]
     are_numbers = [is_number_list(word) for word in words]
     if all(are_numbers):
+        _refuse_two_readings(words)
         return parse_numbers(" ".join(words)), []
     odd = words[are_numbers.index(False)]
     plain = with_plain_minus(odd)
@@ -48,6 +59,56 @@ def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
                 "or commas, as in 2.0,-1.0,0.1"
             )
     return [], words
+
+
+def without_call(word: str) -> str:
+    """Return the numbers in what Python shows of a list, a tuple, an array or a tensor."""
+    call = _CALL.fullmatch(word)
+    inner = call[1] if call else word
+    if call and not is_number_list(inner):
+        return word
+    while re.fullmatch(r"\s*\[\s*\[[^\[\]]*\]\s*\]\s*", inner):
+        inner = inner.strip()[1:-1].strip()
+    return inner
+
+
+def _refuse_two_readings(words: list[str]) -> None:
+    """Raise UsageError if a comma may be that of a decimal, or lines may be rows."""
+    for word in words:
+        if len(words) > 1 and DECIMAL_COMMA.fullmatch(word):
+            whole, _, part = word.partition(",")
+            raise UsageError(
+                f"{word!r} may be {whole}.{part}, or two logits {whole} and {part}: write "
+                f"{whole}.{part}, or separate logits with blanks"
+            )
+        counts = [len(_words(line)) for line in word.strip().splitlines()]
+        if len(counts) > 1 and len({*counts}) == 1 and counts[0] > 1:
+            raise UsageError(
+                f"expected one row of logits, got {len(counts)} lines; give each row to a command "
+                'of its own, or write JSON: {"logits": [[…], […]], "target": [0, 1]}'
+            )
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in SEPARATORS.split(text) if word]
+
+
+def number_of(word: str) -> float:
+    """Return a number, a percentage or a fraction, as `NUMBER` matches it.
+
+    Examples
+    --------
+    >>> number_of("20%"), number_of("1/4"), number_of("-1e-5")
+    (0.2, 0.25, -1e-05)
+    """
+    if word.endswith("%"):
+        return float(Decimal(word[:-1]) / 100)
+    dividend, _, divisor = word.partition("/")
+    if not divisor:
+        return float(word)
+    if not int(divisor):
+        raise UsageError(f"{word} divides by 0")
+    return float(Fraction(Decimal(dividend)) / int(divisor))
 
 
 def is_number_list(word: str) -> bool:
@@ -75,13 +136,13 @@ def parse_numbers(text: str) -> list[float]:
         inner = inner[1:-1]
     if not inner.strip():
         raise UsageError(f"expected numbers, got none in {text!r}")
-    parts = [part.split() for part in inner.split(",")]
+    parts = [part.split() for part in re.split("[,;]", inner)]
     if not parts[-1]:
         parts.pop()
     if not all(parts):
         raise UsageError(f"expected a number between all commas, got {text!r}")
     words = [word for part in parts for word in part]
     for word in words:
-        if math.isinf(float(word)) and word[-1].isdigit():
+        if word[-1].isdigit() and math.isinf(number_of(word)):
             raise UsageError(f"{word} is outside the range of float64")
-    return [float(word) for word in words]
+    return [number_of(word) for word in words]

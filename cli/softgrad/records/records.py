@@ -96,7 +96,8 @@ class Examples:
     """Records of one shape, ready to be computed or verified.
 
     M records of N rows have M * N rows of logits, one record after another. Claims have the shape
-    (M, N * C), those about the loss (M, 1), or (M, N) if each row has its own. `indices` are the
+    (M, N * C), those about the loss (M, 1), or (M, N) if each row has its own, as the half units of
+    their last digits have, if people typed them. `indices` are the
     places of the records in their block, and `others` the classes to show beside the target.
     """
 
@@ -106,6 +107,7 @@ class Examples:
     names: Sequence[list[str] | None]
     others: Sequence[int | None]
     claims: Mapping[str, FloatArray]
+    half_units: Mapping[str, FloatArray] = field(default_factory=dict)
     are_batches: bool = False
 
     def __len__(self) -> int:
@@ -129,6 +131,7 @@ class Examples:
             [self.names[record] for record in records],
             [self.others[record] for record in records],
             {name: claim[records] for name, claim in self.claims.items()},
+            {name: units[records] for name, units in self.half_units.items()},
             self.are_batches,
         )
 

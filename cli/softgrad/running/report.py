@@ -85,7 +85,8 @@ class Report:
             for name in self._near_claims:
                 say(f'"{name}" is not verified; claims are called {", ".join(CLAIMS)}', "red")
             *lines, last = self._summary.lines()
-            for line in lines:
+            # The table of numbers that were given as arguments says the rest.
+            for line in lines if self._sources else ():
                 say(line)
             say(f"softgrad: {last}", "bold")
             if not self._summary.passed:

@@ -22,6 +22,7 @@ from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray, Objective, rows_of
 from softgrad_core.loss.targets import IndexArray
+from softgrad_core.verification.comparison import HALF_UNIT_SLACK
 from softgrad_core.verification.tolerances import Tolerance
 
 Terms = tuple[FloatArray, ...]
@@ -71,6 +72,7 @@ class Case:
     counts: FloatArray  # How many of these count, of shape (records,).
     has_failed: BoolArray  # Which rows have a claim that failed, of shape (n,).
     look: Callable[[str], Any]  # Finds what few formulas need: "wrong", "before" and "after".
+    half_units: FloatArray | None = None  # Of the last digits of claims that people typed.
 
     def __post_init__(self) -> None:
         objective = self.objective
@@ -78,7 +80,9 @@ class Case:
         relative, absolute = self.tolerance.largest_relative, self.tolerance.absolute
         # The relative error of one rounding, and what any number may be off, however small it is.
         self.epsilon = max(dtype.epsilon, Dtype.FLOAT32.epsilon, relative / ROUNDINGS)
-        self.slack = absolute if absolute > dtype.atol else dtype.smallest
+        self.slack: Any = absolute if absolute > dtype.atol else dtype.smallest
+        if self.half_units is not None:
+            self.slack = self.half_units * (1.0 + HALF_UNIT_SLACK)
 
         self.classes, self.count = self.logits.shape
         self.size = objective.batches.size if objective.batches else 1
@@ -157,6 +161,7 @@ class Case:
             objective=self.objective.of_batches(records),
             counts=self.counts[records],
             has_failed=self.has_failed[rows],
+            half_units=None if self.half_units is None else self.half_units[:, claims],
             look=lambda name: getattr(self, name)[:, claims],
         )
 

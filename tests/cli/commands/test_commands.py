@@ -27,7 +27,7 @@ def test_every_option_has_an_explanation_in_the_help(command):
     ("command", "takes"),
     [
         ([], "[LOGITS... | FILES...]"),
-        (["verify"], "[FILES...]"),
+        (["verify"], "[LOGITS... | FILES...]"),
         (["guide"], "[CHAPTER]"),
     ],
 )

@@ -85,10 +85,6 @@ def test_options_may_stand_before_between_and_after_numbers():
             ["1", "2", "3", "-t", "0", "--classes", "cat,dog"],
             "expected one class name for each of 3 logits, got 2",
         ),
-        (
-            ["1", "2", "-t", "1", "--classes", "1,0"],
-            "'1' is ambiguous: the name of class 0, and an index",
-        ),
         (["1", "nan", "-t", "0"], "logits[1]: expected a finite number or -Infinity, got NaN"),
         (
             ["1", "inf", "-t", "0"],
@@ -109,8 +105,7 @@ def test_options_may_stand_before_between_and_after_numbers():
         (["1", "1_000", "-t", "0"], "got both: '1' is a number, but '1_000' is not"),
         (["[]", "-t", "0"], "expected numbers, got none in '[]'"),
         (["", "-t", "0"], "expected numbers or files, got an empty argument"),
-        (["(2,1)", "-t", "0"], "'(2,1)' is neither a file nor numbers"),
-        (["tensor([2.0, 1.0])", "-t", "0"], "is neither a file nor numbers"),
+        (["(2,x)", "-t", "0"], "'(2,x)' is neither a file nor numbers"),
         (["0.1.2", "-t", "0"], "'0.1.2' is neither a file nor numbers"),
         (["1", "2", "-t", "1" * 5000], "expected --target to be a class, got 111111"),
         (["1", "2", "-t", "1.0"], "expected --target to be a whole number or a class name"),

@@ -164,7 +164,7 @@ def test_a_table_shows_each_class_and_the_mistake():
     ]
     assert lines[3].startswith("grad_logits: fail, worst 1.")
     assert lines[3].endswith("e+16 ulp of float64")
-    assert " ".join(lines[5].split()) == "class expected got error ulp verdict"
+    assert " ".join(lines[5].split()) == "class expected yours error ulp verdict"
     assert lines[7].split()[:5] == ["→", "0", "-0.340998861", "0.340998861", "+0.68"]
     assert lines[7].split()[-1] == "fail"
     assert "wrong-sign: it equals -1 × (p - e)" in ended.text

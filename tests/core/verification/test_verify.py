@@ -263,7 +263,7 @@ def test_threads_do_not_change_a_verdict():
     claims[[5, 7_000, 19_999]] *= 1.5
     objective = objective_of(targets, logits.shape)
     alone, together = (
-        verify_rows(logits, objective, {"grad_logits": claims}, Tolerance(), threads)
+        verify_rows(logits, objective, {"grad_logits": claims}, Tolerance(), threads=threads)
         for threads in (1, 3)
     )
     assert str(alone) == str(together)

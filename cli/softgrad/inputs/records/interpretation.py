@@ -17,24 +17,27 @@ from softgrad_core.loss.options import Reduction, weights_by_name
 from softgrad_core.loss.targets import check_distribution, class_index
 
 
-def interpret(records: Records, defaults: Defaults, *, with_claims: bool) -> Interpreted:
+def interpret(
+    records: Records, defaults: Defaults, *, with_claims: bool, typed: bool = False
+) -> Interpreted:
     """Return what the records say, in groups of one shape, and the errors of the others.
 
-    With claims, the records of a group also claim the same quantities.
+    With claims, the records of a group also claim the same quantities. If claims may be `typed`,
+    those with few digits are told from those that a machine wrote.
     """
     near: Sequence[str] = ()
     if with_claims:
         from softgrad.inputs.records.claims import near_claims
 
         near = near_claims(records.values)
-    plain = plain_examples(records, defaults, with_claims=with_claims)
+    plain = plain_examples(records, defaults, with_claims=with_claims, typed=typed)
     if plain is not None:
         return Interpreted([plain], {}, near)
     errors: dict[int, InputError] = {}
     groups: dict[tuple[object, ...], list[tuple[int, _Said]]] = {}
     for index, (text, value) in enumerate(zip(records.texts, records.values, strict=True)):
         try:
-            said = _interpret_one(text, value, defaults, with_claims=with_claims)
+            said = _interpret_one(text, value, defaults, with_claims=with_claims, typed=typed)
         except InputError as error:
             errors[index] = error.with_traceback(None)
         else:
@@ -51,6 +54,7 @@ class _Said(NamedTuple):
     names: list[str] | None
     other: int | None
     claims: dict[str, list[float]]
+    half_units: dict[str, list[float]] | None
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -58,14 +62,22 @@ class _Said(NamedTuple):
         is_batch = type(self.logits[0]) is list
         shape = (len(self.logits), len(self.logits[0])) if is_batch else (len(self.logits),)
         if self.objective is None:
-            return (shape, *self.claims)
+            return (shape, self.half_units is None, *self.claims)
         batches = self.objective.batches
         is_soft = self.objective.distribution is not None
         # Options may take another path through the kernel even if they change nothing. Such
         # records stand apart, so that a record has the same bits whatever stands beside it.
         paths = self.objective.is_plain, self.objective.is_of_labels
         is_mean = self.objective.divisor is not None
-        return (shape, is_soft, *paths, is_mean, batches and batches.reduced, *self.claims)
+        return (
+            shape,
+            is_soft,
+            *paths,
+            is_mean,
+            batches and batches.reduced,
+            self.half_units is None,
+            *self.claims,
+        )
 
 
 def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
@@ -77,10 +89,13 @@ def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
         objective = Objective(np.array([one.target for one in said]))
     else:
         objective = joined([one.objective for one in said], classes)
-    claims = {
-        name: np.array([one.claims[name] for one in said], dtype=np.float64)
-        for name in said[0].claims
-    }
+    claims, half_units = (
+        {
+            name: np.array([getattr(one, what)[name] for one in said], dtype=np.float64)
+            for name in getattr(said[0], what) or ()
+        }
+        for what in ("claims", "half_units")
+    )
     return Examples(
         indices,
         logits.reshape(-1, classes),
@@ -88,11 +103,14 @@ def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
         [one.names for one in said],
         [one.other for one in said],
         claims,
+        half_units,
         are_batches=logits.ndim > 2,
     )
 
 
-def _interpret_one(text: bytes, value: Any, defaults: Defaults, *, with_claims: bool) -> _Said:
+def _interpret_one(
+    text: bytes, value: Any, defaults: Defaults, *, with_claims: bool, typed: bool
+) -> _Said:
     """Return what one record says, or raise InputError."""
     if isinstance(value, InputError):
         raise value
@@ -128,7 +146,14 @@ def _interpret_one(text: bytes, value: Any, defaults: Defaults, *, with_claims: 
         from softgrad.inputs.records.claims import claims_of
 
         claims = claims_of(value, logits, objective)
-    return _Said(logits, target, objective, names, other, claims)
+    units = _half_units_of(text, value) if typed else None
+    return _Said(logits, target, objective, names, other, claims, units)
+
+
+def _half_units_of(text: bytes, value: dict[str, Any]) -> dict[str, list[float]] | None:
+    from softgrad.inputs.records.digits import half_units
+
+    return half_units(text, value)
 
 
 def _options_of(

@@ -25,7 +25,9 @@ PLAIN_NUMBERS = {float, int}
 _ESCAPED_LETTER = re.compile(rb"\\u00[67]")
 
 
-def plain_examples(records: Records, defaults: Defaults, *, with_claims: bool) -> Examples | None:
+def plain_examples(
+    records: Records, defaults: Defaults, *, with_claims: bool, typed: bool
+) -> Examples | None:
     """Return the records as examples if all are of the usual kind, else None.
 
     Usual records have one width, numbers as logits, whole numbers as targets, no names or options,
@@ -49,6 +51,11 @@ def plain_examples(records: Records, defaults: Defaults, *, with_claims: bool) -
         return None
     if claims is None:
         return None
+    if typed:
+        from softgrad.inputs.records.digits import may_be_typed
+
+        if may_be_typed(claims.values()):
+            return None
     nothing = [None] * len(records)
     return Examples(range(len(records)), logits, Objective(labels), nothing, nothing, claims)
 

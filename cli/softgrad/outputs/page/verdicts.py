@@ -36,7 +36,7 @@ def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
     classes = [Classes.of_row(examples, row) for row in examples.rows(record)]
     title = batch_title(examples) if examples.are_batches else classes[0].title
     tolerance = batch.verification.tolerance
-    yield Heading(f"{place}{title}", f"a claim passes where {tolerance}")
+    yield Heading(f"{place}{title}", batch.verification.standard)
     for name, quantity in batch.verification.quantities.items():
         yield Paragraph((_verdict(name, quantity, record, str(tolerance.of(name).dtype)),))
         yield _table(name, quantity, record, classes, of_batch=examples.are_batches)
@@ -49,7 +49,7 @@ def _verdict(name: str, quantity: "VerifiedQuantity", record: int, dtype: str) -
     comparison = quantity.comparison
     verdict = RANKED[comparison.ranks[record]]
     more = ""
-    if verdict is not Verdict.UNINFORMATIVE:
+    if verdict is not Verdict.UNINFORMATIVE and not quantity.is_typed:
         more += f", worst {short(comparison.max_error_ulp[record], 4)} ulp of {dtype}"
     if comparison.uninformative[record] and name != LOSS:
         more += f", {comparison.uninformative[record]:,} uninformative"
@@ -67,11 +67,12 @@ def _table(
     """Return a table of the numbers of a claim, the worst of many."""
     is_loss = name == LOSS
     title = "row, class" if of_batch else "class"
+    ulp = () if quantity.is_typed else ("ulp",)
     if is_loss:
         title = "row" if quantity.size > 1 else ""
     columns = [
         Column((title,), is_number=False),
-        *(Column((title,)) for title in ("expected", "got", "error", "ulp")),
+        *(Column((title,)) for title in ("expected", "yours", "error", *ulp)),
         Column(("verdict",), is_number=False),
     ]
     components = quantity.components(record)
@@ -95,12 +96,12 @@ def _table(
             short(expected, DIGITS),
             short(got, DIGITS) or "NaN",
             "0" if got == expected else f"{got - expected:+.2g}",
-            short(errors[component], 4),
+            *(short(errors[component], 4) for _ in ulp),
             Toned(verdict, Tone(verdict)),
         ]
         rows.append(Row(cells, is_target=not is_loss and c == classes[row].target))
     if hidden := len(errors) - len(shown):
-        rows.append(Row([f"{hidden:,} more", "", "", "", "", ""], tone=Tone.DIM))
+        rows.append(Row([f"{hidden:,} more", *[""] * (len(columns) - 1)], tone=Tone.DIM))
     return Table(columns, rows, are_classes=not is_loss)
 
 

@@ -1,0 +1,90 @@
+"""Claims that were typed with few digits: each may be off by half a unit of its last digit."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from softgrad.records.fields import CLAIMS
+from softgrad_core.loss.logits import FloatArray
+
+MOST_DIGITS = 6
+"""More significant digits than this are a machine's."""
+
+FINENESS = 1024
+"""Numbers that are all multiples of 1 over this are exact results, such as 0, 1 and 0.5."""
+
+
+def may_be_typed(claims: Iterable[FloatArray]) -> bool:
+    """Return whether in some record no claim has a number with more digits than people type."""
+    arrays = list(claims)
+    # Nearly always the first number shows that a machine wrote it.
+    first = np.all([_have_few_digits(claim[:, :1]) for claim in arrays], axis=0)
+    if not first.any():
+        return False
+    return bool(np.all([_have_few_digits(claim[first]) for claim in arrays], axis=0).any())
+
+
+def _have_few_digits(numbers: FloatArray) -> np.ndarray[Any, np.dtype[np.bool]]:
+    size = np.abs(numbers)
+    with np.errstate(all="ignore"):
+        scaled = size * 10.0 ** (MOST_DIGITS - 1 - np.floor(np.log10(size)))
+        few = np.abs(scaled - np.rint(scaled)) <= 1e-9 * scaled
+    return np.asarray((few | (size == 0.0)).all(axis=1))
+
+
+class _Written(str):
+    """A number of a record, as it is written."""
+
+    __slots__ = ()
+
+
+def half_units(text: bytes, value: Mapping[str, Any]) -> dict[str, list[float]] | None:
+    """Return half a unit of the last digit of each claimed number, or None if a machine wrote them.
+
+    A 0 or 1 without decimals is exact. Trailing zeros count: 0.6590 has four decimals.
+    """
+    names = [name for name in CLAIMS if name in value]
+    written = json.loads(text, parse_float=_Written, parse_int=_Written)
+    claims = {name: list(_flat(written[name])) for name in names}
+    if not all(isinstance(number, _Written) for claim in claims.values() for number in claim):
+        return None
+    numbers = {name: [Decimal(number) for number in claim] for name, claim in claims.items()}
+    every = [number for claim in numbers.values() for number in claim]
+    if any(len(number.as_tuple().digits) > MOST_DIGITS for number in every):
+        return None
+    fractions = sum(_exponent(number) < 0 for number in every)
+    # A loss, or dL/df(x), has one number that is not 0.
+    one_each = all(sum(map(bool, claim)) <= 1 for claim in numbers.values())
+    if fractions < (1 if one_each else 2):
+        return None
+    has_zeros = any(_ends_in_zero(number) for claim in claims.values() for number in claim)
+    if not has_zeros and all(number * FINENESS % 1 == 0 for number in every):
+        return None
+    return {name: list(map(_half_unit, claim)) for name, claim in numbers.items()}
+
+
+def _flat(claim: Any) -> Iterator[Any]:
+    if isinstance(claim, list):
+        for part in claim:
+            yield from _flat(part)
+    else:
+        yield claim
+
+
+def _ends_in_zero(text: str) -> bool:
+    """Return whether a number has a last decimal that a machine leaves out, as 0.50 has."""
+    return re.search(r"\.\d+0$", text) is not None
+
+
+def _exponent(number: Decimal) -> int:
+    return int(number.as_tuple().exponent)
+
+
+def _half_unit(number: Decimal) -> float:
+    exponent = _exponent(number)
+    is_exact = exponent == 0 and abs(number) <= 1
+    return 0.0 if is_exact else float(Decimal((0, (5,), exponent - 1)))

@@ -1,0 +1,161 @@
+"""Numbers that people type: held to the digits that they are written with."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from support.command import run
+
+from softgrad_core import softmax_cross_entropy
+
+ROW = ("2", "1", "0.1", "-t", "0")
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        ("--grad-logits", "-0.341,0.242,0.0986"),
+        ("--grad-logits", "-0.34 0.24 0.10"),
+        ("--probs", "[0.6590, 0.2424, 0.0986]"),
+        ("--log-probs", "-0.417,-1.417,-2.317"),
+        ("--loss", "0.417"),
+        ("--loss", "0.4170"),
+        ("--grad-probs", "-1.517,0,0"),
+    ],
+)
+def test_right_answers_with_few_digits_pass(claim):
+    ended = run("verify", *ROW, *claim)
+    assert ended.status == 0, ended.err
+    assert "ulp" not in ended.text + ended.err
+
+
+@pytest.mark.parametrize(
+    ("claim", "mistake"),
+    [
+        (("--grad-logits", "0.659,0.242,0.0986"), "target-not-subtracted"),
+        (("--grad-logits", "0.341,-0.242,-0.0986"), "wrong-sign"),
+        (("--loss", "-0.417"), "wrong-sign"),
+        (("--grad-probs", "-0.912,0,0"), "unknown"),
+    ],
+)
+def test_wrong_answers_fail_and_are_named(claim, mistake):
+    ended = run("verify", *ROW, *claim)
+    assert ended.status == 1
+    assert mistake in ended.text
+
+
+def test_the_answer_says_how_many_decimals_were_given():
+    ended = run("verify", *ROW, "--grad-logits", "-0.3410,0.2424,0.0986")
+    assert "(4 decimals were given: compared to within ±0.00005)" in ended.err
+    assert "yours" in ended.text
+
+
+def test_trailing_zeros_count():
+    assert run("verify", *ROW, "--loss", "0.42").status == 0
+    assert run("verify", *ROW, "--loss", "0.420").status == 1
+
+
+def test_digits_of_json_count_as_they_are_written(tmp_path):
+    record = '{"logits": [2, 1, 0.1], "target": 0, "grad_logits": [-0.3410, 0.2424, 0.0986]}\n'
+    (tmp_path / "homework.jsonl").write_text(record)
+    assert run("verify", "homework.jsonl", cwd=tmp_path).status == 0
+    for options in (["--dtype", "float64"], ["--ulp", "4"], ["--rtol", "1e-9"]):
+        assert run("verify", "homework.jsonl", *options, cwd=tmp_path).status == 1
+
+
+def test_numbers_of_a_machine_are_held_to_their_type():
+    digits = "-0.3409989,0.24243297,0.09856589"  # NumPy prints eight.
+    assert run("verify", *ROW, "--grad-logits", digits).status == 1
+    assert run("verify", *ROW, "--grad-logits", digits, "--dtype", "float32").status == 0
+    exact = '{"logits": [0, 0], "target": 0, "grad_logits": [-0.5, 0.5]}'
+    ended = run("verify", stdin=exact)
+    assert ended.status == 0
+    assert "rounding in float64" in ended.err
+
+
+def test_typed_records_stand_beside_those_of_machines():
+    typed = '{"logits": [2, 1, 0.1], "target": 0, "grad_logits": [-0.341, 0.242, 0.0986]}'
+    result = softmax_cross_entropy([2.0, 1.0, 0.1], 0)
+    machine = json.dumps(
+        {"logits": [2, 1, 0.1], "target": 0, "grad_logits": result.grad_logits.tolist()}
+    )
+    ended = run("verify", stdin=f"{typed}\n{machine}\n{typed}\n")
+    assert ended.status == 0, ended.err
+    assert [record["verify"]["passed"] for record in ended.records] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (("--loss", "0.4,0.2"), "expected --loss to be one number"),
+        (("--grad-logits", "a,b"), "expected --grad-logits to be numbers"),
+        (("--grad-logits", "0.1,0.2"), '"grad_logits" to be 3 numbers'),
+        ((), "expected a claim to verify, for example --grad-logits or --loss"),
+    ],
+)
+def test_claims_that_cannot_be_read_are_refused(claim, words):
+    ended = run("verify", *ROW, *claim)
+    assert ended.status == 2
+    assert words in ended.err
+
+
+def written(number, digits, kind):
+    """Return a number with so many decimals, or so many significant digits."""
+    if kind == "decimals":
+        return f"{number:.{digits}f}"
+    if number == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(number))))
+    return f"{number:.{decimals}f}"
+
+
+def mistakes(p, e, rng):
+    """Yield known mistakes in dL/da, each with the names that fit."""
+    yield -(p - e), {"wrong-sign"}
+    yield p, {"target-not-subtracted"}
+    yield p + e, {"target-added"}
+    yield 2 * (p - e), {"factor-2"}
+    n = int(rng.integers(3, 9))
+    yield (p - e) / n, {"mean-over-batch", "mean-over-classes", "constant-factor"}
+    shifted = np.roll(e, 1)
+    yield p - shifted, {"label-off-by-one", "another-label"}
+    yield -e / p, {"gradient-of-the-output"}
+
+
+@pytest.mark.parametrize(
+    ("digits", "kind", "share"),
+    [(4, "decimals", 0.95), (3, "decimals", 0.95), (2, "decimals", 0.85),
+     (4, "significant", 0.95), (3, "significant", 0.95)],
+)  # fmt: skip
+def test_homework_is_judged_by_its_digits(digits, kind, share):
+    rng = np.random.default_rng([digits, len(kind)])
+    records, expected = [], []
+    for _ in range(40):
+        classes = int(rng.integers(3, 6))
+        logits = rng.normal(size=classes).round(1) * 2
+        target = int(rng.integers(classes))
+        p = softmax_cross_entropy(logits, target).probs
+        e = np.eye(classes)[target]
+        for claim, names in [(p - e, None), *mistakes(p, e, rng)]:
+            numbers = ",".join(written(number, digits, kind) for number in claim)
+            records.append(
+                f'{{"logits":{logits.tolist()},"target":{target},"grad_logits":[{numbers}]}}'
+            )
+            expected.append((names, claim, p - e))
+    ended = run("verify", stdin="\n".join(records))
+    wrong, failed, named = 0, 0, 0
+    for record, (names, claim, right) in zip(ended.records, expected, strict=True):
+        verdict = record["verify"]["grad_logits"]
+        if names is None:
+            assert verdict["verdict"] == "pass", record
+            continue
+        same = [written(x, digits, kind) for x in claim] == [
+            written(x, digits, kind) for x in right
+        ]
+        wrong += not same
+        failed += verdict["verdict"] == "fail"
+        candidates = {verdict.get("mistake"), *verdict.get("candidates", ())}
+        named += bool(names & candidates)
+    assert failed >= 0.97 * wrong
+    assert named >= share * wrong, named / wrong

@@ -1,0 +1,87 @@
+"""What people type and paste as numbers: read as it is meant, or refused with both readings."""
+
+import pytest
+from support.command import run
+
+PLAIN = run("2", "1", "0.1", "-t", "0", "--json").records[0]["probs"]
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        "(2, 1, 0.1)",
+        "[[2, 1, 0.1]]",
+        "array([2. , 1. , 0.1])",
+        "np.array([2., 1., 0.1])",
+        "tensor([2.0000, 1.0000, 0.1000])",
+        "tensor([2.0000, 1.0000, 0.1000], device='cuda:0')",
+        "tensor([2., 1., 0.1], device='cuda:0', dtype=torch.float64)",
+        "tensor([[2., 1., 0.1]], grad_fn=<AddBackward0>)",
+        "2;1;0.1",
+        "2\t1\t0.1",
+        "200% 1 1/10",
+    ],
+)
+def test_lists_are_read_as_they_are_shown(logits):
+    ended = run(logits, "-t", "0", "--json")
+    assert ended.status == 0, ended.err
+    assert ended.records[0]["probs"] == PLAIN
+
+
+@pytest.mark.parametrize("target", ["1/3,1/3,1/3", "1/3 1/3 1/3", "[1/3, 1/3, 1/3]"])
+def test_a_uniform_target_can_be_typed(target):
+    ended = run("2", "1", "0.1", "-t", target, "--json")
+    assert ended.records[0]["target"] == [1 / 3] * 3
+
+
+def test_shares_can_be_typed_in_percent():
+    ended = run("2", "1", "0.1", "-t", "20%,30%,50%", "--json")
+    assert ended.records[0]["target"] == [0.2, 0.3, 0.5]
+    claim = run("verify", "2", "1", "0.1", "-t", "0", "--probs", "65.9%,24.2%,9.86%")
+    assert claim.status == 0, claim.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("2,0", "1,0", "0,1"), "'2,0' may be 2.0, or two logits 2 and 0"),
+        (("1,000", "2"), "'1,000' may be 1.000, or two logits 1 and 000"),
+        (("2 1\n3 4",), "expected one row of logits, got 2 lines"),
+        (("1/0", "2"), "1/0 divides by 0"),
+    ],
+)
+def test_what_has_two_readings_is_refused(words, message):
+    ended = run(*words, "-t", "0")
+    assert ended.status == 2
+    assert message in ended.err
+
+
+def test_two_numbers_with_a_comma_are_two_logits():
+    assert run("2,1", "-t", "0", "--json").records[0]["logits"] == [2, 1]
+
+
+def test_a_target_of_several_words_is_refused():
+    ended = run("2", "1", "0.1", "-t", "1", "0", "0")
+    assert ended.status == 2
+    assert "expected one argument after -t, got 1 0 0" in ended.err
+    assert "-t 1,0,0" in ended.err
+
+
+def test_probabilities_as_logits_are_computed_with_a_note():
+    ended = run("0.7", "0.2", "0.1", "-t", "0", "--json")
+    assert ended.status == 0
+    assert "these look like probabilities; their logarithms are logits" in ended.err
+    assert "look like" not in run("0.7", "0.2", "0.2", "-t", "0").err
+
+
+def test_a_name_that_is_a_number_wins_with_a_note():
+    ended = run("2", "1", "0.1", "--classes", "1,2,3", "-t", "3", "--json")
+    assert ended.records[0]["target"] == "3"
+    assert "taken for the name of class 2" in ended.err
+
+
+@pytest.mark.parametrize("words", [("help",), ("-help",), ("help", "verify")])
+def test_help_can_be_asked_for_as_elsewhere(words):
+    ended = run(*words)
+    assert ended.status == 0
+    assert "Usage: softgrad" in ended.text
