@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from softgrad_core.checking.comparison import Comparison, Component
     from softgrad_core.derivation.explain import Derivation, explain
     from softgrad_core.derivation.steps import Evaluation, Step
+    from softgrad_core.loss.options import LossOptions
     from softgrad_core.verdicts import Verdict
     from softgrad_core.verification.comparison import ClaimComparison
+    from softgrad_core.verification.tolerances import Tolerance
     from softgrad_core.verification.verify import Verification, VerificationError, verify
 
 __all__ = [
@@ -29,8 +31,10 @@ __all__ = [
     "Evaluation",
     "GradientCheck",
     "InputError",
+    "LossOptions",
     "SoftmaxCrossEntropy",
     "Step",
+    "Tolerance",
     "Verdict",
     "Verification",
     "VerificationError",
@@ -48,7 +52,9 @@ _MODULES = {
     "Derivation": "derivation.explain",
     "Evaluation": "derivation.steps",
     "GradientCheck": "checking.check",
+    "LossOptions": "loss.options",
     "Step": "derivation.steps",
+    "Tolerance": "verification.tolerances",
     "Verdict": "verdicts",
     "Verification": "verification.verify",
     "VerificationError": "verification.verify",

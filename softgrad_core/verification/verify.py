@@ -98,6 +98,7 @@ class Verification:
         VerificationError
             If a claim failed, or if less than half of a quantity could be judged.
         """
+        # pytest shows the line of the test, not this one.
         __tracebackhide__ = True
         summary = self.summary()
         if not summary.passed:

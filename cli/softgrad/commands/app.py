@@ -24,6 +24,9 @@ COMMANDS = {
 }
 """The commands that have a name, and their line in the help."""
 
+_SHORT_FORMS = {"help": "--help", "-help": "--help", "-V": "--version", "-version": "--version"}
+"""What people type alone, and the option that they mean."""
+
 _COMPLETION = "_SOFTGRAD_COMPLETE"
 """The environment variable by which a shell asks for completions."""
 
@@ -100,8 +103,10 @@ def run_command() -> int:
     if is_completion and not words:
         line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
         words = line.split()[1:]
-    if words and words[0] in {"help", "-help"} and not os.path.lexists(words[0]):
-        words = [*words[1:2], "--help"]
+    if len(words) == 1:
+        words[0] = _SHORT_FORMS.get(words[0], words[0])
+    elif words[:1] == ["help"] and words[1] in COMMANDS:
+        words = [words[1], "--help"]
     name = words.pop(0) if words and words[0] in COMMANDS else ""
     called = f"softgrad {name}".rstrip()
     try:

@@ -131,3 +131,15 @@ def test_a_misspelt_option_is_answered_with_those_that_are_near():
     assert run("--chekc").err.splitlines()[0] == (
         "softgrad: No such option: --chekc (Possible options: --check, --help)"
     )
+
+
+def test_help_and_version_have_the_forms_that_people_type():
+    assert run("help").out == run("-help").out == run("--help").out
+    assert run("-V").out == run("-version").out == run("--version").out
+
+
+def test_a_record_with_a_target_of_another_name_is_told_which():
+    ended = run(stdin=b'{"logits": [2, 1], "y": 0}\n{"logits": [2, 1], "label": 0}\n')
+    first, second = ended.err.splitlines()[:2]
+    assert first.endswith('or give --target, got "y"')
+    assert second.endswith('or give --target, got "label"')

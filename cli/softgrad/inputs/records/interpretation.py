@@ -16,6 +16,9 @@ from softgrad_core.loss.objective import Batches, Objective, joined, objective_o
 from softgrad_core.loss.options import Reduction, weights_by_name
 from softgrad_core.loss.targets import check_distribution, class_index
 
+_NEAR_TARGETS = ("y", "label", "labels", "targets", "class")
+"""Names that somebody might give the target, and that are not read."""
+
 
 def interpret(
     records: Records, defaults: Defaults, *, with_claims: bool, typed: bool = False
@@ -125,7 +128,9 @@ def _interpret_one(
         names = v.names_of(names, classes)
     if fields.TARGET not in value and defaults.target is None:
         expected = f'expected the true class as "{fields.TARGET}"'
-        raise InputError("target-missing", f"{expected}: an index from 0, or give --target")
+        seen = "".join(f', got "{name}"' for name in _NEAR_TARGETS if name in value)
+        reason = f"{expected}: an index from 0, or give --target{seen}"
+        raise InputError("target-missing", reason)
     target = value.get(fields.TARGET, defaults.target)
     options = _options_of(value, defaults, names)
     if is_batch:
