@@ -68,7 +68,8 @@ class Task(NamedTuple):
             hint = "their logarithms are logits with that softmax"
             say(f"softgrad: these look like probabilities; {hint}")
         kind = Kind.NUMBERS if logits else Kind.ARRAYS if arrays else Kind.RECORDS
-        shown = format_of(command, kind, values.parse_format(settings.format, json=settings.json))
+        asked = values.parse_format(settings.format, json=settings.json, output=settings.output)
+        shown = format_of(command, kind, asked)
         refuse(command, kind, shown, settings)
         names = values.parse_classes(settings.classes)
         loss = values.parse_loss(settings.loss, names)

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import orjson
@@ -59,7 +60,7 @@ def parse_class(option: str, text: str | None, names: list[str] | None) -> int |
     if names is not None and text in names:
         place = names.index(text)
         if is_index and place != int(text):
-            say(f"softgrad: {option} {text} is taken for the name of class {place}, not an index")
+            say(f"softgrad: {option} {text} is the name of class {place}, not the index {text}")
         return text
     if not is_index and NUMBER.fullmatch(with_plain_minus(text)):
         raise UsageError(f"expected {option} to be a whole number or a class name, got {text!r}")
@@ -156,8 +157,23 @@ def parse_count(option: str, text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
-def parse_format(text: str | None, *, json: bool) -> Format | None:
-    """Return the format that is asked for, if any."""
+_OF_ENDING = {
+    ".html": Format.HTML,
+    ".tex": Format.LATEX,
+    ".md": Format.MARKDOWN,
+    ".jsonl": Format.JSONL,
+    ".txt": Format.TABLE,
+}
+_NOT_WRITTEN = {".svg", ".pdf", ".png", ".csv", ".docx", ".xlsx"}
+
+
+def parse_format(text: str | None, *, json: bool, output: str | None) -> Format | None:
+    """Return the format that is asked for, if any: by name, or by the ending of the output."""
+    ending = Path(output or "").suffix.lower()
+    if text is None and not json and ending in _NOT_WRITTEN:
+        raise UsageError(f"softgrad writes no {ending} files; it writes {', '.join(_OF_ENDING)}")
+    if text is None and not json:
+        return _OF_ENDING.get(ending)
     if json and text not in {None, Format.JSONL}:
         raise UsageError(f"--json and --format {text} contradict each other")
     return Format.JSONL if json else parse_word("--format", text, Format)

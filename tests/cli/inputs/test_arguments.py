@@ -138,3 +138,25 @@ def test_a_target_may_be_a_class_name_or_its_index():
     assert pasted == by_name
     assert (by_name.pop("target"), by_index.pop("target")) == ("dog", 1)
     assert by_name == by_index
+
+
+def test_a_class_name_that_is_a_number_wins_over_the_index_with_a_note():
+    ended = run("5", "6", "7", "--classes", "1,2,3", "-t", "3", "--json")
+    assert (ended.status, ended.records[0]["target"]) == (0, "3")
+    ended = run("5", "6", "7", "--classes", "1,2,3", "-t", "2", "--json")
+    assert ended.records[0]["target"] == "2"
+    assert "--target 2 is the name of class 1, not the index 2" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "beginning"),
+    [("page.html", "<!DOCTYPE html>"), ("page.md", "3 classes"), ("rows.jsonl", "{")],
+)
+def test_the_ending_of_the_output_chooses_the_format(tmp_path, name, beginning):
+    path = tmp_path / name
+    assert run("2", "1", "0.1", "-t", "0", "-o", str(path)).status == 0
+    assert beginning.lower() in path.read_text(encoding="utf-8")[:200].lower()
+
+
+def test_an_ending_that_softgrad_does_not_write_is_refused(tmp_path):
+    assert "writes no .svg files" in error_of("2", "1", "-t", "0", "-o", str(tmp_path / "a.svg"))

@@ -74,12 +74,6 @@ def test_probabilities_as_logits_are_computed_with_a_note():
     assert "look like" not in run("0.7", "0.2", "0.2", "-t", "0").err
 
 
-def test_a_name_that_is_a_number_wins_with_a_note():
-    ended = run("2", "1", "0.1", "--classes", "1,2,3", "-t", "3", "--json")
-    assert ended.records[0]["target"] == "3"
-    assert "taken for the name of class 2" in ended.err
-
-
 @pytest.mark.parametrize("words", [("help",), ("-help",), ("help", "verify")])
 def test_help_can_be_asked_for_as_elsewhere(words):
     ended = run(*words)
