@@ -9,6 +9,7 @@ from softgrad.outputs.mathematics.mathml import MathML
 from softgrad.outputs.page.blocks import (
     Bars,
     Column,
+    ErrorMap,
     Heading,
     NumberedStep,
     Paragraph,
@@ -65,6 +66,9 @@ thead th { border-bottom: 1.5px solid var(--ink); }
 tfoot td, tfoot th { border-top: 1px solid var(--line); }
 tr.target { background: var(--target-ground); }
 tr.target th { color: var(--target); }
+figure.map { margin: 1rem 0; }
+figure.map svg { display: block; width: 100%; max-width: 48rem; border: 1px solid var(--line); }
+figure.map rect { fill: var(--fail); }
 svg.bar { display: block; width: 100%; min-width: 4.5rem; height: .4rem; margin-top: .15rem; }
 svg.bar rect { fill: var(--bar); }
 svg.bar rect.below { fill: var(--below); }
@@ -188,6 +192,22 @@ class Html(Markup):
             cells += f"<td{_kind(column)}>{self.cell(row.cells[place], column)}{bar}</td>"
         kind = ' class="target"' if row.is_target else ""
         return f"<tr{kind}>{cells}</tr>\n"
+
+    def error_map(self, error_map: ErrorMap) -> str:
+        """Return a map as a picture: the more of a cell is wrong, the darker it is."""
+        rows, columns = len(error_map.shares), len(error_map.shares[0])
+        cells = "".join(
+            f'<rect x="{x}" y="{y}" width="1" height="1" fill-opacity="{0.2 + 0.8 * share:.3g}"/>'
+            for y, row in enumerate(error_map.shares)
+            for x, share in enumerate(row)
+            if share
+        )
+        caption = self.text(error_map.caption)
+        return (
+            f'<figure class="map"><figcaption>{caption}</figcaption>\n'
+            f'<svg viewBox="0 0 {columns} {rows}" role="img" aria-label="{caption}">'
+            f"{cells}</svg></figure>\n"
+        )
 
     def step(self, numbered: NumberedStep) -> str:
         """Return a step, with its equations on lines of their own."""

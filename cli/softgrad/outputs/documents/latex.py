@@ -12,7 +12,7 @@ from softgrad.outputs.documents.markup import Markup
 from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.fitting import DOCUMENT, fitted
 from softgrad.outputs.mathematics.latex import Latex as Notation
-from softgrad.outputs.page.blocks import Heading, NumberedStep, Paragraph, Table, Tone
+from softgrad.outputs.page.blocks import ErrorMap, Heading, NumberedStep, Paragraph, Table, Tone
 from softgrad_core.derivation.formulas import Equation, Formula, equation
 
 WIDTH = 66
@@ -111,6 +111,11 @@ class Latex(Markup):
             lines += ["\\hline\n", _row([self.text(column.footer) for column in table.columns])]
         tabular = f"\\begin{{tabular}}{{{columns}}}\n{''.join(lines)}\\end{{tabular}}"
         return f"\\begin{{center}}\n{tabular}\n\\end{{center}}\n\n"
+
+    def error_map(self, error_map: ErrorMap) -> str:
+        """Return a map in plain text."""
+        lines = "\n".join(error_map.lines)
+        return f"\\begin{{verbatim}}\n{lines}\n\\end{{verbatim}}\n\n"
 
     def step(self, numbered: NumberedStep) -> str:
         """Return a step, with its equations on lines of their own."""

@@ -8,6 +8,7 @@ from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.latex import Latex
 from softgrad.outputs.page.blocks import (
     Column,
+    ErrorMap,
     Heading,
     NumberedStep,
     Paragraph,
@@ -64,6 +65,10 @@ class Markdown(Markup):
         if not row.is_target:
             return cells
         return [cell if cell.startswith("**") else self.toned(cell, Tone.STRONG) for cell in cells]
+
+    def error_map(self, error_map: ErrorMap) -> str:
+        """Return a map in plain text."""
+        return "\n".join(["```text", *error_map.lines, "```", "", ""])
 
     def step(self, numbered: NumberedStep) -> str:
         """Return a step, with its equations in blocks of mathematics."""

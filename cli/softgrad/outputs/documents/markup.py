@@ -10,6 +10,7 @@ from softgrad.outputs.page.blocks import (
     Block,
     Cell,
     Column,
+    ErrorMap,
     Heading,
     Math,
     NumberedStep,
@@ -67,6 +68,8 @@ class Markup(ABC):
                 return self.paragraph(block)
             case Table():
                 return self.table(block)
+            case ErrorMap():
+                return self.error_map(block)
             case NumberedStep():
                 return self.step(block)
 
@@ -124,6 +127,10 @@ class Markup(ABC):
     @abstractmethod
     def table(self, table: Table) -> str:
         """Return a table."""
+
+    @abstractmethod
+    def error_map(self, error_map: ErrorMap) -> str:
+        """Return where the numbers of a batch are wrong."""
 
     @abstractmethod
     def step(self, numbered: NumberedStep) -> str:

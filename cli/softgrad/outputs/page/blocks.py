@@ -99,6 +99,26 @@ class Table(NamedTuple):
     are_classes: bool = True
 
 
+class ErrorMap(NamedTuple):
+    """Where the numbers of a batch are wrong: rows from top to bottom, classes from left to right.
+
+    `shares` has the share of wrong numbers in each cell of the map, from 0 to 1; a cell may stand
+    for several rows and classes.
+    """
+
+    caption: str
+    shares: Sequence[Sequence[float]]
+
+    @property
+    def lines(self) -> list[str]:
+        """The map in plain text: . where nothing is wrong, + where some is, # where all is."""
+        marks = (
+            "".join("." if not share else "#" if share == 1 else "+" for share in row)
+            for row in self.shares
+        )
+        return [self.caption, *marks]
+
+
 class NumberedStep(NamedTuple):
     """A step of a derivation.
 
@@ -131,4 +151,4 @@ def listed(classes: Sequence[int | None]) -> str:
     return f"classes {', '.join(others)} and {last}"
 
 
-Block = Heading | Prose | Paragraph | Table | NumberedStep
+Block = Heading | Prose | Paragraph | Table | ErrorMap | NumberedStep

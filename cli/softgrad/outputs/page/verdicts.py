@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from softgrad.outputs.page.blocks import (
     Block,
     Cell,
     Column,
+    ErrorMap,
     Heading,
     Paragraph,
     Pieces,
@@ -26,6 +28,9 @@ from softgrad_core.verification.summary import UNKNOWN
 if TYPE_CHECKING:
     from softgrad_core.verification.quantity import VerifiedQuantity
 
+MAP_ROWS, MAP_COLUMNS = 16, 64
+"""The cells of a map of errors, at most."""
+
 DIGITS = 9
 """Enough to tell any two float32 numbers apart."""
 
@@ -41,6 +46,8 @@ def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
         yield Paragraph((_verdict(name, quantity, record, str(tolerance.of(name).dtype)),))
         yield _table(name, quantity, record, classes, of_batch=examples.are_batches)
         if quantity.comparison.failed[record]:
+            if quantity.size > 1 and name != LOSS:
+                yield _map(quantity, record)
             yield Paragraph(tuple((line,) for line in _diagnosis(quantity, record)))
 
 
@@ -105,10 +112,26 @@ def _table(
     return Table(columns, rows, are_classes=not is_loss)
 
 
+def _map(quantity: "VerifiedQuantity", record: int) -> ErrorMap:
+    """Return where the numbers of a batch are wrong."""
+    wrong = quantity.components(record).ranks.reshape(quantity.size, -1) == Verdict.FAIL.rank
+    shares: npt.NDArray[np.float64] = wrong.astype(np.float64)
+    for axis, most in ((0, MAP_ROWS), (1, MAP_COLUMNS)):
+        count = shares.shape[axis]
+        starts = np.unique(np.linspace(0, count, min(count, most), endpoint=False).astype(int))
+        sizes = np.diff([*starts, count])
+        shape = (-1, 1) if axis == 0 else (1, -1)
+        shares = np.add.reduceat(shares, starts, axis=axis) / sizes.reshape(shape)
+    rows, classes = wrong.shape
+    caption = f"where numbers are wrong: {rows:,} rows downwards, {classes:,} classes across"
+    return ErrorMap(caption, shares.tolist())
+
+
 def _diagnosis(quantity: "VerifiedQuantity", record: int) -> list[str]:
     """Return the mistakes that give the numbers of a claim, and what to do."""
     if not quantity.fits_by_row[record]:
-        return [UNKNOWN]
+        more = quantity.unexplained() if len(quantity.records) == 1 else ""
+        return [f"{UNKNOWN}; {more}" if more else UNKNOWN]
     first, *others = quantity.fits_by_row[record]
     lines = [
         f"{first.mistake.name}: it equals {quantity.formulas[record]}",

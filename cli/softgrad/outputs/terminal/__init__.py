@@ -10,7 +10,15 @@ from rich.text import Text
 
 from softgrad.messages import printable
 from softgrad.outputs.page import page_of
-from softgrad.outputs.page.blocks import Block, Heading, NumberedStep, Paragraph, Prose, Table
+from softgrad.outputs.page.blocks import (
+    Block,
+    ErrorMap,
+    Heading,
+    NumberedStep,
+    Paragraph,
+    Prose,
+    Table,
+)
 from softgrad.outputs.terminal.tables import Tables, styled
 from softgrad.records.records import Records
 from softgrad.work import Batch
@@ -74,9 +82,9 @@ class Terminal:
                 console.print(Text(title, "bold"))
                 for text in self._wrapped(below):
                     console.print(Text(text, "dim"))
-            case Paragraph(lines):
-                for line in lines:
-                    console.print(styled(line))
+            case Paragraph() | ErrorMap():
+                for line in block.lines:
+                    console.print(styled((line,) if isinstance(line, str) else line))
             case Table():
                 console.print(self._tables.drawn(block))
             case Prose(words):
