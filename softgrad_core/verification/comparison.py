@@ -18,6 +18,13 @@ PASS, UNINFORMATIVE, FAIL = (
     verdict.rank for verdict in (Verdict.PASS, Verdict.UNINFORMATIVE, Verdict.FAIL)
 )
 
+LEANING_NUMBERS = 32
+"""Fewer errors than this may have one sign by chance."""
+
+LEANING_ROUNDINGS = 1.25
+"""The mean error of a row, in units of what is rounded, from which on it is no rounding: a common
+shift, as of 1 / D, and errors of numbers that are all nearly equal made at most 0.85."""
+
 HALF_UNIT_SLACK = 1e-9
 """How much more than half a unit a number may be off: a calculator's last digit is no mistake."""
 
@@ -161,13 +168,19 @@ class Components:
 
 
 def compare_claims(
-    got: FloatArray, expected: WideArray, tolerance: Tolerance, rounding: WideArray | None = None
+    got: FloatArray,
+    expected: WideArray,
+    tolerance: Tolerance,
+    rounding: WideArray | None = None,
+    *,
+    leaning: bool = False,
 ) -> Components:
     """Compare claims with exact values; all are of shape (K, N), one column for each record.
 
     A component passes if it is within the tolerance, or if it is the exact value rounded to the
     dtype. It is uninformative if 0 would pass as well, or if the dtype has nothing but 0 or
-    infinity for it. `rounding` is what `rounding_size` gives, where the tolerance needs it.
+    infinity for it. `rounding` is what `rounding_size` gives, where the tolerance needs it. With
+    `leaning`, columns fail whose errors are all of one sign, and too large for that.
 
     Examples
     --------
@@ -205,9 +218,21 @@ def compare_claims(
             is_nan = np.isnan(expected) & np.isnan(got)
             difference[is_nan] = 0.0
             ranks[is_nan] = PASS
+        if rounding is not None and leaning:
+            ranks[_lean(got, expected, rounding, tolerance.dtype) & (ranks == PASS)] = FAIL
         relative_error = np.where(difference == 0.0, 0.0, difference / size)
         errors = _without_nan(difference / unit), _without_nan(relative_error)
         return Components(np.asarray(expected, dtype=np.float64), got, *errors, ranks)
+
+
+def _lean(got: FloatArray, expected: WideArray, rounding: WideArray, dtype: Dtype) -> BoolArray:
+    """Return the numbers of rows whose errors are all of one sign, as rounding errors are not."""
+    counts = (np.abs(expected) >= dtype.smallest_normal) & (rounding > 0.0) & np.isfinite(got)
+    errors = np.where(counts, (got - expected) / rounding, 0.0)
+    number = counts.sum(axis=0)
+    means = errors.sum(axis=0) / np.maximum(number, 1)
+    leans = (number >= LEANING_NUMBERS) & (np.abs(means) > LEANING_ROUNDINGS)
+    return np.asarray(leans & (errors * np.sign(means) > LEANING_ROUNDINGS))
 
 
 def compare_digits(got: FloatArray, expected: WideArray, half_units: FloatArray) -> Components:

@@ -19,6 +19,9 @@ from softgrad_core.verification.judging import Claims, Judged, mapped
 ROUNDINGS = 16.0
 """How many epsilons of its terms a number may be off and still be made of them."""
 
+FIRST_ROWS = 4
+"""The rows that tell whether it is worth to look at all."""
+
 MOST_LISTED = 3
 """More rows than this are not named one by one."""
 
@@ -59,7 +62,7 @@ def _rows_of_others(claims: Claims, name: str, rows: IndexArray, threads: int) -
     step = max(1, BLOCK_ELEMENTS // columns)
     blocks = [np.arange(start, min(start + step, count)) for start in range(0, count, step)]
     right = np.concatenate(
-        mapped(lambda some: direction @ claims.expected(name, some), blocks, threads)
+        mapped(lambda some: direction @ claims.nearly(name, some).T, blocks, threads)
     )
     got = claims.given[name][rows].astype(np.float64) @ direction
     order = np.argsort(right, kind="stable")
@@ -112,6 +115,8 @@ def _parts(claims: Claims, name: str, judged: Judged, rows: IndexArray, threads:
         with np.errstate(all="ignore"):
             return _multiples(case_of(claims, name, judged, some))
 
+    if fitted(rows[:FIRST_ROWS]) is None:
+        return ""
     parts = mapped(fitted, blocks, threads)
     found = [part for part in parts if part is not None]
     if len(found) < len(parts):

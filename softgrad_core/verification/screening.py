@@ -62,6 +62,13 @@ class _Bounds(NamedTuple):
         return cls(np.where(is_normal, lower, -1.0), np.where(is_normal, upper + margin, np.inf))
 
 
+def kernel_values(given: npt.NDArray[Any], objective: Objective, name: str) -> FloatArray:
+    """Return a quantity of rows as the kernel computes it, of shape (n, C)."""
+    a = np.ascontiguousarray(given, dtype=np.float64)
+    values = compute_rows(Rows(a, a.dtype, a.shape), objective, [name], threads=1)
+    return np.asarray(getattr(values, name), dtype=np.float64).reshape(len(a), -1)
+
+
 class Workspace:
     """Memory for blocks of rows, one after another: new memory would cost more than the work."""
 

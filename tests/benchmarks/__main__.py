@@ -38,6 +38,7 @@ MEASUREMENTS = {
     "standard": standard.measure,
     "accuracy": accuracy.measure,
     "verify": verification.measure,
+    "verify-arrays": verification.measure_arrays,
     "growth": growth.measure,
     "mistakes": confusion.measure,
 }

@@ -1,10 +1,15 @@
-"""The time of verifying claims of a float32 kernel, compared with computing the same records."""
+"""The time of verifying claims, compared with computing: records from a pipe, and arrays."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from timing import SOFTGRAD, Table, folder, in_turns, milliseconds, ratio, seconds
+import numpy.typing as npt
+from timing import SOFTGRAD, Table, called, folder, in_turns, milliseconds, ratio, seconds
+
+from softgrad_core import softmax_cross_entropy, verify
+
+Array = npt.NDArray[np.floating]
 
 RECORDS = 100_000
 CLASSES = 10
@@ -29,6 +34,38 @@ def measure() -> Iterator[Table]:
     yield Table(
         f"{RECORDS:,} records of {CLASSES} classes with float32 gradients, from a pipe", table
     )
+
+
+def measure_arrays() -> Iterator[Table]:
+    """Yield how many times as long verifying dL/da of arrays takes as computing it."""
+    table = [("rows", "classes", "type", "right", "1.25 times", "noise")]
+    rng = np.random.default_rng(0)
+    for rows, classes in ((20_000, 100), (20_000, 1000), (600, 32_000)):
+        for dtype in (np.float32, np.float64):
+            logits = (rng.normal(size=(rows, classes)) * 3).astype(dtype)
+            targets = rng.integers(classes, size=rows)
+
+            def compute(logits: Array = logits, targets: Array = targets) -> Array:
+                result = softmax_cross_entropy(
+                    logits, targets, reduction="mean", fields=["grad_logits"]
+                )
+                return np.asarray(result.grad_logits)
+
+            right = compute()
+            noise = (right * rng.uniform(1.2, 1.5, size=classes)).astype(dtype)
+            calls = [
+                compute,
+                *(
+                    lambda claim=claim, logits=logits, targets=targets: str(
+                        verify(logits, targets, grad_logits=claim, reduction="mean")
+                    )
+                    for claim in (right, (right * 1.25).astype(dtype), noise)
+                ),
+            ]
+            base, *others = in_turns(3, *(lambda call=call: called(call) for call in calls))
+            times = (f"{min(other) / min(base):.3g}" for other in others)
+            table.append((f"{rows:,}", f"{classes:,}", np.dtype(dtype).name, *times))
+    yield Table("dL/da of a mean over arrays: how many times as long as computing it", table)
 
 
 def _verify(options: str) -> list[str]:

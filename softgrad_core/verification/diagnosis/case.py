@@ -165,6 +165,19 @@ class Case:
             look=lambda name: getattr(self, name)[:, claims],
         )
 
+    def rows_alone(self, rows: IndexArray) -> "Case":
+        """Return the case of some rows, each a record of its own."""
+        return replace(
+            self,
+            claimed=self.claimed[:, rows],
+            logits=self.logits[:, rows],
+            objective=self.objective.part(rows),
+            counts=np.ones(len(rows)),
+            has_failed=self.has_failed[rows],
+            half_units=None if self.half_units is None else self.half_units[:, rows],
+            look=lambda name: getattr(self, name)[:, rows],
+        )
+
     def in_units(self, values: FloatArray) -> FloatArray:
         """Return values of the shape of `claimed` in the unit of each row."""
         if self.is_summed:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.oracle import exact
+from support.planted import rounder
 
 from softgrad_core import verify
 from softgrad_core.dtypes import Dtype
@@ -222,3 +223,20 @@ def test_a_gradient_that_the_type_cannot_show_has_not_passed_and_the_answer_says
 def test_standards_that_contradict_each_other_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         verify([1.0, 2.0], 0, loss=0.5, dtype="float32", **options)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("classes", [100, 1000, 32_000])
+def test_errors_of_one_sign_in_one_row_fail(classes, dtype):
+    rng = np.random.default_rng(classes)
+    logits = (rng.normal(size=(8, classes)) * 0.3).astype(np.float32)
+    targets = rng.integers(classes, size=8)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    claim = p - np.eye(classes, dtype=np.float32)[targets]
+    given = {"dtype": dtype, "reduction": "sum"}
+    assert not verify(logits, targets, grad_logits=rounder(dtype)(claim), **given).failed
+    others = np.arange(classes) != targets[3]
+    claim[3, others] *= 1.1
+    wrong = verify(logits, targets, grad_logits=rounder(dtype)(claim), **given)
+    assert wrong.failed
+    assert "at row 0, row 3, class" in str(wrong)

@@ -191,6 +191,13 @@ def test_a_masked_target_has_an_infinite_loss():
     assert not verify([0.0, -math.inf], 0, log_probs=[0.0, 123.0]).passed
 
 
+def test_an_infinite_loss_of_a_batch_is_right_where_a_target_is_masked():
+    options = {"reduction": "sum"}
+    logits = [[0.0, -math.inf], [0.0, 0.0]]
+    assert verify(logits, [1, 0], loss=math.inf, **options).passed
+    assert not verify(logits, [1, 0], loss=1.0, **options).passed
+
+
 def test_a_mask_that_leaves_only_the_target_has_zero_gradients():
     assert verify([0.0, -math.inf], 0, loss=0.0, grad_logits=[0, 0], probs=[1, 0]).passed
 

@@ -9,14 +9,17 @@ from softgrad_core.verification.diagnosis import formulas as f
 from softgrad_core.verification.diagnosis.case import Case, Terms, total
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
-CAPS = np.geomspace(0.5, 500.0, 40)
+CAPS = np.geomspace(0.5, 500.0, 16)
 """The caps among which the one of a claim is looked for first."""
 
 STEPS = 48
 """How often the interval that has the cap is cut."""
 
-FITTED_ROWS = 8
-"""The rows on which a cap is looked for."""
+FITTED_ROWS, FITTED_ELEMENTS = 8, 1 << 13
+"""The rows, and the numbers, on which a cap is looked for, at most."""
+
+PROMISING = 0.25
+"""What a cap near the right one must leave of the squares of the errors."""
 
 GAMMAS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
 """The exponents of the focal loss that are in use."""
@@ -44,27 +47,31 @@ def cap_of(terms: Capped) -> Callable[[Case], FloatArray]:
     """Return the function that finds the cap with which these terms are nearest to a claim."""
 
     def find(c: Case) -> FloatArray:
-        rows = np.unique(np.linspace(0, c.records - 1, FITTED_ROWS).astype(int))
-        some = c.part(rows)
-        if some.is_summed:
+        if c.is_summed:
             return np.full(c.count, np.nan)
+        most = min(FITTED_ROWS, max(1, FITTED_ELEMENTS // c.classes))
+        some = c.rows_alone(np.unique(np.linspace(0, c.count - 1, most).astype(int)))
 
-        def distance(cap: FloatArray) -> FloatArray:
-            error = total(terms(some, cap)) - some.claim
-            return np.asarray(np.where(np.isfinite(error), error, 1e30).__pow__(2).sum(axis=0))
+        def left(cap: float) -> float:
+            """Return the share of the squares of the errors that a cap leaves in most rows."""
+            error = total(terms(some, np.full(some.count, cap))) - some.claim
+            squares = np.where(np.isfinite(error), error, 1e30) ** 2
+            return float(np.median(squares.sum(axis=0) / unexplained))
 
-        grid = np.array([distance(np.full(some.count, cap)) for cap in CAPS])
-        best = grid.argmin(axis=0).clip(1, len(CAPS) - 2)
+        unexplained = ((total(some.right) - some.claim) ** 2).sum(axis=0)
+        grid = [left(cap) for cap in CAPS]
+        best = int(np.clip(np.argmin(grid), 1, len(CAPS) - 2))
+        if not min(grid) < PROMISING:
+            return np.full(c.count, np.nan)
         low, high = np.log(CAPS[best - 1]), np.log(CAPS[best + 1])
         for _ in range(STEPS):
             first, second = low + 0.382 * (high - low), low + 0.618 * (high - low)
-            is_low = distance(np.exp(first)) < distance(np.exp(second))
-            low, high = np.where(is_low, low, first), np.where(is_low, second, high)
-        caps = np.exp((low + high) / 2.0)
-        nearest = float(caps[distance(caps).argmin()])
-        rounded = float(f"{nearest:.3g}")
+            is_low = left(np.exp(first)) < left(np.exp(second))
+            low, high = (low, second) if is_low else (first, high)
+        cap = float(np.exp((low + high) / 2.0))
+        rounded = float(f"{cap:.3g}")
         # Caps are round numbers, and the minimum of a square is flat.
-        return np.full(c.count, rounded if abs(nearest - rounded) < 1e-3 * rounded else nearest)
+        return np.full(c.count, rounded if abs(cap - rounded) < 1e-3 * rounded else cap)
 
     return find
 
