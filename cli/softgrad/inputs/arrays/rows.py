@@ -11,10 +11,13 @@ from softgrad.records.bfloat16 import Array, decoded
 from softgrad.records.records import Examples, Interpreted
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
-from softgrad_core.loss.logits import as_rows, given_rows
+from softgrad_core.loss.logits import as_rows, check_rows, given_rows
 from softgrad_core.loss.objective import objective_of
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.targets import SUM_TOLERANCE
+
+CHECKED_ELEMENTS = 1 << 18
+"""The logits of a batch that are looked at together."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +101,10 @@ class RowReader:
     def _batch(self, block: RowBlock, logits: Array) -> Interpreted:
         """Return all rows as one record with one loss."""
         try:
-            rows = as_rows(logits).values
+            rows = given_rows(logits).values
+            step = max(1, CHECKED_ELEMENTS // rows.shape[1])
+            for start in range(0, len(rows), step):
+                check_rows(rows[start : start + step])
             options = {**self.options, fields.REDUCTION: self.reduction}
             objective = objective_of(block.targets, rows.shape, **options)
         except InputError as error:
