@@ -5,6 +5,7 @@ neither bfloat16 nor float8: their bits are kept and become float32, which is ex
 """
 
 import sys
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,7 @@ class Packed:
         bits = self._bits[part]
         if self.dtype.name == "bfloat16":
             return np.asarray((bits.astype(np.uint32) << 16).view(np.float32))
-        return np.asarray(_FLOAT8[self.dtype.name][bits])
+        return np.asarray(_float8(self.dtype.name)[bits])
 
     def reshape(self, *shape: Any) -> "Packed":
         """Return the same numbers in another shape."""
@@ -117,8 +118,10 @@ def _packed(array: Array, name: str) -> Any:
     return Packed(array.view(BITS[name]), name) if name in BITS else array
 
 
-def _float8(exponent_bits: int, *, has_infinity: bool) -> npt.NDArray[np.float32]:
-    """Return the values of all 256 numbers of a type with so many bits for the exponent."""
+@cache
+def _float8(name: str) -> npt.NDArray[np.float32]:
+    """Return the values of all 256 numbers of a type of 8 bits."""
+    exponent_bits, has_infinity = _FLOAT8[name]
     mantissa_bits = 7 - exponent_bits
     bias = 2 ** (exponent_bits - 1) - 1
     codes = np.arange(128)
@@ -134,7 +137,5 @@ def _float8(exponent_bits: int, *, has_infinity: bool) -> npt.NDArray[np.float32
     return np.concatenate([values, -values]).astype(np.float32)
 
 
-_FLOAT8 = {
-    "float8_e4m3fn": _float8(4, has_infinity=False),
-    "float8_e5m2": _float8(5, has_infinity=True),
-}
+_FLOAT8 = {"float8_e4m3fn": (4, False), "float8_e5m2": (5, True)}
+"""How many bits their exponents have, and whether they have infinities."""

@@ -4,7 +4,6 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -132,6 +131,8 @@ def as_written(name: str, text: str) -> bytes:
 
 def _digits_of(word: str) -> str:
     """Return a number as JSON, with the digits that it was typed with."""
+    from decimal import Decimal
+
     if word.endswith("%"):
         return f"{Decimal(word[:-1]).scaleb(-2):f}"
     if "/" in word:

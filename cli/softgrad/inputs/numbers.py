@@ -2,8 +2,6 @@
 
 import math
 import re
-from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 
 from softgrad.exits import UsageError
@@ -101,11 +99,15 @@ def number_of(word: str) -> float:
     >>> number_of("20%"), number_of("1/4"), number_of("-1e-5")
     (0.2, 0.25, -1e-05)
     """
+    if word[-1] != "%" and "/" not in word:
+        return float(word)
+    # Few numbers are written so, and these modules take time to import.
+    from decimal import Decimal
+    from fractions import Fraction
+
     if word.endswith("%"):
         return float(Decimal(word[:-1]) / 100)
     dividend, _, divisor = word.partition("/")
-    if not divisor:
-        return float(word)
     if not int(divisor):
         raise UsageError(f"{word} divides by 0")
     return float(Fraction(Decimal(dividend)) / int(divisor))
