@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.cores import cores
-from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import rows_of
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import ClaimComparison, Components
@@ -47,13 +47,6 @@ class VerifiedQuantity:
         """Whether the claims were typed with few digits, and are held to these."""
         return bool(self.claims.half_units)
 
-    def half_unit(self, record: int) -> FloatArray:
-        """Return half a unit of the last digit of each number of a record that was typed."""
-        given = self.claims.half_units[self.name]
-        return np.asarray(
-            given.reshape(len(self.claims.rows) // self.claims.size, -1)[self.records[record]]
-        )
-
     def part(self, records: Sequence[int]) -> "VerifiedQuantity":
         """Return what is known of some of the records, in this order."""
         place_of = np.full(len(self.records), -1)
@@ -66,13 +59,14 @@ class VerifiedQuantity:
         """Compare the numbers of a record one by one, in arrays of one dimension."""
         return self.claims.components_of(self.name, int(self.records[record]))
 
+    @cached_property
     def unexplained(self) -> str:
-        """Return what the errors are made of where no known mistake gives them, in words."""
-        unknown = self.judged.failed_rows.copy()
-        by_record = unknown.reshape(len(self.judged.comparison.ranks), -1)
+        """What the errors are made of where no known mistake gives them, in words."""
+        is_unknown = self.comparison.failed.copy()
         for fit in self.fits:
-            by_record[fit.own] = by_record[fit.shared] = False
-        rows = np.flatnonzero(unknown)
+            is_unknown[fit.own] = is_unknown[fit.shared] = False
+        rows = rows_of(self.records[is_unknown], self.claims.size)
+        rows = rows[self.judged.failed_rows[rows]]
         return composition(self.claims, self.name, self.judged, rows, cores())
 
     def place(self, components: Any) -> tuple[Any, Any]:

@@ -37,11 +37,12 @@ class Summary:
         quantities: Mapping[str, VerifiedQuantity],
         place: Callable[[int], str],
         *,
-        are_all: bool = False,
+        explained: bool = False,
     ) -> None:
         """Add the claims of a block of records; `place` says where a record is.
 
-        If these `are_all`, or one, the summary says what errors that nothing explains are made of.
+        If they are to be `explained`, and no known mistake does that, the summary says what the
+        errors are made of. To find that takes a while.
         """
         if not quantities:
             return
@@ -50,7 +51,9 @@ class Summary:
         self._digits |= {unit for quantity in typed for unit in _units(quantity)}
         self.records += _counted(worst_ranks(quantities))
         for name, quantity in quantities.items():
-            self._quantities.setdefault(name, _Quantity(name)).add(quantity, place, are_all=are_all)
+            self._quantities.setdefault(name, _Quantity(name)).add(
+                quantity, place, explained=explained
+            )
 
     def join(self, other: "Summary") -> None:
         """Add what another summary counted of the records that follow."""
@@ -123,7 +126,7 @@ class _Quantity:
         self._unexplained = ""
 
     def add(
-        self, quantity: VerifiedQuantity, place: Callable[[int], str], *, are_all: bool
+        self, quantity: VerifiedQuantity, place: Callable[[int], str], *, explained: bool
     ) -> None:
         """Add the claims of a block of records."""
         comparison = quantity.comparison
@@ -135,8 +138,8 @@ class _Quantity:
         self._numbers += quantity.numbers * len(comparison.ranks)
         self._uninformative += int(comparison.uninformative.sum())
         self._assert_close += int((comparison.failed & comparison.assert_close).sum())
-        if comparison.failed.any() and (are_all or len(comparison.ranks) == 1):
-            self._unexplained = self._unexplained or quantity.unexplained()
+        if explained and comparison.failed.any():
+            self._unexplained = self._unexplained or quantity.unexplained
         # A failure is worse than any error that passed; uninformative ones do not matter.
         rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank
         errors = np.where(comparison.ranks == rank, comparison.max_error_ulp, -1.0)

@@ -68,14 +68,17 @@ class Verification:
 
     def summary(self) -> Summary:
         """Return the answer for all records together."""
+        return self._summed_up(explained=True)
+
+    def _summed_up(self, *, explained: bool) -> Summary:
         summary = Summary(self.tolerance)
-        summary.add(self.quantities, lambda row: f"row {row}", are_all=True)
+        summary.add(self.quantities, lambda row: f"row {row}", explained=explained)
         return summary
 
     @property
     def passed(self) -> bool:
         """Whether nothing failed, and most numbers of each quantity could be judged."""
-        return self.summary().passed
+        return self._summed_up(explained=False).passed
 
     @property
     def standard(self) -> str:
@@ -88,7 +91,7 @@ class Verification:
         return "\n".join(self.summary().lines())
 
     def __repr__(self) -> str:
-        return f"<Verification: {self.summary().total()}>"
+        return f"<Verification: {self._summed_up(explained=False).total()}>"
 
     def raise_if_failed(self) -> None:
         """Raise an error that says what is wrong, and what probably happened.

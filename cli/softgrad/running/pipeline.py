@@ -89,7 +89,8 @@ class Pipeline(NamedTuple):
         summary.rejected = rejected
         for batch in batches:
             if isinstance(batch, Verified):
-                summary.add(batch.verification.quantities, partial(_place, rows, batch))
+                quantities, place = batch.verification.quantities, partial(_place, rows, batch)
+                summary.add(quantities, place, explained=len(batch.examples) == 1)
         return summary
 
 

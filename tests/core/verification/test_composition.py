@@ -84,3 +84,21 @@ def test_a_mistake_that_loss_and_gradient_share_is_explained_once():
     text = str(verify(logits, targets, loss=-right.loss, grad_logits=-right.grad_logits))
     assert text.count("the sign is wrong") == 1
     assert "wrong-sign, as in loss: all 12 equal -1 × (p - e)" in text
+
+
+def test_a_part_of_the_records_is_explained_by_its_own_rows_alone():
+    logits, targets, _, claim = gradient()
+    claim[3] *= -1
+    claim[[7, 8]] = claim[[8, 7]]
+    result = verify(logits, targets, grad_logits=claim)
+    assert "rows 7 and 8 hold the results of rows 8 and 7" in str(result.part([7, 8]))
+    assert "unknown" not in str(result.part([3]))
+
+
+def test_a_verdict_alone_does_not_look_for_what_errors_are_made_of(monkeypatch):
+    logits, targets, _, claim = gradient(reduction="mean")
+    claim = claim * np.random.default_rng(2).uniform(1.2, 2.0, size=claim.shape)
+    result = verify(logits, targets, grad_logits=claim, reduction="mean")
+    monkeypatch.setattr("softgrad_core.verification.quantity.composition", None)
+    assert not result.passed
+    assert "1 failed" in repr(result)

@@ -26,6 +26,7 @@ from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.summary import UNKNOWN
 
 if TYPE_CHECKING:
+    from softgrad_core.verification.comparison import Components
     from softgrad_core.verification.quantity import VerifiedQuantity
 
 MAP_ROWS, MAP_COLUMNS = 16, 64
@@ -44,10 +45,12 @@ def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
     yield Heading(f"{place}{title}", batch.verification.standard)
     for name, quantity in batch.verification.quantities.items():
         yield Paragraph((_verdict(name, quantity, record, str(tolerance.of(name).dtype)),))
-        yield _table(name, quantity, record, classes, of_batch=examples.are_batches)
+        components = quantity.components(record)
+        of_batch = examples.are_batches
+        yield _table(name, quantity, components, classes, of_batch=of_batch)
         if quantity.comparison.failed[record]:
             if quantity.size > 1 and name != LOSS:
-                yield _map(quantity, record)
+                yield _map(components.ranks.reshape(quantity.size, -1) == Verdict.FAIL.rank)
             yield Paragraph(tuple((line,) for line in _diagnosis(quantity, record)))
 
 
@@ -66,7 +69,7 @@ def _verdict(name: str, quantity: "VerifiedQuantity", record: int, dtype: str) -
 def _table(
     name: str,
     quantity: "VerifiedQuantity",
-    record: int,
+    components: "Components",
     classes: Sequence[Classes],
     *,
     of_batch: bool,
@@ -82,7 +85,6 @@ def _table(
         *(Column((title,)) for title in ("expected", "yours", "error", *ulp)),
         Column(("verdict",), is_number=False),
     ]
-    components = quantity.components(record)
     ranks, errors = components.ranks, components.error_ulp
     worst_first = np.lexsort((-errors, -ranks.astype(int)))
     is_single = not is_loss and quantity.size == 1
@@ -112,9 +114,8 @@ def _table(
     return Table(columns, rows, are_classes=not is_loss)
 
 
-def _map(quantity: "VerifiedQuantity", record: int) -> ErrorMap:
-    """Return where the numbers of a batch are wrong."""
-    wrong = quantity.components(record).ranks.reshape(quantity.size, -1) == Verdict.FAIL.rank
+def _map(wrong: npt.NDArray[np.bool]) -> ErrorMap:
+    """Return where the numbers of a batch, of shape (rows, classes), are wrong."""
     shares: npt.NDArray[np.float64] = wrong.astype(np.float64)
     for axis, most in ((0, MAP_ROWS), (1, MAP_COLUMNS)):
         count = shares.shape[axis]
@@ -130,7 +131,7 @@ def _map(quantity: "VerifiedQuantity", record: int) -> ErrorMap:
 def _diagnosis(quantity: "VerifiedQuantity", record: int) -> list[str]:
     """Return the mistakes that give the numbers of a claim, and what to do."""
     if not quantity.fits_by_row[record]:
-        more = quantity.unexplained() if len(quantity.records) == 1 else ""
+        more = quantity.unexplained if len(quantity.records) == 1 else ""
         return [f"{UNKNOWN}; {more}" if more else UNKNOWN]
     first, *others = quantity.fits_by_row[record]
     lines = [
