@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -151,9 +152,6 @@ class Components:
         decisive = self.ranks == ranks
         decisive_ulp = np.where(decisive, self.error_ulp, -1.0)
         worst, records = decisive_ulp.argmax(axis=0), np.arange(len(ranks))
-        is_close = np.abs(self.got - self.expected) <= dtype.atol + dtype.rtol * np.abs(
-            self.expected
-        )
         return ClaimComparison(
             ranks=ranks,
             max_error_ulp=decisive_ulp[worst, records],
@@ -163,8 +161,14 @@ class Components:
             got=self.got[worst, records],
             uninformative=uninformative,
             shown=shown,
-            assert_close=(is_close | (self.got == self.expected)).all(axis=0),
+            assert_close=np.asarray(are_close(self.got, self.expected, dtype).all(axis=0)),
         )
+
+
+def are_close(got: npt.NDArray[Any], expected: FloatArray, dtype: Dtype) -> BoolArray:
+    """Return which claims torch.testing.assert_close passes, with its defaults."""
+    is_close = np.abs(got - expected) <= dtype.atol + dtype.rtol * np.abs(expected)
+    return np.asarray(is_close | (got == expected))
 
 
 def compare_claims(
@@ -220,9 +224,16 @@ def compare_claims(
             ranks[is_nan] = PASS
         if rounding is not None and leaning:
             ranks[_lean(got, expected, rounding, tolerance.dtype) & (ranks == PASS)] = FAIL
-        relative_error = np.where(difference == 0.0, 0.0, difference / size)
-        errors = _without_nan(difference / unit), _without_nan(relative_error)
-        return Components(np.asarray(expected, dtype=np.float64), got, *errors, ranks)
+        return _components(got, expected, difference, unit, ranks)
+
+
+def _components(
+    got: FloatArray, expected: WideArray, difference: WideArray, unit: FloatArray, ranks: Ranks
+) -> Components:
+    """Return claims that are this far from their exact values, with their verdicts."""
+    relative_error = np.where(difference == 0.0, 0.0, difference / np.abs(expected))
+    errors = _without_nan(difference / unit), _without_nan(relative_error)
+    return Components(np.asarray(expected, dtype=np.float64), got, *errors, ranks)
 
 
 def _lean(got: FloatArray, expected: WideArray, rounding: WideArray, dtype: Dtype) -> BoolArray:
@@ -248,14 +259,12 @@ def compare_digits(got: FloatArray, expected: WideArray, half_units: FloatArray)
     """
     with np.errstate(all="ignore"):
         difference = np.abs(got - expected)
-        size, unit = np.abs(expected), Dtype.FLOAT64.spacing(expected)
+        unit = Dtype.FLOAT64.spacing(expected)
         is_right = (difference <= half_units * (1.0 + HALF_UNIT_SLACK) + 4.0 * unit) | (
             got == expected
         )
-        relative_error = np.where(difference == 0.0, 0.0, difference / size)
-        errors = _without_nan(difference / unit), _without_nan(relative_error)
         ranks = np.where(is_right, PASS, FAIL).astype(np.uint8)
-        return Components(np.asarray(expected, dtype=np.float64), got, *errors, ranks)
+        return _components(got, expected, difference, unit, ranks)
 
 
 def _may_flush(got: FloatArray, tolerance: Tolerance) -> npt.NDArray[np.bool]:

@@ -11,10 +11,10 @@ import numpy as np
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray
 from softgrad_core.loss.targets import IndexArray
-from softgrad_core.verification.diagnosing import BLOCK_ELEMENTS, case_of
+from softgrad_core.verification.diagnosing import case_of, in_blocks
 from softgrad_core.verification.diagnosis.case import Case
-from softgrad_core.verification.extent import extent
-from softgrad_core.verification.judging import Claims, Judged, mapped
+from softgrad_core.verification.extent import extent, listed
+from softgrad_core.verification.judging import Claims, Judged
 
 ROUNDINGS = 16.0
 """How many epsilons of its terms a number may be off and still be made of them."""
@@ -59,10 +59,10 @@ def _rows_of_others(claims: Claims, name: str, rows: IndexArray, threads: int) -
     if len(claims.rows) < 2 or columns < 2:
         return None
     direction = np.random.default_rng(0).normal(size=columns)
-    step = max(1, BLOCK_ELEMENTS // columns)
-    blocks = [np.arange(start, min(start + step, count)) for start in range(0, count, step)]
     right = np.concatenate(
-        mapped(lambda some: direction @ claims.nearly(name, some).T, blocks, threads)
+        in_blocks(
+            lambda some: claims.nearly(name, some) @ direction, np.arange(count), claims, threads
+        )
     )
     got = claims.given[name][rows].astype(np.float64) @ direction
     order = np.argsort(right, kind="stable")
@@ -83,7 +83,9 @@ def _rows_of_others(claims: Claims, name: str, rows: IndexArray, threads: int) -
 def _moved(rows: IndexArray, others: IndexArray) -> str:
     """Return which rows hold the results of which others, in words."""
     if len(rows) <= MOST_LISTED:
-        return f"{_rows(rows)} {_verb(rows)} the results of {_rows(others)}"
+        verb = "holds" if len(rows) == 1 else "hold"
+        of_others = listed(others, "row", "rows")
+        return f"{listed(rows, 'row', 'rows')} {verb} the results of {of_others}"
     moved = np.unique(others - rows)
     if len(moved) == 1:
         side = "after" if moved[0] > 0 else "before"
@@ -96,28 +98,15 @@ def _moved(rows: IndexArray, others: IndexArray) -> str:
     )
 
 
-def _rows(rows: IndexArray) -> str:
-    if len(rows) == 1:
-        return f"row {rows[0]}"
-    return f"rows {', '.join(map(str, rows[:-1].tolist()))} and {rows[-1]}"
-
-
-def _verb(rows: IndexArray) -> str:
-    return "holds" if len(rows) == 1 else "hold"
-
-
 def _parts(claims: Claims, name: str, judged: Judged, rows: IndexArray, threads: int) -> str:
     """Return which multiples of p, e and 1 the rows are, in words."""
-    step = max(1, BLOCK_ELEMENTS // claims.rows.shape[1])
-    blocks = [rows[start : start + step] for start in range(0, len(rows), step)]
 
     def fitted(some: IndexArray) -> FloatArray | None:
-        with np.errstate(all="ignore"):
-            return _multiples(case_of(claims, name, judged, some))
+        return _multiples(case_of(claims, name, judged, some))
 
     if fitted(rows[:FIRST_ROWS]) is None:
         return ""
-    parts = mapped(fitted, blocks, threads)
+    parts = in_blocks(fitted, rows, claims, threads)
     found = [part for part in parts if part is not None]
     if len(found) < len(parts):
         return ""

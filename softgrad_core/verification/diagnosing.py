@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from softgrad_core.verification.diagnosis.recognition import Fit, recognise
 from softgrad_core.verification.judging import Claims, Judged, mapped
 from softgrad_core.verification.reference import by_class
 
+Found = TypeVar("Found")
+
 FEW_ELEMENTS = 1 << 16
 """Up to this many numbers that failed, every mistake is tried on all of them. Of more, it is tried
 on a sample, and on the rest only those mistakes are that the sample shows."""
@@ -24,7 +27,7 @@ SAMPLE_ELEMENTS = 1 << 14
 """The numbers of a sample."""
 
 BLOCK_ELEMENTS = 1 << 17
-"""The numbers on which the mistakes of a sample are tried together."""
+"""The numbers of rows that are looked at together."""
 
 FEWEST_ROWS = 4
 """The rows of a sample, however many classes there are."""
@@ -72,7 +75,7 @@ def _of_many_rows(
         shown = _simplest(found)
         unknown = np.ones(len(claims.rows), dtype=bool)
         confirm = partial(_fits, claims, name, judged, sample=shown)
-        for found in _in_blocks(confirm, left, claims, threads):
+        for found in in_blocks(confirm, left, claims, threads):
             fits += found
             for fit in found:
                 unknown[fit.own] = unknown[fit.shared] = False
@@ -98,7 +101,7 @@ def _of_a_batch(claims: Claims, name: str, judged: Judged, record: int, threads:
     if not fits:
         return []
     shown = _simplest(fits)
-    for again in _in_blocks(partial(found, sample=shown), wrong, claims, threads):
+    for again in in_blocks(partial(found, sample=shown), wrong, claims, threads):
         fits = [fit for fit in fits if any(_are_one(fit, other) for other in again)]
     return [fit.renumbered(records) for fit in fits]
 
@@ -122,12 +125,12 @@ def _sample_rows(claims: Claims) -> int:
     return max(FEWEST_ROWS, SAMPLE_ELEMENTS // classes)
 
 
-def _in_blocks(
-    found: Callable[[IndexArray], list[Fit]], rows: IndexArray, claims: Claims, threads: int
-) -> list[list[Fit]]:
-    """Return what is found in each block of the rows."""
+def in_blocks(
+    found: Callable[[IndexArray], Found], rows: IndexArray, claims: Claims, threads: int
+) -> list[Found]:
+    """Return what is found in each block of the rows, on several threads."""
 
-    def quietly(some: IndexArray) -> list[Fit]:
+    def quietly(some: IndexArray) -> Found:
         with np.errstate(all="ignore"):  # Each thread has its own state.
             return found(some)
 

@@ -37,10 +37,15 @@ def extent(rows: BoolArray, classes: BoolArray) -> str:
 
 def _places(found: IndexArray, one: str, many: str) -> str:
     """Return where something was found, in words."""
-    if len(found) == 1:
-        return f"{one} {found[0]}"
     if len(found) > 2 and found[-1] - found[0] == len(found) - 1:
         return f"{many} {found[0]} to {found[-1]}"
     if len(found) > MOST_LISTED:
         return f"{len(found):,} {many}"
+    return listed(found, one, many)
+
+
+def listed(found: IndexArray, one: str, many: str) -> str:
+    """Return places one by one, in the order given."""
+    if len(found) == 1:
+        return f"{one} {found[0]}"
     return f"{many} {', '.join(map(str, found[:-1].tolist()))} and {found[-1]}"

@@ -166,8 +166,7 @@ class Claims:
         """Compare the claims of some rows, or batches if these have one claim, number by number."""
         with np.errstate(all="ignore"):
             if self.is_summed(name):
-                rows = rows_of(places, self.size)
-                losses = self._losses(name, rows, self.exact(rows))
+                losses = self._losses(name, self.exact(rows_of(places, self.size)))
                 return self._of_sums(name, losses, places)
             return self._compared(name, places, self.exact(places))
 
@@ -192,8 +191,10 @@ class Claims:
             if others:
                 exact = self.exact(rows)
                 for name in others:
-                    judge = self._losses if self.is_summed(name) else self._judged
-                    results[name] = judge(name, rows, exact)
+                    is_summed = self.is_summed(name)
+                    results[name] = (
+                        self._losses(name, exact) if is_summed else self._judged(name, rows, exact)
+                    )
             return results
 
     def _is_screened(self, name: str) -> bool:
@@ -247,8 +248,7 @@ class Claims:
             return None
         return rounding_size(name, exact.values, exact.a, exact.objective, tolerance.arithmetic)
 
-    def _losses(self, name: str, rows: IndexArray | slice, exact: ExactRows) -> _Losses:
-        del rows
+    def _losses(self, name: str, exact: ExactRows) -> _Losses:
         values, rounding = exact.values[name][0], self._rounding(name, exact)
         return _Losses(values, np.zeros(len(values)) if rounding is None else rounding[0])
 

@@ -24,7 +24,13 @@ from softgrad_core.loss.logits import FloatArray, Rows
 from softgrad_core.loss.objective import BoolArray, Objective
 from softgrad_core.loss.results import BLOCK_FIELDS, SoftmaxCrossEntropy
 from softgrad_core.loss.targets import IndexArray
-from softgrad_core.verification.comparison import CERTAIN_ULP, FAIL, PASS, ClaimComparison
+from softgrad_core.verification.comparison import (
+    CERTAIN_ULP,
+    FAIL,
+    PASS,
+    ClaimComparison,
+    are_close,
+)
 from softgrad_core.verification.rounding import ROUNDINGS, error_of_log_p, error_of_sum
 from softgrad_core.verification.tolerances import Tolerance
 
@@ -176,11 +182,14 @@ class Screen:
 
     def losses(self, arithmetic: Dtype) -> tuple[FloatArray, FloatArray]:
         """Return the losses, of shape (n,), and how large their rounding errors are."""
-        u, size = arithmetic.epsilon / 2.0, self._size_y
-        of_log_p = error_of_log_p(size, self._offsets_y, self._classes, arithmetic)
-        rounding = of_log_p + (u + error_of_sum(self._classes, arithmetic)) * size
+        of_size = arithmetic.epsilon / 2.0 + error_of_sum(self._classes, arithmetic)
+        rounding = self._error_of_log_p(arithmetic) + of_size * self._size_y
         rounding = np.where(self._q == 0.0, 0.0, self._q * rounding)
         return np.asarray(self._exact.loss, dtype=np.float64), rounding
+
+    def _error_of_log_p(self, arithmetic: Dtype) -> FloatArray:
+        """Return the error of log f(x)_y, of shape (n,)."""
+        return error_of_log_p(self._size_y, self._offsets_y, self._classes, arithmetic)
 
     def _are_nothing(self, name: str, got: npt.NDArray[Any], result: ClaimComparison) -> BoolArray:
         """Return the rows that do not count, and whose claims are 0, as they must be."""
@@ -220,12 +229,11 @@ class Screen:
         if name == "probs" or not self._is_of_labels:
             return None
         arithmetic, dtype = tolerance.arithmetic, tolerance.dtype
-        u, size = arithmetic.epsilon / 2.0, self._size_y
-        of_log_p = error_of_log_p(size, self._offsets_y, self._classes, arithmetic)
         if name == "loss":
-            rounding = self.losses(arithmetic)[1]
+            _, rounding = self.losses(arithmetic)
         else:
-            rounding = self._q * (of_log_p * np.exp(-size) + 2.0 * u)
+            of_p_y = self._error_of_log_p(arithmetic) * np.exp(-self._size_y)
+            rounding = self._q * (of_p_y + arithmetic.epsilon)
         bound = ROUNDINGS * rounding / unit + dtype.epsilon / 2.0
         lost = (ROUNDINGS * (self._q + 1.0) + 1.0) * dtype.smallest / unit
         upper = bound + dtype.epsilon + lost
@@ -263,13 +271,11 @@ class _Numbers(NamedTuple):
 
     def failed(self, wrong: BoolArray) -> ClaimComparison:
         """Return what becomes of rows of which these numbers are wrong, and the others right."""
-        size = np.abs(self.exact)
-        close = np.abs(self.got - self.exact) <= self.dtype.atol + self.dtype.rtol * size
         return replace(
             self.summed_up(np.where(wrong, self.error, -1.0).argmax(axis=1)),
             ranks=np.full(len(wrong), FAIL, dtype=np.uint8),
             shown=np.asarray(~wrong.all(axis=1)),
-            assert_close=np.asarray(close.all(axis=1)),
+            assert_close=np.asarray(are_close(self.got, self.exact, self.dtype).all(axis=1)),
         )
 
 

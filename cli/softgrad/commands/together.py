@@ -9,6 +9,7 @@ from typing import Any
 
 from softgrad.exits import UsageError
 from softgrad.outputs.formats import Format
+from softgrad.records.fields import CLAIMS, LOSS
 
 
 class Command(StrEnum):
@@ -52,6 +53,9 @@ FORMATS: Mapping[Command, Mapping[Kind, Collection[Format]]] = {
 
 _FILES = (Kind.RECORDS, Kind.ARRAYS)
 
+CLAIMED = {name: "claimed_loss" if name == LOSS else name for name in CLAIMS}
+"""The settings that hold claims about logits that are arguments; `loss` is that of all options."""
+
 NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str]] = {
     Command.COMPUTE: {
         "standalone": (Format.LATEX,),
@@ -70,9 +74,7 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
     Command.VERIFY: {
         "standalone": (Format.LATEX,),
         "output_dir": _FILES,
-        **dict.fromkeys(
-            ("probs", "log_probs", "claimed_loss", "grad_probs", "grad_logits"), (Kind.NUMBERS,)
-        ),
+        **dict.fromkeys(CLAIMED.values(), (Kind.NUMBERS,)),
     },
 }
 """Options that need one of these formats, one of these inputs, or another option."""

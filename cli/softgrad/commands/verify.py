@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from softgrad.commands import task, values
 from softgrad.commands.settings import QUIET, Text, option
-from softgrad.commands.together import Command, Kind
+from softgrad.commands.together import CLAIMED, Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.formats import Format
-from softgrad.records.fields import CLAIMS, LOSS
 from softgrad.running.pipeline import Pipeline
 from softgrad.work import verify
 from softgrad_core.dtypes import Dtype
@@ -72,8 +71,7 @@ def run(settings: Settings) -> Exit:
         return _run_on_arrays(given, dtype)
     required = _required(settings, dtype or Dtype.FLOAT64)
     work = partial(verify, tolerance=required)
-    names = {name: "claimed_loss" if name == LOSS else name for name in CLAIMS}
-    said = {name: getattr(settings, field) for name, field in names.items()}
+    said = {name: getattr(settings, field) for name, field in CLAIMED.items()}
     claims = {name: text for name, text in said.items() if text is not None}
     if given.kind is Kind.NUMBERS and not claims:
         raise UsageError("expected a claim to verify, for example --grad-logits or --loss")

@@ -154,28 +154,25 @@ class Case:
             return self
         rows = rows_of(records, self.size)
         claims = records if self.is_summed else rows
+        objective, counts = self.objective.of_batches(records), self.counts[records]
+        return self._of(rows, claims, objective, counts)
+
+    def rows_alone(self, rows: IndexArray) -> "Case":
+        """Return the case of some rows, each a record of its own."""
+        return self._of(rows, rows, self.objective.part(rows), np.ones(len(rows)))
+
+    def _of(
+        self, rows: IndexArray, claims: IndexArray, objective: Objective, counts: FloatArray
+    ) -> "Case":
         return replace(
             self,
             claimed=self.claimed[:, claims],
             logits=self.logits[:, rows],
-            objective=self.objective.of_batches(records),
-            counts=self.counts[records],
+            objective=objective,
+            counts=counts,
             has_failed=self.has_failed[rows],
             half_units=None if self.half_units is None else self.half_units[:, claims],
             look=lambda name: getattr(self, name)[:, claims],
-        )
-
-    def rows_alone(self, rows: IndexArray) -> "Case":
-        """Return the case of some rows, each a record of its own."""
-        return replace(
-            self,
-            claimed=self.claimed[:, rows],
-            logits=self.logits[:, rows],
-            objective=self.objective.part(rows),
-            counts=np.ones(len(rows)),
-            has_failed=self.has_failed[rows],
-            half_units=None if self.half_units is None else self.half_units[:, rows],
-            look=lambda name: getattr(self, name)[:, rows],
         )
 
     def in_units(self, values: FloatArray) -> FloatArray:

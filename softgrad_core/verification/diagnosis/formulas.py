@@ -104,6 +104,13 @@ def subtracted_at_target(c: Case) -> FloatArray:
     return c.p_y - c.at_target(c.claim)
 
 
+def whole(values: FloatArray, within: float) -> FloatArray:
+    """Return the whole numbers from 2 on that values are near, but for this share; NaN if none."""
+    nearest = np.rint(values)
+    is_near = (nearest >= 2.0) & (np.abs(values - nearest) <= within * nearest)
+    return np.where(is_near, nearest, np.nan)
+
+
 def median(values: FloatArray, axis: int) -> FloatArray:
     """Return the medians of the finite values, NaN if there are none; the axis is kept."""
     finite = np.isfinite(values)

@@ -98,11 +98,11 @@ def parts_of_smoothing(c: Case, *, in_sum: bool) -> FloatArray:
     if c.quantity == "loss":
         of_all = c.log_sum - c.d.mean(axis=0)
         of_label = c.log_sum - c.d[c.y, c.columns]
-        return whole((c.claim[0] - (1.0 - epsilon) * of_label) / (epsilon * of_all))
+        return f.whole((c.claim[0] - (1.0 - epsilon) * of_label) / (epsilon * of_all), 0.02)
     p = c.p * (1.0 - epsilon) if in_sum else c.p
     by = epsilon * (c.p - 1.0 / c.classes) if in_sum else np.full_like(c.p, -epsilon / c.classes)
     others = np.arange(c.classes)[:, np.newaxis] != c.y
-    return whole(f.median(np.where(others, (c.claim - p) / by, np.nan), axis=0)[0])
+    return f.whole(f.median(np.where(others, (c.claim - p) / by, np.nan), axis=0)[0], 0.02)
 
 
 def smoothed_by_parts(formula: str, *, in_sum: bool) -> Form:
@@ -122,13 +122,6 @@ def smoothed_by_parts(formula: str, *, in_sum: bool) -> Form:
         lambda c: parts_of_smoothing(c, in_sum=in_sum),
         applies=smoothed,
     )
-
-
-def whole(values: FloatArray) -> FloatArray:
-    """Return the whole numbers from 2 on that values are near to, NaN for others."""
-    nearest = np.rint(values)
-    is_near = (nearest >= 2.0) & (np.abs(values - nearest) <= 0.02 * nearest)
-    return np.where(is_near, nearest, np.nan)
 
 
 OPTIONS = (

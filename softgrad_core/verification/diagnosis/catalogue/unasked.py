@@ -11,10 +11,8 @@ from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
 
 def batch_size(values: FloatArray) -> FloatArray:
-    """Return the whole numbers from 2 on that are near the values, NaN where none is."""
-    whole = np.rint(values)
-    is_whole = (whole >= 2.0) & (whole <= 1e9) & (np.abs(values - whole) <= 0.05 * whole)
-    return np.where(is_whole, whole, np.nan)
+    """Return the sizes of batches that are near the values, NaN where none is."""
+    return np.where(np.rint(values) <= 1e9, f.whole(values, 0.05), np.nan)
 
 
 def size_of_one_term(c: Case) -> FloatArray:
