@@ -125,11 +125,11 @@ class Screen:
         self._rows, self._labels = np.arange(len(a)), objective.labels
         self._classes, self._is_of_labels = a.shape[1], objective.is_of_labels
         if self._is_of_labels:
-            highest = np.maximum(_largest(given), -_largest(given, np.minimum))
-            self._highest = highest.astype(np.float64)
+            top, bottom = (_largest(given, larger) for larger in (np.maximum, np.minimum))
+            self._highest = np.maximum(np.abs(top), np.abs(bottom)).astype(np.float64)
             self._q = objective.label_weights()
             self._size_y = self._exact.loss / self._q  # |log f(x)_y|
-            self._offsets_y = np.abs(a[self._rows, self._labels]) + self._highest
+            self._offsets_y = np.abs(a[self._rows, self._labels]) + np.abs(top)
 
     def compared(
         self, name: str, claim: npt.NDArray[Any], tolerance: Tolerance
