@@ -20,6 +20,9 @@ class Dtype(StrEnum):
         The spacing of numbers at 1.
     smallest, smallest_normal, largest
         The smallest subnormal and normal numbers, and the largest number.
+    is_computed_in
+        Whether kernels compute in it; float8 only stores numbers. Where a number is too large for
+        it, libraries store the largest one, infinity or NaN.
     rtol, atol
         The tolerances of torch.testing.assert_close.
 
@@ -32,21 +35,25 @@ class Dtype(StrEnum):
     """
 
     # The number of binary digits, the exponents of the smallest subnormal number and of the first
-    # power of 2 that is too large, and the tolerances.
-    FLOAT64 = "float64", 53, -1074, 1024, 1e-7, 1e-7
-    FLOAT32 = "float32", 24, -149, 128, 1.3e-6, 1e-5
-    BFLOAT16 = "bfloat16", 8, -133, 128, 1.6e-2, 1e-5
-    FLOAT16 = "float16", 11, -24, 16, 1e-3, 1e-5
+    # power of 2 that is too large, the tolerances, and whether kernels compute in it.
+    FLOAT64 = "float64", 53, -1074, 1024, 1e-7, 1e-7, True
+    FLOAT32 = "float32", 24, -149, 128, 1.3e-6, 1e-5, True
+    BFLOAT16 = "bfloat16", 8, -133, 128, 1.6e-2, 1e-5, True
+    FLOAT16 = "float16", 11, -24, 16, 1e-3, 1e-5, True
+    FLOAT8_E4M3FN = "float8_e4m3fn", 4, -9, 9, 0.0, 0.0, False
+    FLOAT8_E5M2 = "float8_e5m2", 3, -16, 16, 0.0, 0.0, False
 
     def __new__(cls, name: str, *columns: Any) -> "Dtype":
         """Return the member of a line of this table."""
         self = str.__new__(cls, name)
         self._value_ = name
-        digits, lowest, highest, self.rtol, self.atol = columns
+        digits, lowest, highest, self.rtol, self.atol, self.is_computed_in = columns
         self.epsilon = math.ldexp(1.0, 1 - digits)
         self.smallest = math.ldexp(1.0, lowest)
         self.smallest_normal = self.smallest / self.epsilon
-        self.largest = math.ldexp(2.0 - self.epsilon, highest - 1)
+        # Where the largest number of all would be, float8_e4m3fn has NaN.
+        last = 2.0 * self.epsilon if name == "float8_e4m3fn" else self.epsilon
+        self.largest = math.ldexp(2.0 - last, highest - 1)
         self._digits, self._lowest, self._highest = digits, lowest, highest
         return self
 
@@ -56,6 +63,7 @@ class Dtype(StrEnum):
     largest: float
     rtol: float
     atol: float
+    is_computed_in: bool
     _digits: int
     _lowest: int
     _highest: int
@@ -80,9 +88,9 @@ class Dtype(StrEnum):
 
     @property
     def narrower(self) -> "list[Dtype]":
-        """The types with fewer digits, the next one first."""
-        by_digits = sorted(Dtype, key=lambda dtype: dtype.epsilon)
-        return by_digits[by_digits.index(self) + 1 :]
+        """The types with fewer digits that kernels compute in, the next one first."""
+        narrower = [d for d in Dtype if d.epsilon > self.epsilon and d.is_computed_in]
+        return sorted(narrower, key=lambda dtype: dtype.epsilon)
 
     def spacing(self, values: WideArray) -> npt.NDArray[np.float64]:
         """Return the unit in the last place of each value.
@@ -104,3 +112,17 @@ class Dtype(StrEnum):
         unit = self.spacing(values)
         rounded = np.asarray(np.rint(values / unit) * unit, dtype=np.float64)
         return np.where(np.abs(rounded) > self.largest, np.copysign(np.inf, values), rounded)
+
+    def with_infinities(
+        self, given: npt.NDArray[np.float64], rounded: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Return numbers given in this type, with infinity for what it stores in its place.
+
+        `rounded` is what `round` makes of the exact values.
+        """
+        if self.is_computed_in:
+            return given
+        stands_for = np.isinf(rounded) & (
+            np.isnan(given) | (given == np.copysign(self.largest, rounded))
+        )
+        return np.where(stands_for, rounded, given)

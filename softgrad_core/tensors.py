@@ -5,6 +5,7 @@ neither bfloat16 nor float8: their bits are kept and become float32, which is ex
 """
 
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ class PackedType(NamedTuple):
 
     name: str
     kind: str = "f"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Packed:
@@ -65,8 +69,30 @@ def as_numpy(values: Any) -> Array:
     ValueError
         If lists have several lengths.
     """
-    array = as_array(values)
+    return _unpacked(as_array(values))
+
+
+def _unpacked(array: Any) -> Array:
     return array[...] if isinstance(array, Packed) else array
+
+
+def as_plain_number(value: Any) -> Any:
+    """Return the number of an array of no dimensions, and any other value as it is."""
+    return value.item() if hasattr(value, "item") and not getattr(value, "ndim", 1) else value
+
+
+def has_type(values: Any) -> bool:
+    """Return whether numbers have a type of their own, as arrays have, and lists of arrays."""
+    if isinstance(values, (list, tuple)):
+        return bool(values) and has_type(values[0])
+    return hasattr(values, "dtype")
+
+
+def hint_for(dtype: Any) -> str:
+    """Return what to do with an array of a type that holds no numbers, or too wide ones."""
+    hints = {"b": "convert it to numbers", "c": "take its real part", "f": "convert it to float64"}
+    hint = hints.get(dtype.kind, "convert it to float32" if dtype.kind == "V" else "")
+    return f"{dtype}; {hint}" if hint else f"{dtype}"
 
 
 def as_array(values: Any) -> Any:
@@ -83,23 +109,43 @@ def as_array(values: Any) -> Any:
             return _of_mlx(values, sys.modules[type(values).__module__])
         if hasattr(values, "numpy") and not hasattr(values, "detach"):
             array = values.numpy()
-            return _packed(array, array.dtype.name)
-        array = np.asarray(values)
+        elif isinstance(values, (list, tuple)) and _are_arrays(values):
+            return _stacked([as_array(value) for value in values])
+        else:
+            array = np.asarray(values)
     except (TypeError, RuntimeError, BufferError) as error:
         kind = f"{type(values).__module__}.{type(values).__name__}"
-        raise TypeError(
-            f"{kind} cannot be read as an array of numbers ({error}); convert it to NumPy first"
-        ) from None
+        reason, *_ = str(error).splitlines()
+        if kind.startswith("jax.") and kind.endswith("Tracer"):
+            reason = (
+                "it is traced and has no numbers yet; call this outside of jax.jit and jax.grad"
+            )
+        raise TypeError(f"got {kind}: {reason}") from None
     return _packed(array, array.dtype.name)
+
+
+def _are_arrays(values: Any) -> bool:
+    return bool(values) and hasattr(values[0], "dtype") and not isinstance(values[0], np.generic)
+
+
+def _stacked(arrays: Sequence[Any]) -> Any:
+    """Return arrays of one shape as one array."""
+    if len({array.dtype.name for array in arrays}) == 1 and isinstance(arrays[0], Packed):
+        return Packed(np.stack([array._bits for array in arrays]), arrays[0].dtype.name)
+    return np.stack([_unpacked(array) for array in arrays])
 
 
 def _of_torch(tensor: Any, torch: Any) -> Any:
     tensor = tensor.detach()
     if str(getattr(tensor, "layout", "torch.strided")) != "torch.strided":
         raise TypeError(f"its layout is {tensor.layout}; to_dense() gives a plain one")
+    if getattr(tensor, "is_meta", False):
+        raise TypeError("it is on the device meta, which holds no numbers")
     tensor = tensor.cpu()
     name = str(tensor.dtype).rpartition(".")[2]
     if name not in BITS:
+        if name.startswith("float8") or getattr(tensor, "is_quantized", False):
+            raise TypeError(f"its type is {tensor.dtype}; convert it to float32 first")
         return tensor.resolve_conj().resolve_neg().numpy()
     # The bits as integers of the same size, which NumPy has.
     bits = tensor.view(torch.int16 if BITS[name] is np.uint16 else torch.uint8).numpy()

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from softgrad_core.checking import CHECK_TOLERANCE
 from softgrad_core.checking.comparison import Comparison, compare, overall
 from softgrad_core.checking.differences import METHOD, difference_loss
-from softgrad_core.loss.logits import FloatArray, as_rows
+from softgrad_core.loss.logits import LARGEST_ITEM, FloatArray, as_rows
 from softgrad_core.loss.objective import Objective, objective_of
 from softgrad_core.loss.options import LossOptions
-from softgrad_core.tensors import as_numpy
+from softgrad_core.tensors import as_numpy, hint_for
 from softgrad_core.verdicts import Verdict
 
 
@@ -107,21 +107,23 @@ def check_gradients(
     shape = rows.shape
     objective = objective_of(targets, shape, **options)
     gradients = (
-        _as_block("grad_probs", grad_probs, rows.values.shape),
-        _as_block("grad_logits", grad_logits, rows.values.shape),
+        _as_block("grad_probs", grad_probs, shape),
+        _as_block("grad_logits", grad_logits, shape),
     )
     return check_rows(rows.values, objective, gradients, tolerance)
 
 
 def _as_block(name: str, gradient: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
-    """Return a gradient as float64 rows of this shape, or raise ValueError."""
-    array = as_numpy(gradient)
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"expected {name} as an array of numbers, got {array.dtype}")
-    block = np.atleast_2d(array.astype(np.float64, copy=False))
-    if block.shape != shape:
-        raise ValueError(f"expected {name} of the shape of the logits, {shape}, got {block.shape}")
-    return block
+    """Return a gradient of the shape of the logits as float64 rows, or raise ValueError."""
+    try:
+        array = as_numpy(gradient)
+    except TypeError as error:
+        raise ValueError(f"expected {name} as an array of numbers, {error}") from None
+    if array.dtype.kind not in "fiu" or array.dtype.itemsize > LARGEST_ITEM:
+        raise ValueError(f"expected {name} as an array of numbers, got {hint_for(array.dtype)}")
+    if array.shape != shape:
+        raise ValueError(f"expected {name} of the shape of the logits, {shape}, got {array.shape}")
+    return array.astype(np.float64, copy=False).reshape(-1, shape[-1])
 
 
 def check_rows(

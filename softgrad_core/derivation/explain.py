@@ -29,7 +29,7 @@ MOST_DIGITS = 500
 """The most digits that are added for small numbers and for close ones: more would take long."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Derivation:
     """The derivation for one row of logits.
 
@@ -49,6 +49,10 @@ class Derivation:
     cases: tuple[int, int]
     classes: tuple[int | None, ...]
     steps: tuple[Step, ...]
+
+    def __repr__(self) -> str:
+        y, c = self.cases
+        return f"<Derivation: {len(self.steps)} steps, for the classes {y} and {c}>"
 
 
 def explain(

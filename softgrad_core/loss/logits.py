@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.errors import InputError, shortened
-from softgrad_core.tensors import Packed, as_array, as_numpy
+from softgrad_core.tensors import Packed, as_array, as_numpy, hint_for
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def given_rows(logits: Any, *, packed: bool = False) -> Rows:
         ) from None
     except TypeError as error:
         raise InputError(
-            "logit-not-a-number", f"expected logits as an array of numbers: {error}"
+            "logit-not-a-number", f"expected logits as an array of numbers, {error}"
         ) from None
     if isinstance(given, Packed):
         check_class_count(given.shape[-1])
@@ -93,7 +93,7 @@ def given_rows(logits: Any, *, packed: bool = False) -> Rows:
     if given.dtype.kind not in "fiu" or given.dtype.itemsize > LARGEST_ITEM:
         raise InputError(
             "logit-not-a-number",
-            f"expected an array of numbers, at most float64, got {given.dtype}",
+            f"expected an array of numbers, at most float64, got {hint_for(given.dtype)}",
         )
     if not given.ndim:
         raise InputError("logits-shape", "expected logits of shape (C,) or (..., C), got a number")

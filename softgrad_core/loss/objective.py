@@ -28,7 +28,7 @@ from softgrad_core.loss.targets import (
     as_labels,
     label_array,
 )
-from softgrad_core.tensors import as_numpy
+from softgrad_core.tensors import has_type
 
 BoolArray = npt.NDArray[np.bool]
 
@@ -249,8 +249,8 @@ def objective_of(
     >>> objective.weights(4).round(3).tolist()
     [[0.425, 0.025, 0.025, 0.025], [0.025, 0.425, 0.025, 0.025]]
     """
-    if not isinstance(targets, (int, list, tuple)):
-        targets = as_numpy(targets)
+    if has_type(targets) or not isinstance(targets, (int, list, tuple)):
+        targets = label_array(targets, math.prod(shape[:-1]))
     if len(shape) > 2:
         targets, shape = _as_rows(targets, shape)
     count, classes = (1, *shape)[-2:]
@@ -298,9 +298,9 @@ def _as_rows(
     targets: npt.ArrayLike, shape: tuple[int, ...]
 ) -> tuple[npt.NDArray[Any], tuple[int, ...]]:
     """Return targets of logits with more than two axes as those of rows, and the rows' shape."""
-    given = as_numpy(targets)
     classes = shape[-1]
     rows = math.prod(shape[:-1]), classes
+    given = label_array(targets, rows[0])
     if given.shape == shape:
         return given.reshape(rows), rows
     if given.shape != shape[:-1]:

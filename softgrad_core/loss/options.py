@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, described, is_number
-from softgrad_core.tensors import as_numpy
+from softgrad_core.tensors import as_numpy, as_plain_number
 
 
 class Reduction(StrEnum):
@@ -172,7 +172,7 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := options.keys() - OPTIONS.keys():
         raise TypeError(f"expected options out of {', '.join(OPTIONS)}, got {unknown.pop()!r}")
     return {
-        name: option.check(options[name]) if name in options else option.default
+        name: option.check(as_plain_number(options[name])) if name in options else option.default
         for name, option in OPTIONS.items()
     }
 

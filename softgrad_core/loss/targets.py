@@ -19,9 +19,12 @@ SUM_TOLERANCE = 1e-5
 
 
 def label_array(targets: npt.ArrayLike, rows: int) -> npt.NDArray[Any]:
-    """Return `targets` as an array, or raise InputError if they are lists of several lengths."""
+    """Return `targets` as an array, or raise InputError if they are none."""
     try:
         return as_numpy(targets)
+    except TypeError as error:
+        reason = f"expected targets as an array of numbers, {error}"
+        raise InputError("targets-not-numbers", reason) from None
     except ValueError:
         raise InputError("targets-shape", f"expected {rows} targets, got ragged lists") from None
 
@@ -71,7 +74,7 @@ def as_distributions(
         If the shape differs, a value is negative or not finite, or, unless `unnormalized`, a row
         does not sum to 1.
     """
-    given = as_numpy(targets)
+    given = label_array(targets, shape[0])
     if given.dtype.kind not in "fiu":
         raise InputError(
             "target-not-a-distribution",

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype
-from softgrad_core.tensors import as_array
+from softgrad_core.tensors import as_array, has_type, hint_for
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 DtypesByName = Mapping[str, Dtype]
@@ -18,7 +18,7 @@ def as_claim(name: str, claim: Any) -> Any:
     try:
         return as_array(claim)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"expected {name} as an array of numbers: {error}") from None
+        raise ValueError(f"expected {name} as an array of numbers, {error}") from None
 
 
 def dtypes_of(claims: Mapping[str, Any], arrays: Arrays) -> tuple[Dtype, DtypesByName]:
@@ -30,7 +30,7 @@ def dtypes_of(claims: Mapping[str, Any], arrays: Arrays) -> tuple[Dtype, DtypesB
     own = {
         name: Dtype(array.dtype.name)
         for name, array in arrays.items()
-        if hasattr(claims[name], "dtype") and array.dtype.name in list(Dtype)
+        if has_type(claims[name]) and array.dtype.name in list(Dtype)
     }
     return narrowest_of(own)
 
@@ -55,7 +55,7 @@ def as_rows_of(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> np
     """Return a claim of this shape as rows, or raise ValueError."""
     # NumPy has no bfloat16; the types that other libraries add for it have that name.
     if array.dtype.kind not in "iu" and array.dtype.name not in list(Dtype):
-        raise ValueError(f"expected {name} as an array of numbers, got {array.dtype}")
+        raise ValueError(f"expected {name} as an array of numbers, got {hint_for(array.dtype)}")
     if array.shape != shape:
         hint = ""
         if shape and not array.ndim:

@@ -206,8 +206,9 @@ def compare_claims(
         odd = np.nonzero(~is_right)
         if len(odd[0]):
             rounded = tolerance.dtype.round(expected[odd])
+            claimed = tolerance.dtype.with_infinities(got[odd], rounded)
             ranks[odd] = _ranks(
-                got[odd],
+                claimed,
                 expected[odd],
                 rounded,
                 difference[odd],
@@ -217,7 +218,7 @@ def compare_claims(
                 tolerance,
             )
             # An infinity that is right, and a number rounded to the type, are at no distance.
-            difference[tuple(place[got[odd] == rounded] for place in odd)] = 0.0
+            difference[tuple(place[claimed == rounded] for place in odd)] = 0.0
             # Only NaN is right for the mean of no rows.
             is_nan = np.isnan(expected) & np.isnan(got)
             difference[is_nan] = 0.0

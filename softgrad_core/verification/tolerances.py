@@ -31,6 +31,7 @@ class Tolerance:
         Instead of these, how many units in the last place of the dtype the claim may be off.
     arithmetic
         The type that the claim was computed in before it was rounded, if it is wider than `dtype`.
+        Nothing computes in float8: for claims of it, this is bfloat16 if nothing is said.
     like
         "assert_close": the tolerances of torch.testing.assert_close for the dtype.
     dtypes
@@ -56,6 +57,8 @@ class Tolerance:
     rounding in float32 explains its error
     >>> print(Tolerance("bfloat16", arithmetic="float32"))
     rounding in float32, and once to bfloat16, explains its error
+    >>> print(Tolerance("float8_e4m3fn"))
+    rounding in bfloat16, and once to float8_e4m3fn, explains its error
     >>> print(Tolerance("float32", like="assert_close"))
     |claim - exact| <= 1e-05 + 1.3e-06 |exact|
     >>> print(Tolerance("float32", ulp=4))
@@ -74,7 +77,9 @@ class Tolerance:
         dtypes: Mapping[str, Dtype] | None = None,
     ) -> None:
         self.dtype = Dtype.of(dtype)
-        self.arithmetic = self.dtype if arithmetic is None else Dtype.of(arithmetic)
+        own = self.dtype if self.dtype.is_computed_in else Dtype.BFLOAT16
+        self.arithmetic = own if arithmetic is None else Dtype.of(arithmetic)
+        self._is_asked = arithmetic is not None
         self._of = {
             name: Tolerance(own, rtol, atol, ulp, arithmetic=arithmetic, like=like)
             for name, own in (dtypes or {}).items()
@@ -95,7 +100,7 @@ class Tolerance:
         self.largest_relative = self.rtol if ulp is None else ulp * self.dtype.epsilon
 
     def __str__(self) -> str:
-        if self.is_rounding and self._of and self.arithmetic is self.dtype:
+        if self.is_rounding and self._of and not self._is_asked:
             return "rounding in its type explains its error"
         if self.is_rounding:
             final = "" if self.arithmetic is self.dtype else f", and once to {self.dtype},"

@@ -139,9 +139,9 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
         Claims of the loss of each row, of shape (...), or of the one loss of all rows, a number, if
         it is reduced.
     dtype
-        The type of the claims: float64, float32, bfloat16 or float16. By default each array is
-        held to its own type. Python's numbers are held to the type of the arrays beside them, or
-        to float64.
+        The type of the claims: float64, float32, bfloat16, float16, float8_e4m3fn or float8_e5m2.
+        By default each array is held to its own type. Python's numbers are held to the type of the
+        arrays beside them, or to float64.
     rtol, atol, ulp
         A tolerance in place of what rounding explains, see `Tolerance`.
     arithmetic

@@ -1,10 +1,12 @@
-"""Arrays of other libraries are taken as they are."""
+"""Arrays of other libraries are taken as they are, on a GPU too where there is one."""
 
 import subprocess
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
+from support.devices import DEVICES
 
 from softgrad_core import InputError, check_gradients, explain, softmax_cross_entropy, verify
 from softgrad_core.tensors import as_numpy
@@ -22,10 +24,12 @@ def torch():
     return pytest.importorskip("torch", reason="PyTorch is not installed")
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
-def test_tensors_of_a_training_step_are_verified_as_they_are(torch, dtype):
-    logits = torch.tensor(LOGITS, dtype=getattr(torch, dtype), requires_grad=True)
-    target = torch.tensor(TARGETS)
+def test_tensors_of_a_training_step_are_verified_as_they_are(torch, dtype, device):
+    dtype_there = {"dtype": getattr(torch, dtype), "device": device}
+    logits = torch.tensor(LOGITS, requires_grad=True, **dtype_there)
+    target = torch.tensor(TARGETS, device=device)
     loss = torch.nn.functional.cross_entropy(logits, target)
     loss.backward()
     result = verify(logits, target, loss=loss, grad_logits=logits.grad, reduction="mean")
@@ -33,6 +37,47 @@ def test_tensors_of_a_training_step_are_verified_as_they_are(torch, dtype):
     assert result.tolerance.dtype == dtype
     wrong = verify(logits, target, grad_logits=-logits.grad, reduction="mean")
     assert "wrong-sign" in str(wrong)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_claims_in_float8_are_held_to_its_digits(torch, name, device):
+    rng = np.random.default_rng(3)
+    logits = torch.tensor(rng.normal(size=(64, 10)), dtype=torch.bfloat16, device=device)
+    target = torch.tensor(rng.integers(10, size=64), device=device)
+    for dtype in (torch.float32, torch.bfloat16):
+        a = logits.to(dtype).requires_grad_()
+        torch.nn.functional.cross_entropy(a, target, reduction="sum").backward()
+        # In float8 nearly all of this would be 0 without a loss scale.
+        claim = a.grad.to(getattr(torch, name))
+        result = verify(logits, target, grad_logits=claim, reduction="sum")
+        result.raise_if_failed()
+        assert result.tolerance.dtype == name
+        wrong = (1.25 * a.grad).to(getattr(torch, name))
+        assert verify(logits, target, grad_logits=wrong, reduction="sum").failed == [0]
+
+
+@pytest.mark.parametrize("instead", [448.0, np.nan])
+def test_what_is_stored_for_too_large_a_number_in_float8_is_no_mistake(instead):
+    # dL/df(x) is -1 / p, here about -20,000; libraries store -448 or NaN for it.
+    exact = softmax_cross_entropy([10.0, 0.0, 0.1], 1, fields="grad_probs").grad_probs
+    claim = np.array([0.0, -instead, 0.0])
+    result = verify([10.0, 0.0, 0.1], 1, grad_probs=claim, dtype="float8_e4m3fn")
+    assert exact.min() < -1e4
+    assert not result.failed
+    assert not verify([10.0, 0.0, 0.1], 1, grad_probs=-claim, dtype="float8_e4m3fn").passed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_list_of_tensors_is_one_array_of_their_type(torch, dtype):
+    logits = [torch.tensor(row, dtype=getattr(torch, dtype), requires_grad=True) for row in LOGITS]
+    losses = [
+        torch.nn.functional.cross_entropy(row, torch.tensor(y))
+        for row, y in zip(logits, TARGETS, strict=True)
+    ]
+    result = verify(logits, TARGETS, loss=losses)
+    result.raise_if_failed()
+    assert result.tolerance.dtype == dtype
 
 
 def test_each_claim_is_held_to_the_type_of_its_tensor(torch):
@@ -45,14 +90,24 @@ def test_each_claim_is_held_to_the_type_of_its_tensor(torch):
     assert types == ["float32", "bfloat16"]
 
 
-def test_tensors_go_into_every_function(torch):
-    logits = torch.tensor(LOGITS, dtype=torch.float64, requires_grad=True)
-    target = torch.tensor(TARGETS, dtype=torch.int32)
-    result = softmax_cross_entropy(logits, target, class_weights=torch.ones(3))
+@pytest.mark.parametrize("device", DEVICES)
+def test_tensors_go_into_every_function(torch, device):
+    logits = torch.tensor(LOGITS, dtype=torch.float64, device=device, requires_grad=True)
+    target = torch.tensor(TARGETS, dtype=torch.int32, device=device)
+    options = {
+        "class_weights": torch.ones(3, device=device),
+        "temperature": torch.ones((), device=device, requires_grad=True),
+        "ignore_index": torch.tensor(-100),
+    }
+    result = softmax_cross_entropy(logits, target, **options)
     np.testing.assert_array_equal(result.probs, softmax_cross_entropy(LOGITS, TARGETS).probs)
     gradients = torch.tensor(result.grad_probs), torch.tensor(result.grad_logits)
     assert all(check.passed for check in check_gradients(logits, target, *gradients))
-    assert explain(logits[0], target[0]).steps
+    tokens = logits[np.newaxis], target[np.newaxis], *(part[np.newaxis] for part in gradients)
+    assert all(check.passed for check in check_gradients(*tokens))
+    shown = repr(explain(logits[0], target[0]))
+    assert shown.startswith("<Derivation: ")
+    assert shown.endswith(" steps, for the classes 0 and 1>")
     soft = torch.softmax(logits, dim=1)
     assert verify(logits, soft, probs=soft, dtype="float32").passed
 
@@ -117,6 +172,38 @@ class OnDevice:
         return self._array
 
 
+class OfMlx:
+    """What an array of MLX offers: NumPy reads it, unless its type is bfloat16."""
+
+    __module__ = "mlx.core"
+
+    def __init__(self, array, dtype):
+        self._array, self.dtype, self.shape = np.asarray(array), f"mlx.core.{dtype}", array.shape
+
+    def __array__(self, dtype=None, copy=None):
+        if self.dtype == "mlx.core.bfloat16":
+            raise TypeError("bfloat16 is no type of the buffer protocol")
+        return self._array
+
+    def view(self, dtype):
+        return OfMlx(self._array.view(dtype), "uint16")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_arrays_of_mlx_are_taken_by_what_they_offer(dtype, monkeypatch):
+    core = ModuleType("mlx.core")
+    core.uint16 = np.uint16
+    monkeypatch.setitem(sys.modules, "mlx.core", core)
+    claim = gradient().astype(np.float32)
+    if dtype == "bfloat16":
+        claim = ((claim.view(np.uint32) + 0x8000) >> 16).astype(np.uint16)
+    target = OfMlx(np.array(TARGETS, np.uint32), "uint32")
+    logits = OfMlx(np.array(LOGITS, np.float32), "float32")
+    result = verify(logits, target, grad_logits=OfMlx(claim, dtype), reduction="mean")
+    result.raise_if_failed()
+    assert result.tolerance.dtype == dtype
+
+
 class Eager:
     """What a tensor of TensorFlow offers."""
 
@@ -136,12 +223,41 @@ def test_arrays_of_cupy_and_tensorflow_are_taken_by_what_they_offer(kind):
     assert result.tolerance.dtype == "float32"
 
 
-def test_what_cannot_be_read_is_named_with_what_to_do(torch):
-    sparse = torch.tensor(LOGITS).to_sparse()
-    with pytest.raises(InputError, match=r"torch\.Tensor cannot .* to_dense\(\) gives a plain one"):
-        softmax_cross_entropy(sparse, TARGETS)
-    with pytest.raises(ValueError, match=r"grad_logits .*torch\.Tensor cannot be read"):
-        verify(LOGITS, TARGETS, grad_logits=sparse)
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda t: t.to_sparse(), "layout is torch.sparse_coo; to_dense"),
+        (lambda t: t.to("meta"), "device meta, which holds no numbers"),
+        (lambda t: t.to("cpu").bool(), "bool; convert it to numbers"),
+        (lambda t: t + 1j, "complex64; take its real part"),
+        (lambda t: t.numpy().astype(np.longdouble), "float128; convert it to float64"),
+        (lambda t: t.numpy().astype(object), "object"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_what_to_do(torch, made, told):
+    values = made(torch.tensor(LOGITS))
+    with pytest.raises(InputError, match=told):
+        softmax_cross_entropy(values, TARGETS)
+    with pytest.raises(ValueError, match=told):
+        verify(LOGITS, TARGETS, grad_logits=values)
+    with pytest.raises(ValueError, match=told):
+        check_gradients(LOGITS, TARGETS, values, values)
+
+
+def test_targets_that_cannot_be_read_are_named_with_what_to_do(torch):
+    with pytest.raises(InputError, match=r"targets .* device meta, which holds no numbers"):
+        softmax_cross_entropy(LOGITS, torch.tensor(TARGETS, device="meta"))
+
+
+def test_a_type_of_float8_that_is_not_read_is_named(torch):
+    with pytest.raises(InputError, match=r"type is torch\.float8_e4m3fnuz; convert it to float32"):
+        softmax_cross_entropy(torch.tensor(LOGITS).to(torch.float8_e4m3fnuz), TARGETS)
+
+
+def test_traced_arrays_are_told_from_others():
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    with pytest.raises(InputError, match=r"traced and has no numbers yet; call .* outside of jax"):
+        jax.jit(lambda a: softmax_cross_entropy(a, TARGETS).loss)(jax.numpy.array(LOGITS))
 
 
 def test_a_sequence_of_tokens_is_a_row_for_each(torch):

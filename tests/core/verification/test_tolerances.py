@@ -61,6 +61,8 @@ def test_the_default_tolerances_are_those_of_torch_testing():
         "float32": (1.3e-6, 1e-5),
         "bfloat16": (1.6e-2, 1e-5),
         "float16": (1e-3, 1e-5),
+        "float8_e4m3fn": (0.0, 0.0),
+        "float8_e5m2": (0.0, 0.0),
     }
 
 

@@ -115,6 +115,9 @@ def of_rounded_logits(dtype: Dtype) -> Form:
     )
 
 
+COMPUTED_IN = [dtype for dtype in Dtype if dtype.is_computed_in]
+
+
 def bound(c: Case) -> FloatArray:
     """Return the size of the largest number, NaN where all are 0."""
     largest = np.abs(c.safe_unit * c.claim).max(axis=0)
@@ -150,13 +153,16 @@ LOST_DIGITS = (
         "no-shift-by-the-maximum",
         "the maximum was not subtracted before exp, which left the range of the type",
         "subtract the largest logit of each record before exp",
-        *(out_of_range(dtype, lambda _: 0.0, "exp(a) / Σ exp(a)") for dtype in Dtype),
+        *(out_of_range(dtype, lambda _: 0.0, "exp(a) / Σ exp(a)") for dtype in COMPUTED_IN),
     ),
     Mistake(
         "shift-by-the-maximum-of-all",
         "the maximum of the whole array was subtracted before exp: low records are 0 / 0",
         "subtract the largest logit of each record before exp",
-        *(out_of_range(dtype, lambda c: c.highest, "exp(a - max over all) / Σ") for dtype in Dtype),
+        *(
+            out_of_range(dtype, lambda c: c.highest, "exp(a - max over all) / Σ")
+            for dtype in COMPUTED_IN
+        ),
         of_batch=True,
     ),
     Mistake(
@@ -178,7 +184,7 @@ LOST_DIGITS = (
         "target-subtracted-in-low-precision",
         "p_y was rounded before 1 was subtracted from it",
         "subtract in a wider type, or compute 1 - p_y as the sum of the other probabilities",
-        *(rounded_before_subtraction(dtype) for dtype in Dtype),
+        *(rounded_before_subtraction(dtype) for dtype in COMPUTED_IN),
         keeps_digits=False,
     ),
     Mistake(
