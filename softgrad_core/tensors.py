@@ -22,6 +22,7 @@ class PackedType(NamedTuple):
     """The type of `Packed` numbers, as far as it is asked for that of an array."""
 
     name: str
+    itemsize: int
     kind: str = "f"
 
     def __str__(self) -> str:
@@ -40,7 +41,7 @@ class Packed:
 
     def __init__(self, bits: Array, name: str) -> None:
         self._bits = bits
-        self.dtype = PackedType(name)
+        self.dtype = PackedType(name, bits.dtype.itemsize)
         self.shape, self.ndim, self.size = bits.shape, bits.ndim, bits.size
 
     def __len__(self) -> int:

@@ -41,7 +41,7 @@ def exact_weights(
         ]
 
 
-def exact(  # noqa: PLR0917 - one parameter for each option
+def exact(
     logits: list[float],
     target: int | list[float],
     label_smoothing: float = 0.0,

@@ -11,6 +11,7 @@ from softgrad.commands.settings import QUIET, RAW_DTYPE, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.file import STANDARD_OUTPUT, Output
+from softgrad.outputs.formats import Format
 from softgrad.running.pipeline import Pipeline
 from softgrad.running.run import Places
 from softgrad.work import compute
@@ -19,6 +20,7 @@ from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.results import FIELDS, check_fields
+from softgrad_core.tensors import BITS, Packed
 
 if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
@@ -54,7 +56,8 @@ def run(settings: Settings) -> Exit:
 
     For logits a and the true class y: f(x) = softmax(a), L = -log f(x)_y,
     dL/df(x) = -e(y)/f(x)_y and dL/da = -(e(y) - f(x)). Classes count from 0. Arguments that are
-    numbers are logits; others are files of JSON records, .npy or .npz; - is standard input.
+    numbers are logits; others are files of JSON records or arrays (.npy, .npz,
+    .safetensors, .pt); - is standard input.
     """
     given = task.Task.of(Command.COMPUTE, settings)
     try:
@@ -76,37 +79,48 @@ def run(settings: Settings) -> Exit:
 
 
 def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | None) -> Exit:
-    """Compute the results of files of arrays, and write a .npz file for each."""
+    """Compute the results of files of arrays, and write a file of arrays for each."""
     from softgrad.inputs.arrays import source as arrays
-    from softgrad.outputs.arrays.results import ArrayResults, ArrayWriter
-    from softgrad.records.bfloat16 import result_dtype
+    from softgrad.outputs.arrays.results import ArrayResults, ArrayWriter, result_dtype
 
     settings: Settings = given.settings
     dtype = values.parse_word("--dtype", settings.dtype, Dtype)
-    if dtype not in {None, Dtype.BFLOAT16}:
+    if dtype is not None and dtype not in BITS:
         raise UsageError(f"--dtype {dtype} is for 'softgrad verify': results have the logits' type")
-    places = given.places(".npz")
+    places = given.places(lambda file: f".{_format_for(given, file)}")
     _refuse_to_replace([*given.files, str(given.array_target())], places)
 
     def prepare(source: "ArraySource", output: Output) -> tuple[Pipeline, "ArrayWriter"]:
         reader = source.reader()
         is_reduced = reader.reduction is not Reduction.NONE
+        is_packed = isinstance(source.logits, Packed)
         work = partial(
             compute,
             fields if tolerance is None else FIELDS,
             check_tolerance=tolerance,
             # Results that are checked or added up are rounded afterwards.
-            in_float64=is_reduced or dtype is not None or tolerance is not None,
+            in_float64=is_reduced or is_packed or tolerance is not None,
         )
-        rounded_to = result_dtype(source.logits.dtype, dtype)
-        results = ArrayResults(fields, rounded_to, is_reduced, settings.quiet)
+        results = ArrayResults(
+            fields, result_dtype(source.logits.dtype), is_reduced, settings.quiet
+        )
         pipeline = Pipeline(reader, work, results, None, settings.fail_fast)
         is_empty_mean = reader.divisor == 0.0
-        shape = source.logits.shape
-        return pipeline, ArrayWriter(output, results, shape, is_empty_mean=is_empty_mean)
+        shown = _format_for(given, source.name)
+        return pipeline, ArrayWriter(
+            output, shown, results, source.shape, is_empty_mean=is_empty_mean
+        )
 
     elements = arrays.COMPUTED_ELEMENTS if tolerance is None else arrays.CHECKED_ELEMENTS
     return given.run_on_arrays(prepare, places, elements, dtype)
+
+
+def _format_for(given: task.Task, file: str) -> Format:
+    """Return the format of the results of a file: what is asked for, or that of the file."""
+    if given.asked is not None:
+        return given.asked
+    of_file = values.format_of_ending(file)
+    return of_file if of_file is not None and of_file.is_of_arrays else Format.NPZ
 
 
 def _refuse_to_replace(files: Sequence[str], places: Places) -> None:

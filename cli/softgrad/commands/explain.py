@@ -55,7 +55,9 @@ def _row_of_arrays(given: task.Task) -> Records:
     settings: Settings = given.settings
     number = values.parse_count("--row", settings.row) or 0
     dtype = values.parse_word("--dtype", settings.dtype, Dtype)
-    options = ArrayOptions(given.array_target(), given.loss, dtype, with_claims=False)
+    options = ArrayOptions(
+        given.array_target(), given.loss, dtype, with_claims=False, names=given.renamed
+    )
     if len(given.files) > 1:
         raise UsageError("--row needs one file of arrays")
     [name] = given.files

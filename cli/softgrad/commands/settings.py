@@ -37,8 +37,9 @@ _DEBUG = typer.Option("--debug", help="Show the traceback of a bug in softgrad."
 _INPUTS = typer.Argument(metavar="[LOGITS... | FILES...]", hidden=True)
 _TARGET = option("--target -t", "Y", "Class index or name, or probabilities.", "Input")
 _CLASSES = option("--classes", "NAME,…", "The names of the classes.", "Input")
+_MAP = option("--map", "NAME=X,…", "Names of arrays in files: logits=out.", "Input")
 RAW_DTYPE = option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.", "Input")
-_FORMATS = ", ".join(form for form in Format if form is not Format.NPZ)
+_FORMATS = ", ".join(form for form in Format if not form.is_of_arrays)
 _FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}.", "Output")
 _JSON = option("--json", "", "Short for --format jsonl.", "Output")
 _STANDALONE = option("--standalone", "", "Write a whole LaTeX document.", "Output")
@@ -68,6 +69,7 @@ class Input(Common):
     inputs: Annotated[list[str] | None, _INPUTS] = None
     target: Annotated[Text, _TARGET] = None
     classes: Annotated[Text, _CLASSES] = None
+    map: Annotated[Text, _MAP] = None
     loss: Mapping[str, str | bool]
 
 

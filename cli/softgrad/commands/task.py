@@ -13,6 +13,7 @@ from softgrad.commands import values
 from softgrad.commands.settings import Input, Results, Running
 from softgrad.commands.together import Command, Kind, format_of, refuse
 from softgrad.exits import Exit, UsageError
+from softgrad.inputs.arrays import SUFFIXES
 from softgrad.inputs.numbers import numbers_or_files
 from softgrad.inputs.records.interpretation import interpret
 from softgrad.messages import say
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
     from softgrad_core.verification.tolerances import Tolerance
 
-ARRAY_SUFFIXES = (".npy", ".npz")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(Running, Results, Input):
@@ -46,12 +45,14 @@ class Task(NamedTuple):
     """What a command line asks for.
 
     `settings` are the options as they were typed. Either there are logits or there are files.
+    `asked` is the format that is asked for, if any, and `shown` the one that is written.
     """
 
     settings: Any
     logits: list[float]
     files: list[str]
     kind: Kind
+    asked: Format | None
     shown: Format
     names: list[str] | None
     loss: Mapping[str, Any]
@@ -60,7 +61,7 @@ class Task(NamedTuple):
     def of(cls, command: Command, settings: Any) -> "Task":
         """Return the task of a command, or raise UsageError if its words do not go together."""
         logits, files = numbers_or_files(settings.inputs or ["-"])
-        arrays = [name for name in files if name.endswith(ARRAY_SUFFIXES)]
+        arrays = [name for name in files if name.endswith(SUFFIXES)]
         if arrays and len(arrays) < len(files):
             other = next(name for name in files if name not in arrays)
             raise UsageError(f"expected arrays or JSON, got {arrays[0]!r} and {other!r}")
@@ -73,19 +74,20 @@ class Task(NamedTuple):
         refuse(command, kind, shown, settings)
         names = values.parse_classes(settings.classes)
         loss = values.parse_loss(settings.loss, names)
-        return cls(settings, logits, files, kind, shown, names, loss)
+        return cls(settings, logits, files, kind, asked, shown, names, loss)
 
-    def places(self, suffix: str | None = None) -> Places:
+    def places(self, suffix: Callable[[str], str] = lambda file: Path(file).suffix) -> Places:
         """Return the places of the results: one for all files, or one for each.
 
-        The suffix replaces that of a file's name in a folder.
+        In a folder results have the names of their files, with the suffix that is returned for
+        them.
         """
         folder = self.settings.output_dir
         if folder is None:
             return [(self.files, self.settings.output)]
         if "-" in self.files:
             raise UsageError("--output-dir needs files")
-        names = [Path(file).with_suffix(suffix or Path(file).suffix).name for file in self.files]
+        names = [Path(file).with_suffix(suffix(file)).name for file in self.files]
         if twice := [name for name in names if names.count(name) > 1]:
             raise UsageError(f"--output-dir: two files would be written to {twice[0]!r}")
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -175,7 +177,7 @@ class Task(NamedTuple):
         from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
 
         with_claims = required is not None
-        options = ArrayOptions(self.array_target(), self.loss, dtype, with_claims)
+        options = ArrayOptions(self.array_target(), self.loss, dtype, with_claims, self.renamed)
         report = Report(self.files, may_draw=True, required=required)
         workers = self._workers()
 
@@ -188,6 +190,11 @@ class Task(NamedTuple):
 
         return run(streams, places, report, workers)
 
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The names that arrays have in files, by those that they have here."""
+        return values.parse_map(self.settings.map)
+
     def _workers(self) -> Workers:
         jobs = values.parse_count("--jobs", self.settings.jobs)
         # Of the formats of records, only JSON Lines gain from more than one process.
@@ -198,7 +205,7 @@ class Task(NamedTuple):
     def array_target(self) -> int | str | None:
         """Return the target of all rows of arrays: a class, or the file that has their targets."""
         text = self.settings.target
-        if text is None or text.endswith(ARRAY_SUFFIXES):
+        if text is None or text.endswith(SUFFIXES):
             return str(text) if text else None
         target = values.parse_class("--target", text, self.names)
         if isinstance(target, int):
@@ -206,7 +213,7 @@ class Task(NamedTuple):
         try:
             return class_index(target, len(self.names or ()), self.names)
         except InputError:
-            expected = "expected --target to be a class or a .npy file for arrays"
+            expected = "expected --target to be a class or a file of arrays"
             raise UsageError(f"{expected}, got {text!r}") from None
 
 

@@ -30,13 +30,14 @@ class Kind(StrEnum):
 
 _PAGES = (Format.MARKDOWN, Format.LATEX, Format.HTML)
 _TABLE_FIRST = (Format.TABLE, Format.JSONL, *_PAGES)
+_OF_ARRAYS = (Format.NPZ, Format.SAFETENSORS, Format.PT)
 _JSON_FIRST = (Format.JSONL, Format.TABLE, *_PAGES)
 
 FORMATS: Mapping[Command, Mapping[Kind, Collection[Format]]] = {
     Command.COMPUTE: {
         Kind.NUMBERS: _TABLE_FIRST,
         Kind.RECORDS: _JSON_FIRST,
-        Kind.ARRAYS: (Format.NPZ,),
+        Kind.ARRAYS: _OF_ARRAYS,
     },
     Command.EXPLAIN: {
         Kind.NUMBERS: _TABLE_FIRST,
@@ -59,9 +60,10 @@ CLAIMED = {name: "claimed_loss" if name == LOSS else name for name in CLAIMS}
 NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str]] = {
     Command.COMPUTE: {
         "standalone": (Format.LATEX,),
-        "fields": (Format.JSONL, Format.NPZ),
+        "fields": (Format.JSONL, *_OF_ARRAYS),
         "output_dir": _FILES,
         "dtype": (Kind.ARRAYS,),
+        "map": (Kind.ARRAYS,),
         "tolerance": "check",
         "quiet": "check",
     },
@@ -69,11 +71,13 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
         "standalone": (Format.LATEX,),
         "output_dir": (Kind.RECORDS,),
         "row": (Kind.ARRAYS,),
+        "map": (Kind.ARRAYS,),
         "dtype": (Kind.ARRAYS,),
     },
     Command.VERIFY: {
         "standalone": (Format.LATEX,),
         "output_dir": _FILES,
+        "map": (Kind.ARRAYS,),
         **dict.fromkeys(CLAIMED.values(), (Kind.NUMBERS,)),
     },
 }

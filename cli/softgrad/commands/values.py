@@ -20,7 +20,7 @@ from softgrad.inputs.numbers import (
 )
 from softgrad.messages import say
 from softgrad.outputs.formats import Format
-from softgrad.records.fields import LOSS
+from softgrad.records.fields import CLAIMS, LOGITS, LOSS, TARGET
 from softgrad.records.records import json_number
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError, shortened
@@ -164,8 +164,11 @@ _OF_ENDING = {
     ".md": Format.MARKDOWN,
     ".jsonl": Format.JSONL,
     ".txt": Format.TABLE,
+    ".npz": Format.NPZ,
+    ".safetensors": Format.SAFETENSORS,
+    ".pt": Format.PT,
 }
-_NOT_WRITTEN = {".svg", ".pdf", ".png", ".csv", ".docx", ".xlsx"}
+_NOT_WRITTEN = {".svg", ".pdf", ".png", ".csv", ".docx", ".xlsx", ".npy"}
 
 
 def parse_format(text: str | None, *, json: bool, output: str | None) -> Format | None:
@@ -174,10 +177,28 @@ def parse_format(text: str | None, *, json: bool, output: str | None) -> Format 
     if text is None and not json and ending in _NOT_WRITTEN:
         raise UsageError(f"softgrad writes no {ending} files; it writes {', '.join(_OF_ENDING)}")
     if text is None and not json:
-        return _OF_ENDING.get(ending)
+        return format_of_ending(output or "")
     if json and text not in {None, Format.JSONL}:
         raise UsageError(f"--json and --format {text} contradict each other")
     return Format.JSONL if json else parse_word("--format", text, Format)
+
+
+def format_of_ending(name: str) -> Format | None:
+    """Return the format that the ending of a file's name stands for, if any."""
+    return _OF_ENDING.get(Path(name).suffix.lower())
+
+
+def parse_map(text: str | None) -> dict[str, str]:
+    """Return the names that arrays have in files, by those that they have here."""
+    names: dict[str, str] = {}
+    known = (LOGITS, TARGET, *CLAIMS, *OPTIONS)
+    for part in text.split(",") if text else ():
+        ours, _, theirs = part.partition("=")
+        if not theirs or ours not in known:
+            expected = f"expected --map to be NAME=ARRAY, NAME out of {', '.join(known)}"
+            raise UsageError(f"{expected}; got {part!r}")
+        names[ours] = theirs
+    return names
 
 
 def parse_word(option: str, text: str | None, words: type[Word]) -> Word | None:

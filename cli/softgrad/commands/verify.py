@@ -59,9 +59,9 @@ class Settings(task.Settings):
 
 
 def run(settings: Settings) -> Exit:
-    """Compare somebody's numbers with the exact ones, and name the mistake if there is one.
+    """Compare somebody's numbers with the exact ones, and name the mistake, if any.
 
-    Records and .npz files claim probs, log_probs, loss, grad_probs or grad_logits; for arguments
+    Records and arrays claim probs, log_probs, loss, grad_probs or grad_logits; for arguments
     these are options. A claim passes where rounding in its type, or the few digits that it was
     typed with, explain its error.
     """
@@ -106,7 +106,9 @@ def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
     from softgrad.outputs.arrays.worst import WorstRows, WorstRowsWriter
 
     settings: Settings = given.settings
-    own, others = (dtype, {}) if dtype else narrowest_of(dtypes_of_claims(given.files))
+    own, others = (
+        (dtype, {}) if dtype else narrowest_of(dtypes_of_claims(given.files, given.renamed))
+    )
     required = _required(settings, own, others)
     work = partial(verify, tolerance=required)
     render = WorstRows(settings.quiet)
@@ -115,5 +117,6 @@ def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
         pipeline = Pipeline(source.reader(), work, render, required, settings.fail_fast)
         return pipeline, WorstRowsWriter(output, source.name, given.shown)
 
-    places = given.places(".jsonl" if given.shown is Format.JSONL else ".txt")
+    suffix = ".jsonl" if given.shown is Format.JSONL else ".txt"
+    places = given.places(lambda _: suffix)
     return given.run_on_arrays(prepare, places, VERIFIED_ELEMENTS, dtype, required)

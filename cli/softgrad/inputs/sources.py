@@ -13,6 +13,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
+from softgrad.inputs.arrays import SUFFIXES
 from softgrad.inputs.json.layouts import begins_in_lines, read_values
 from softgrad.inputs.json.lines import read_lines
 from softgrad.inputs.json.stream import BLOCK_BYTES, BlockStream
@@ -21,7 +22,7 @@ from softgrad_core.errors import InputError
 
 STANDARD_INPUT = "-"
 
-_OF_ARRAYS = "arrays are read from files whose names end in .npy or .npz"
+_OF_ARRAYS = f"arrays are read from files whose names end in {', '.join(SUFFIXES)}"
 NOT_JSON = {
     b"\x93NUMPY": ("arrays-as-json", f"NumPy arrays; {_OF_ARRAYS}"),
     b"PK\x03\x04": ("arrays-as-json", f"a ZIP archive, as .npz and .pt are; {_OF_ARRAYS}"),

@@ -24,6 +24,13 @@ class Format(StrEnum):
     LATEX = "latex"
     HTML = "html"
     NPZ = "npz"
+    SAFETENSORS = "safetensors"
+    PT = "pt"
+
+    @property
+    def is_of_arrays(self) -> bool:
+        """Whether it is a file of arrays, not text."""
+        return self in {Format.NPZ, Format.SAFETENSORS, Format.PT}
 
 
 class Renderer(Protocol):

@@ -223,14 +223,22 @@ def test_unusable_rows_become_nan_and_are_reported(folder):
         ("logits.npy -t labels.npy", 2, "arrays need a file for the results: -o results.npz"),
         ("logits.npy rows.jsonl -o r", 2, "expected arrays or JSON, got 'logits.npy' and"),
         ("logits.npy labels.npy -o r.npz", 2, "several files of arrays need --output-dir"),
-        ("logits.npy -t labels.npy -o r.npz -f html", 2, "writes arrays as npz, not as html"),
-        ("labels.npy -t labels.npy -o r.npz", 3, "expected logits of shape (N, C), got (500,)"),
+        (
+            "logits.npy -t labels.npy -o r.npz -f html",
+            2,
+            "writes arrays as npz, safetensors, pt, not as html",
+        ),
+        (
+            "labels.npy -t labels.npy -o r.npz",
+            3,
+            "expected logits of shape (N, C), or with more axes before, got (500,)",
+        ),
         ("logits.npy -t short.npy -o r.npz", 3, "expected targets of shape (500,), or (500, 12)"),
         ("text.npy -t labels.npy -o r.npz", 3, "expected logits as numbers, at most float64"),
-        ("broken.npy -t labels.npy -o r.npz", 74, "broken.npy: expected NumPy arrays: it breaks"),
-        ("junk.npz -o r.npz", 74, "junk.npz: expected NumPy arrays: it is not a .npz file"),
-        ("junk.npy -t 0 -o r.npz", 74, "junk.npy: expected NumPy arrays: the magic string is"),
-        ("empty.npy -t 0 -o r.npz", 74, "empty.npy: expected NumPy arrays: it is empty"),
+        ("broken.npy -t labels.npy -o r.npz", 74, "broken.npy: expected arrays: it breaks"),
+        ("junk.npz -o r.npz", 74, "junk.npz: expected arrays: it is not a .npz file"),
+        ("junk.npy -t 0 -o r.npz", 74, "junk.npy: expected arrays: the magic string is"),
+        ("empty.npy -t 0 -o r.npz", 74, "empty.npy: expected arrays: it is empty"),
         ("none.npy -t 0 -o r.npz", 74, "none.npy: No such file or directory"),
         ("pickled.npy -t 0 -o r.npz", 74, "got Python objects"),
         ("other.npz -o r.npz", 3, 'expected an array "logits", got x, y'),
@@ -244,24 +252,32 @@ def test_unusable_rows_become_nan_and_are_reported(folder):
         ("logits.npy -t float.npy -o r.npz", 3, "expected targets as whole numbers, got float64"),
         ("logits.npy -t 12 -o r.npz", 3, "logits.npy: target 12 is outside 0..11"),
         ("narrow.npy -t labels.npy -o r.npz", 3, "expected at least 2 logits, got 1"),
-        ("labelled.npz -o r.npz", 2, 'expected "target" in labelled.npz, got logits, labels'),
+        ("unlabelled.npz -o r.npz", 2, 'expected "target" in unlabelled.npz, got logits, y'),
         ("logits.npy -t labels.npy -o none/r.npz", 74, "none/r.npz: No such file or directory"),
         ("logits.npy -t labels.npy -o /dev/null", 74, "/dev/null: arrays are written to a"),
-        ("logits.npy -t cat -o r.npz", 2, "expected --target to be a class or a .npy file"),
+        ("logits.npy -t cat -o r.npz", 2, "expected --target to be a class or a file of arrays"),
         (
             "logits.npy -t labels.npy -o ./logits.npy",
             2,
-            "refusing to overwrite logits.npy: it is one of",
+            "softgrad writes no .npy files; it writes",
         ),
         (
-            "logits.npy -t labels.npy -o labels.npy",
+            "rows.npz -o ./rows.npz",
             2,
-            "refusing to overwrite labels.npy: it is one of",
+            "refusing to overwrite rows.npz: it is one of",
         ),
-        ("labelled.npz -t 0 --output-dir .", 2, "refusing to overwrite labelled.npz: it is"),
+        ("rows.npz -t 0 --output-dir .", 2, "refusing to overwrite rows.npz: it is"),
         ("logits.npy -t 0 -o r.npz --dtype float32", 2, "--dtype float32 is for 'softgrad verify'"),
-        ("logits.npy -t 0 -o r.npz --json", 2, "writes arrays as npz, not as jsonl"),
-        ("logits.npy -t 0 -o r.npz -f table", 2, "writes arrays as npz, not as table"),
+        (
+            "logits.npy -t 0 -o r.npz --json",
+            2,
+            "writes arrays as npz, safetensors, pt, not as jsonl",
+        ),
+        (
+            "logits.npy -t 0 -o r.npz -f table",
+            2,
+            "writes arrays as npz, safetensors, pt, not as table",
+        ),
         (
             "verify wide.npz mixed.npz",
             3,
@@ -277,7 +293,7 @@ def test_unusable_arrays_are_reported_with_the_reason(folder, arguments, status,
     np.save(folder / "short.npy", np.zeros(3, int))
     np.save(folder / "float.npy", np.zeros(500))
     np.save(folder / "narrow.npy", np.zeros((500, 1)))
-    np.savez(folder / "labelled.npz", logits=np.zeros((5, 3)), labels=np.zeros(5, int))
+    np.savez(folder / "unlabelled.npz", logits=np.zeros((5, 3)), y=np.zeros(5, int))
     np.save(folder / "text.npy", np.full((500, 3), "a"))
     np.save(folder / "pickled.npy", np.full((5, 3), None), allow_pickle=True)
     np.savez(folder / "other.npz", x=np.zeros(3), y=np.zeros(3))
@@ -285,6 +301,7 @@ def test_unusable_arrays_are_reported_with_the_reason(folder, arguments, status,
     np.save(folder / "mask.npy", np.ones((500, 12), bool))
     np.save(folder / "half.npy", np.zeros((5, 3), np.float16))
     rows = {"logits": np.zeros((5, 3)), "target": np.zeros(5, int)}
+    np.savez(folder / "rows.npz", **rows)
     np.savez(folder / "wide.npz", **rows, probs=np.zeros((5, 3)))
     np.savez(folder / "mixed.npz", **rows, loss=np.zeros(5), probs=np.zeros((5, 3), np.float16))
     np.savez(folder / "odd.npz", **rows, temperature=-1.0)
@@ -319,7 +336,8 @@ def test_arrays_in_place_of_json_are_recognised(tmp_path, save):
         save(file, logits)
     what = "NumPy arrays" if save is np.save else "a ZIP archive, as .npz and .pt are"
     expected = (
-        f"expected JSON, got {what}; arrays are read from files whose names end in .npy or .npz"
+        f"expected JSON, got {what}; arrays are read from files whose names end in "
+        ".npy, .npz, .safetensors, .pt"
     )
     named = run("logits.dat", cwd=tmp_path)
     piped = run(stdin=(tmp_path / "logits.dat").read_bytes())

@@ -1,101 +1,99 @@
-"""Files of arrays, .npy and .npz, mapped into memory so that they are read as they are used."""
+"""Files of arrays: what is in one, by name. Each kind of file has a module that opens it."""
 
-import math
-import mmap
-import zipfile
-import zlib
-from collections.abc import Sequence
-from contextlib import suppress
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from softgrad.exits import Exit, StoppedError
+from softgrad.records import fields
+from softgrad_core.tensors import BITS, Packed
 
 Array = npt.NDArray[Any]
 
 ALONE = ""
-"""The name of the only array of a .npy file."""
+"""The name of the only array of a file whose arrays have no names, as in .npy."""
 
-LOCAL_HEADER_BYTES = 30
-"""The length of a ZIP member's header, without the name and the extra field that follow it."""
+ALIASES = {fields.TARGET: ("targets", "labels")}
+"""Other names that an array is found by, unless there is one of its own name."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class ArrayFile:
-    """The arrays of a .npy or .npz file, by name.
+    """The arrays of an open file, by name.
 
-    They are mapped, not held in memory, except for compressed members of a .npz, which are read
-    whole when they are asked for.
+    Attributes
+    ----------
+    name
+        The name of the file.
+    arrays
+        What returns each array: of NumPy, mapped where it can be, or `Packed` numbers.
+    options
+        The options of the loss that stand in the file beside the arrays.
+    release
+        Gives back the memory of what was read, which would otherwise count as used.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._file = Path(name).open("rb")  # noqa: SIM115 - it stays open as long as this is used
-        try:
-            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise self._broken("it is empty") from None
-        if name.endswith(".npy"):
-            self._places: dict[str, int | None] = {ALONE: 0}
-            return
-        try:
-            with zipfile.ZipFile(name) as archive:
-                self._places = {
-                    info.filename.removesuffix(".npy"): self._start(info)
-                    for info in archive.infolist()
-                    if info.filename.endswith(".npy")
-                }
-        except zipfile.BadZipFile:
-            raise self._broken("it is not a .npz file") from None
+    name: str
+    arrays: Mapping[str, Callable[[], Any]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    release: Callable[[], None] = lambda: None
 
-    @property
-    def names(self) -> Sequence[str]:
-        """The names of the arrays."""
-        return list(self._places)
+    def array(self, name: str, bits_of: str | None = None) -> Any:
+        """Return an array; bits of a type that NumPy lacks are taken for numbers of that type."""
+        array = self.arrays[name]()
+        if isinstance(array, Packed):
+            return array
+        if bits_of in BITS and is_raw(array.dtype) and array.dtype.itemsize == _size(bits_of):
+            return Packed(array.view(BITS[bits_of]), bits_of)
+        # Of the types of two bytes that NumPy lacks, only bfloat16 is in use.
+        return Packed(array.view(np.uint16), "bfloat16") if array.dtype.str[1:] == "V2" else array
 
-    def array(self, name: str) -> Array:
-        """Return an array, mapped if it can be."""
-        start = self._places[name]
-        try:
-            if start is None:
-                with np.load(self.name) as archive:
-                    return np.asarray(archive[name])
-            return self._mapped(start)
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            what = f'"{name}": ' if name else ""
-            raise self._broken(f"{what}{error}") from None
+    def with_names(self, names: Mapping[str, str]) -> "ArrayFile":
+        """Return the file with its arrays under other names, given as theirs by ours."""
+        arrays = dict(self.arrays)
+        for ours, theirs in names.items():
+            if theirs not in self.arrays:
+                got = ", ".join(self.arrays)
+                raise broken(self.name, f'an array "{theirs}", got {got}', Exit.REJECTED)
+            arrays[ours] = self.arrays[theirs]
+        for ours, others in ALIASES.items():
+            found = [name for name in others if name in arrays]
+            if ours not in arrays and len(found) > 1:
+                both = " and ".join(f'"{name}"' for name in found)
+                raise broken(self.name, f'one array "{ours}", got {both}', Exit.REJECTED)
+            if ours not in arrays and found:
+                arrays[ours] = arrays[found[0]]
+        return replace(self, arrays=arrays)
 
-    def release(self) -> None:
-        """Give back the memory of what was read, which would otherwise count as used."""
-        with suppress(AttributeError, OSError):
-            self._map.madvise(mmap.MADV_DONTNEED)
 
-    def _broken(self, reason: str) -> StoppedError:
-        return StoppedError(Exit.IO_FAILED, f"{self.name}: expected NumPy arrays: {reason}")
+def _size(name: str | None) -> int:
+    return np.dtype(BITS[str(name)]).itemsize
 
-    def _start(self, info: zipfile.ZipInfo) -> int | None:
-        """Return where the data of a member begins; None if it is compressed."""
-        if info.compress_type != zipfile.ZIP_STORED:
-            return None
-        header = self._map[info.header_offset : info.header_offset + LOCAL_HEADER_BYTES]
-        lengths = (int.from_bytes(header[place : place + 2], "little") for place in (26, 28))
-        return info.header_offset + LOCAL_HEADER_BYTES + sum(lengths)
 
-    def _mapped(self, start: int) -> Array:
-        # NumPy accepts no header that is longer than this.
-        head = BytesIO(self._map[start : start + (1 << 16)])
-        read = np.lib.format.read_array_header_2_0
-        if np.lib.format.read_magic(head) == (1, 0):
-            read = np.lib.format.read_array_header_1_0
-        shape, is_fortran, dtype = read(head)
-        place = start + head.tell()
-        if dtype.hasobject:
-            raise ValueError("got Python objects")
-        wanted, got = math.prod(shape) * dtype.itemsize, len(self._map) - place
-        if wanted > got:
-            raise ValueError(f"it breaks off: expected {wanted:,} bytes, got {got:,}")
-        order: Any = "F" if is_fortran else "C"
-        return np.ndarray(shape, dtype, self._map, place, order=order)
+def is_raw(dtype: Any) -> bool:
+    """Return whether numbers of this type may be the bits of a type that NumPy lacks."""
+    return dtype.kind in "uV" and dtype.itemsize <= 2 and dtype != np.uint8
+
+
+def broken(name: str, expected: str, status: Exit = Exit.IO_FAILED) -> StoppedError:
+    """Return the error for a file that is not what was expected."""
+    return StoppedError(status, f"{name}: expected {expected}")
+
+
+def open_file(name: str, names: Mapping[str, str] | None = None) -> ArrayFile:
+    """Open a file of arrays, or raise StoppedError or OSError; `names` are theirs by ours."""
+    if name.endswith(".safetensors"):
+        from softgrad.inputs.arrays.safetensors_files import open_safetensors as opened
+    elif name.endswith(".pt"):
+        from softgrad.inputs.arrays.torch_files import open_torch as opened
+    else:
+        from softgrad.inputs.arrays.numpy_files import open_numpy as opened
+    return opened(name).with_names(names or {})
+
+
+def needs(what: str, package: str) -> StoppedError:
+    """Return the error for a kind of file whose library is not installed."""
+    return StoppedError(Exit.USAGE, f"{what} needs its library: pip install {package}")

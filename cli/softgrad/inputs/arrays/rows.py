@@ -5,16 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from softgrad.records import fields
-from softgrad.records.bfloat16 import Array, decoded
 from softgrad.records.records import Examples, Interpreted
-from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import as_rows, check_rows, given_rows
 from softgrad_core.loss.objective import objective_of
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.targets import SUM_TOLERANCE
+from softgrad_core.tensors import as_numpy
+
+Array = npt.NDArray[Any]
 
 CHECKED_ELEMENTS = 1 << 18
 """The logits of a batch that are looked at together."""
@@ -70,14 +72,13 @@ class RowReader:
     options: Mapping[str, Any]
     reduction: Reduction
     divisor: float | None
-    dtype: Dtype | None
     with_claims: bool
 
     def __call__(self, block: RowBlock) -> Interpreted:
         """Return the usable rows of a block, and the errors of the others."""
-        logits = decoded(block.logits, self.dtype)
+        logits = block.logits
         if block.is_batch:
-            return self._batch(block, logits)
+            return self._batch(block)
         errors = dict(self._errors(logits, block.targets))
         if self.with_claims and not block.claims:
             return Interpreted([], errors)
@@ -87,7 +88,7 @@ class RowReader:
         if self.divisor is not None:
             objective = replace(objective, divisor=np.full(len(logits), self.divisor))
         claims = {
-            name: decoded(claim[some], self.dtype)
+            name: claim[some]
             .astype(np.float64)
             .reshape(len(logits), 1 if name == fields.LOSS else logits.shape[1])
             for name, claim in block.claims.items()
@@ -98,10 +99,10 @@ class RowReader:
         nothing = [None] * len(indices)
         return Interpreted([Examples(indices, logits, objective, nothing, nothing, claims)], errors)
 
-    def _batch(self, block: RowBlock, logits: Array) -> Interpreted:
+    def _batch(self, block: RowBlock) -> Interpreted:
         """Return all rows as one record with one loss."""
         try:
-            rows = given_rows(logits).values
+            rows = given_rows(block.logits, packed=True).values
             step = max(1, CHECKED_ELEMENTS // rows.shape[1])
             for start in range(0, len(rows), step):
                 check_rows(rows[start : start + step])
@@ -110,7 +111,7 @@ class RowReader:
         except InputError as error:
             reason = f"{fields.LOSS}: not judged, because a row of its batch was rejected"
             return Interpreted([], {0: InputError(error.code, reason)})
-        loss = decoded(block.claims[fields.LOSS], self.dtype).astype(np.float64).reshape(1, 1)
+        loss = as_numpy(block.claims[fields.LOSS]).astype(np.float64).reshape(1, 1)
         claims = {fields.LOSS: loss}
         examples = Examples([0], rows, objective, [None], [None], claims, are_batches=True)
         return Interpreted([examples], {})

@@ -5,19 +5,22 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from softgrad.exits import Exit, StoppedError
-from softgrad.inputs.arrays.files import ALONE, ArrayFile
+from softgrad.inputs.arrays.files import ALONE, ArrayFile, is_raw, open_file
 from softgrad.inputs.arrays.rows import RowBlock, RowReader
 from softgrad.inputs.records.claims import near_claims
 from softgrad.records import fields
-from softgrad.records.bfloat16 import Array, decoded, is_raw
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import check_class_count
 from softgrad_core.loss.objective import objective_of, weight_of
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.targets import class_index
+from softgrad_core.tensors import BITS, Packed
+
+Array = npt.NDArray[Any]
 
 COMPUTED_ELEMENTS = 1 << 18
 """Logits in a block that is computed; with its results it takes about 10 MiB."""
@@ -32,24 +35,28 @@ CHECKED_ELEMENTS = 1 << 10
 class ArrayOptions(NamedTuple):
     """What the command line says about arrays.
 
-    The target is a class, or the name of a .npy file. The type is that of arrays for which NumPy
-    has none: bfloat16, as uint16. Options of the loss that stand in the file take precedence.
+    The target is a class, or the name of a file. The type is that of arrays for which NumPy has
+    none and that hold its bits. Options of the loss that stand in the file take precedence.
+    `names` are those that arrays have in the file, by those that they have here.
     """
 
     target: int | str | None
     loss: Mapping[str, Any]
     dtype: Dtype | None
     with_claims: bool
+    names: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArraySource:
     """The arrays of one file of logits, mapped, with shapes that fit together.
 
-    `claims` are about single rows, and `loss` is the claimed loss of the whole batch, if any.
+    All are rows, of shape (N, C) or (N,); `shape` is that of the logits in the file. `claims` are
+    about single rows, and `loss` is the claimed loss of the whole batch, if any.
     """
 
     name: str
+    shape: tuple[int, ...]
     logits: Array
     targets: Array
     options: Mapping[str, Any]
@@ -61,7 +68,7 @@ class ArraySource:
     @property
     def near_claims(self) -> Sequence[str]:
         """The names of arrays that look like claims but are not read."""
-        return near_claims([dict.fromkeys(self.files[0].names)]) if self.given.with_claims else ()
+        return near_claims([dict.fromkeys(self.files[0].arrays)]) if self.given.with_claims else ()
 
     @property
     def reduction(self) -> Reduction:
@@ -75,10 +82,7 @@ class ArraySource:
 
     def reader(self) -> RowReader:
         """Return what reads the blocks."""
-        given = self.given
-        return RowReader(
-            self.row_options, self.reduction, self._divisor(), given.dtype, given.with_claims
-        )
+        return RowReader(self.row_options, self.reduction, self._divisor(), self.given.with_claims)
 
     def blocks(self, elements: int) -> Iterator[RowBlock]:
         """Yield the rows, so many logits at a time, and last the batch if its loss is claimed."""
@@ -96,7 +100,7 @@ class ArraySource:
         last = len(self.logits) - 1
         if not 0 <= number <= last:
             raise _refused(self.name, f"--row from 0 to {last}", number)
-        logits = decoded(self.logits[number], self.given.dtype).astype(np.float64)
+        logits = self.logits[number].astype(np.float64)
         target = self.targets[number].tolist()
         return {fields.LOGITS: logits.tolist(), fields.TARGET: target, **self.row_options}
 
@@ -123,66 +127,70 @@ class ArraySource:
 
 def open_arrays(name: str, given: ArrayOptions) -> ArraySource:
     """Open a file of logits, or raise StoppedError if its arrays do not fit together."""
-    file = ArrayFile(name)
-    logits = file.array(_name_among(file, fields.LOGITS))
-    if logits.ndim != 2:
-        raise _refused(name, "logits of shape (N, C)", logits.shape)
-    targets, files = _targets_of(file, logits, given)
-    if targets.shape not in (logits.shape[:1], logits.shape):
-        shapes = f"{logits.shape[:1]}, or {logits.shape} for probabilities"
+    file, dtype = open_file(name, given.names), given.dtype
+    logits = file.array(_name_among(file, fields.LOGITS), dtype)
+    if logits.ndim < 2:
+        raise _refused(name, "logits of shape (N, C), or with more axes before", logits.shape)
+    shape = logits.shape
+    targets, files = _targets_of(file, shape, given)
+    if targets.shape not in (shape[:-1], shape):
+        shapes = f"{shape[:-1]}, or {shape} for probabilities"
         raise _refused(name, f"targets of shape {shapes}", targets.shape)
-    said = {name: file.array(name).tolist() for name in fields.OPTIONS if name in file.names}
-    options = {**given.loss, **said}
-    claims = _claims_of(file) if given.with_claims else {}
-    source = ArraySource(name, logits, targets, options, claims, None, given, files)
+    said = {name: file.array(name).tolist() for name in fields.OPTIONS if name in file.arrays}
+    options = {**given.loss, **file.options, **said}
+    claims = _claims_of(file, dtype) if given.with_claims else {}
+    source = ArraySource(name, shape, logits, targets, options, claims, None, given, files)
     _check_types(source)
+    source = _in_rows(_with_fitting_claims(source))
     _check_options(source)
-    return _with_fitting_claims(source)
+    return source
 
 
 def _targets_of(
-    file: ArrayFile, logits: Array, given: ArrayOptions
+    file: ArrayFile, shape: tuple[int, ...], given: ArrayOptions
 ) -> tuple[Array, Sequence[ArrayFile]]:
     """Return the targets of all rows, and the files that are then open."""
     if isinstance(given.target, str):
-        labels = ArrayFile(given.target)
+        labels = open_file(given.target)
         return labels.array(_name_among(labels, fields.TARGET)), [file, labels]
-    if fields.TARGET in file.names:
+    if fields.TARGET in file.arrays:
         return file.array(fields.TARGET), [file]
     if given.target is not None:
-        return np.full(len(logits), given.target), [file]
+        return np.full(shape[:-1], given.target), [file]
     what = ""
-    if file.name.endswith(".npz"):
-        what = f'; expected "{fields.TARGET}" in {file.name}, got {", ".join(file.names)}'
+    if ALONE not in file.arrays:
+        what = f'; expected "{fields.TARGET}" in {file.name}, got {", ".join(file.arrays)}'
     raise StoppedError(Exit.USAGE, f"expected the targets as --target labels.npy{what}")
 
 
 def _name_among(file: ArrayFile, wanted: str) -> str:
     """Return the name of an array: that of the only one in a .npy file, else the one wanted."""
-    if file.names == [ALONE]:
+    if wanted in file.arrays:
+        return wanted
+    if ALONE in file.arrays:
         return ALONE
-    if wanted not in file.names:
-        raise _refused(file.name, f'an array "{wanted}"', ", ".join(file.names) or "none")
-    return wanted
+    hint = f"; --map {wanted}=NAME says which it is" if file.arrays else ""
+    got = f"{', '.join(file.arrays) or 'none'}{hint}"
+    raise _refused(file.name, f'an array "{wanted}"', got)
 
 
-def _claims_of(file: ArrayFile) -> dict[str, Array]:
+def _claims_of(file: ArrayFile, dtype: Dtype | None) -> dict[str, Array]:
     """Return the claims in a file."""
-    claims = {name: file.array(name) for name in fields.CLAIMS if name in file.names}
+    claims = {name: file.array(name, dtype) for name in fields.CLAIMS if name in file.arrays}
     if not claims:
-        got = ", ".join(name or "one array" for name in file.names)
+        got = ", ".join(name or "one array" for name in file.arrays)
         raise _refused(file.name, f"claims to verify, any of {', '.join(fields.CLAIMS)}", got)
     return claims
 
 
 def _with_fitting_claims(source: ArraySource) -> ArraySource:
     """Return the source with its claims checked, and the loss of a batch apart from the others."""
-    claims, shape, loss = dict(source.claims), source.logits.shape, None
+    claims, shape, loss = dict(source.claims), source.shape, None
     is_single = fields.LOSS in claims and claims[fields.LOSS].size == 1
     if is_single and source.reduction is not Reduction.NONE:
         loss = claims.pop(fields.LOSS)
     for name, claim in claims.items():
-        wanted = shape[:1] if name == fields.LOSS else shape
+        wanted = shape[:-1] if name == fields.LOSS else shape
         if claim.shape != wanted:
             got = f"{claim.shape}"
             if name == fields.LOSS and is_single:
@@ -191,20 +199,44 @@ def _with_fitting_claims(source: ArraySource) -> ArraySource:
     return replace(source, claims=claims, loss=loss)
 
 
+def _in_rows(source: ArraySource) -> ArraySource:
+    """Return the source with all its arrays as rows."""
+    shape, targets = source.shape, source.targets
+    of_classes, of_rows = (-1, shape[-1]), (-1,)
+    return replace(
+        source,
+        logits=source.logits.reshape(of_classes),
+        targets=targets.reshape(of_classes if targets.shape == shape else of_rows),
+        claims={
+            name: claim.reshape(of_rows if name == fields.LOSS else of_classes)
+            for name, claim in source.claims.items()
+        },
+    )
+
+
 def _check_types(source: ArraySource) -> None:
     """Raise StoppedError if the arrays do not hold numbers of the right kind."""
     targets, dtype = source.targets, source.given.dtype
-    of_logits = source.logits.dtype
-    if not source.given.with_claims and dtype is not None and not is_raw(of_logits):
-        raise _refused(source.name, f"logits as the bits of {dtype}, uint16", of_logits)
+    is_packed = isinstance(source.logits, Packed)
+    if not source.given.with_claims and dtype is not None and not is_packed:
+        size = np.dtype(BITS[dtype]).name
+        raise _refused(source.name, f"logits as the bits of {dtype}, {size}", source.logits.dtype)
     for what, array in {fields.LOGITS: source.logits, **source.claims}.items():
+        if isinstance(array, Packed):
+            continue
         if is_raw(array.dtype):
-            if dtype is not Dtype.BFLOAT16:
-                got = f"{array.dtype}; if these are the bits of bfloat16, use --dtype bfloat16"
-                raise _refused(source.name, f"{what} as numbers", got)
-        elif array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+            names = [
+                name
+                for name, bits in BITS.items()
+                if np.dtype(bits).itemsize == array.dtype.itemsize
+            ]
+            hints = " or ".join(f"--dtype {name}" for name in names)
+            got = f"{array.dtype}; if these are the bits of {names[0]}, use {hints}"
+            raise _refused(source.name, f"{what} as numbers", got)
+        if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
             raise _refused(source.name, f"{what} as numbers, at most float64", array.dtype)
-    kinds, what = ("iu", "whole numbers") if targets.ndim == 1 else ("fiu", "probabilities")
+    are_labels = targets.shape != source.shape
+    kinds, what = ("iu", "whole numbers") if are_labels else ("fiu", "probabilities")
     if targets.dtype.kind not in kinds:
         raise _refused(source.name, f"targets as {what}", targets.dtype)
 
@@ -226,12 +258,12 @@ def _refused(name: str, expected: str, got: object) -> StoppedError:
     return StoppedError(Exit.REJECTED, f"{name}: expected {expected}, got {got}")
 
 
-def dtypes_of_claims(names: Sequence[str]) -> dict[str, Dtype]:
+def dtypes_of_claims(names: Sequence[str], renamed: Mapping[str, str]) -> dict[str, Dtype]:
     """Return the type of the claims of each quantity in these files; float64 if it is unknown."""
     dtypes: dict[str, Dtype] = {}
     for name in names:
-        file = ArrayFile(name)
-        for claim in filter(file.names.__contains__, fields.CLAIMS):
+        file = open_file(name, renamed)
+        for claim in filter(file.arrays.__contains__, fields.CLAIMS):
             of_file = file.array(claim).dtype.name
             dtype = Dtype(of_file) if of_file in list(Dtype) else Dtype.FLOAT64
             if dtypes.setdefault(claim, dtype) is not dtype:

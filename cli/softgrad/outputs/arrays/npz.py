@@ -13,6 +13,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+Shapes = Mapping[str, tuple[tuple[int, ...], Any]]
+"""The shapes and types of arrays, by name."""
+
 
 class NpzFile:
     """A .npz file whose arrays grow side by side.
@@ -21,7 +24,7 @@ class NpzFile:
     end.
     """
 
-    def __init__(self, file: BinaryIO, arrays: Mapping[str, tuple[tuple[int, ...], Any]]) -> None:
+    def __init__(self, file: BinaryIO, arrays: Shapes) -> None:
         self._file = file
         self._members: dict[str, zipfile.ZipInfo] = {}
         self._places: dict[str, int] = {}
@@ -45,7 +48,7 @@ class NpzFile:
 
     def write(self, name: str, data: Array | bytes) -> None:
         """Write what comes next in an array."""
-        buffer = memoryview(data).cast("B") if isinstance(data, bytes) else _bytes_of(data)
+        buffer = memoryview(data).cast("B") if isinstance(data, bytes) else bytes_of(data)
         info = self._members[name]
         self._file.seek(self._places[name])
         self._file.write(buffer)
@@ -66,5 +69,6 @@ class NpzFile:
             archive.comment = b""
 
 
-def _bytes_of(data: Array) -> memoryview:
+def bytes_of(data: Array) -> memoryview:
+    """Return the bytes of an array."""
     return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data

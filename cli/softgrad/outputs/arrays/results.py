@@ -1,24 +1,24 @@
-"""Results -> arrays for a .npz file: block by block, in the type of the logits."""
+"""Results -> arrays for a file: block by block, in the type of the logits."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from softgrad.outputs.arrays.npz import NpzFile
+from softgrad.outputs.arrays.npz import NpzFile, Shapes
 from softgrad.outputs.file import Output
-from softgrad.records.bfloat16 import encoded
+from softgrad.outputs.formats import Format
 from softgrad.records.fields import LOSS
 from softgrad.work import Batch, Computed
+from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.loss.objective import sum_of
 from softgrad_core.loss.results import BLOCK_FIELDS
 
 Array = npt.NDArray[Any]
-Shapes = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 
 ROW = "row"
 """The array of the numbers of the rows, where not all rows are written."""
@@ -65,6 +65,56 @@ class ArrayResults:
         return rounded
 
 
+def result_dtype(logits: Any) -> np.dtype[Any]:
+    """Return the type of the results for logits of a type; uint16 stands for bfloat16.
+
+    It is that of the logits, float64 for integers, and float32 for float8, which has too few digits
+    for results.
+    """
+    if logits.name == "bfloat16":
+        return np.dtype(np.uint16)
+    if logits.name.startswith("float8"):
+        return np.dtype(np.float32)
+    dtype: np.dtype[Any] = logits.newbyteorder("=") if logits.kind == "f" else np.dtype(np.float64)
+    return dtype
+
+
+def encoded(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return results rounded to a type; uint16 stands for bfloat16."""
+    if dtype != np.uint16:
+        with np.errstate(over="ignore", under="ignore"):
+            return values.astype(dtype, copy=False)
+    rounded = Dtype.BFLOAT16.round(values).astype(np.float32)
+    return (rounded.view(np.uint32) >> 16).astype(np.uint16)
+
+
+class ArraysFile(Protocol):
+    """A file of arrays that grow side by side."""
+
+    def __init__(self, file: BinaryIO, arrays: Shapes) -> None: ...
+
+    def write(self, name: str, data: Array) -> None:
+        """Write what comes next in an array."""
+
+    def close(self) -> None:
+        """Write what is known in the end only."""
+
+
+def file_of(shown: Format) -> type[ArraysFile]:
+    """Return what writes files of a format."""
+    match shown:
+        case Format.SAFETENSORS:
+            from softgrad.outputs.arrays.safetensors import SafetensorsFile
+
+            return SafetensorsFile
+        case Format.PT:
+            from softgrad.outputs.arrays.torch import TorchFile
+
+            return TorchFile
+        case _:
+            return NpzFile
+
+
 def _among(values: Array, good: Sequence[int], count: int) -> Array:
     """Return the values of the good rows among as many rows as there are; the others are NaN."""
     whole = np.full((count, *values.shape[1:]), np.nan, values.dtype)
@@ -73,12 +123,14 @@ def _among(values: Array, good: Sequence[int], count: int) -> Array:
 
 
 class ArrayWriter:
-    """Writes the arrays of one source to a .npz file, block by block.
+    """Writes the arrays of one source to a file, block by block.
 
     Parameters
     ----------
     output
         The file to write to.
+    shown
+        The format of the file.
     results
         What renders the blocks.
     shape
@@ -88,16 +140,23 @@ class ArrayWriter:
     """
 
     def __init__(
-        self, output: Output, results: ArrayResults, shape: tuple[int, int], *, is_empty_mean: bool
+        self,
+        output: Output,
+        shown: Format,
+        results: ArrayResults,
+        shape: tuple[int, ...],
+        *,
+        is_empty_mean: bool,
     ) -> None:
         self._output = output
+        self._kind = file_of(shown)
         self._results = results
         self._shape = shape
         self._losses: list[float] = []
         self._is_empty_mean = is_empty_mean
         # Nobody knows beforehand how many rows will fail: these few are kept until the end.
         self._kept: list[Mapping[str, Array]] = []
-        self._file = None if results.only_failures else self._open(shape[0])
+        self._file = None if results.only_failures else self._open(shape)
 
     def write(self, results: Mapping[str, Array]) -> None:
         """Write the results of the block that comes next."""
@@ -116,7 +175,8 @@ class ArrayWriter:
 
     def close(self) -> None:
         """Write what is known in the end only."""
-        file = self._file or self._open(sum(len(part[ROW]) for part in self._kept))
+        count = sum(len(part[ROW]) for part in self._kept)
+        file = self._file or self._open((count, self._shape[-1]))
         for part in self._kept:
             self._write(file, part)
         if self._results.is_reduced and LOSS in self._results.fields:
@@ -125,18 +185,19 @@ class ArrayWriter:
         with self._output.named_errors():
             file.close()
 
-    def _write(self, file: NpzFile, results: Mapping[str, Array]) -> None:
+    def _write(self, file: ArraysFile, results: Mapping[str, Array]) -> None:
         with self._output.named_errors():
             for name, values in results.items():
                 file.write(name, values)
 
-    def _open(self, rows: int) -> NpzFile:
-        dtype = self._results.dtype
-        shapes: Shapes = {ROW: ((rows,), np.dtype(int))} if self._results.only_failures else {}
+    def _open(self, shape: tuple[int, ...]) -> ArraysFile:
+        """Open the file for results of logits of this shape."""
+        dtype, rows = self._results.dtype, shape[:-1]
+        shapes = {ROW: (rows, np.dtype(int))} if self._results.only_failures else {}
         for name in self._results.fields:
             if name in BLOCK_FIELDS:
-                shapes[name] = (rows, self._shape[1]), dtype
+                shapes[name] = shape, dtype
             else:
-                shapes[name] = () if self._results.is_reduced else (rows,), dtype
+                shapes[name] = () if self._results.is_reduced else rows, dtype
         with self._output.named_errors():
-            return NpzFile(self._output.seekable(), shapes)
+            return self._kind(self._output.seekable(), shapes)
