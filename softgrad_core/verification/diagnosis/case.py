@@ -10,6 +10,7 @@ respect to p are s times as large, and the gradient with respect to a is s / T t
 factor is the unit of a row.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -288,6 +289,8 @@ class Case:
             # The rounding error of d is in proportion to d, and exp makes it a relative error.
             d = self.kept(self.d)
             errors = epsilon * (ROUNDINGS + np.abs(np.where(np.isfinite(d), d, 0.0)))
+            # So has the sum of exp(d), which narrower types than float32 compute in that.
+            errors += min(epsilon, Dtype.FLOAT32.epsilon) / 2.0 * math.sqrt(self.classes)
             errors = np.minimum(errors, MOST_LOST)
             if self.quantity in {"probs", "grad_logits"}:
                 # Subnormal probabilities have few digits, or none.

@@ -231,3 +231,31 @@ def test_a_divergence_in_place_of_the_cross_entropy_is_named():
     log_p = a - np.log(np.exp(a).sum(axis=1, keepdims=True))
     divergence = (q * (np.log(q) - log_p)).sum(axis=1)
     assert first_name(verify(a, q, loss=divergence)) == "divergence-for-cross-entropy"
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize(("classes", "size"), [(1_000, 1), (32_000, 1), (32_000, 3)])
+def test_padding_of_the_last_block_is_named_in_float32(classes, size, reduction):
+    rng = np.random.default_rng(classes)
+    a = (size * rng.normal(size=(16, classes))).astype(np.float32)
+    y = rng.integers(classes, size=16)
+    e = np.exp(a - a.max(axis=1, keepdims=True))
+    added = -classes % 1024 * np.exp(-a.max(axis=1, keepdims=True))
+    # One sum after another, as a kernel adds blocks up.
+    sums = np.add.accumulate(e.reshape(16, -1, 200).sum(axis=2), axis=1, dtype=np.float32)[:, -1:]
+    g = e / (sums + added.astype(np.float32))
+    g[np.arange(16), y] -= 1
+    g /= np.float32(16 if reduction == "mean" else 1)
+    assert "padding-in-the-sum" in str(verify(a, y, grad_logits=g, reduction=reduction))
+
+
+def test_a_last_block_of_zeros_is_not_taken_for_the_parts_of_other_devices():
+    rng = np.random.default_rng(4)
+    a, y = rng.normal(size=(8, 100)).astype(np.float32), rng.integers(96, size=8)
+    e = np.exp(a - a.max(axis=1, keepdims=True))
+    g = e / e.sum(axis=1, keepdims=True)
+    g[np.arange(8), y] -= 1
+    g[:, 96:] = 0
+    text = str(verify(a, y, grad_logits=g))
+    assert "last-classes-left-out" in text
+    assert "only-the-targets-part" not in text

@@ -62,7 +62,9 @@ def part_of_target(c: Case) -> FloatArray:
     first = shown.argmax(axis=0)
     last = c.classes - 1 - shown[::-1].argmax(axis=0)
     size = last - first + 1
-    starts_well = (first % size == 0) | (last == c.classes - 1)
+    # Parts of a vocabulary are as large as those that it has been cut into.
+    is_a_part = -(-c.classes // -(-c.classes // size)) == size
+    starts_well = is_a_part & ((first % size == 0) | (last == c.classes - 1))
     inside = (first <= c.y) & (c.y <= last) & shown.any(axis=0) & (size < c.classes)
     return np.where(inside & starts_well, size, np.nan).astype(np.float64)
 
@@ -77,18 +79,22 @@ def only_part_of_target(c: Case, size: FloatArray) -> Terms:
 def padding(c: Case) -> FloatArray:
     """Return what was added to Σ exp(z), if the claim is made of such a sum; whole if nearly so."""
     log_normaliser = c.log_normaliser
+    normaliser = np.exp(log_normaliser)
     if c.quantity == "loss":
-        added = np.exp(c.claim[0] + c.kept(c.a)[0]) - np.exp(log_normaliser)
+        added = np.exp(c.claim[0] + c.kept(c.a)[0]) - normaliser
     else:
-        rest = np.where(c.e > 0.0, -np.inf, c.p)
-        top = rest.argmax(axis=0)
-        log_p = c.claimed_log_p[top, c.columns]
-        added = np.exp(log_normaliser) * np.expm1(np.log(c.p[top, c.columns]) - log_p)
+        # Over many classes the errors of single ones cancel.
+        is_other = (c.e == 0.0) & np.isfinite(c.claimed_log_p)
+        right, claimed = (
+            np.where(is_other, p, 0.0).sum(axis=0) for p in (c.p, np.exp(c.claimed_log_p))
+        )
+        added = normaliser * (right - claimed) / claimed
     whole = np.rint(added)
-    # The claim's digits do not tell it more exactly.
-    lost = 8.0 * max(c.dtype.epsilon, 1e-9) * (added + np.exp(log_normaliser))
-    added = np.where((whole >= 1.0) & (np.abs(added - whole) <= lost), whole, added)
-    return np.where(added > 1e-3 * np.exp(log_normaliser), added, np.nan)
+    # What rounding leaves unknown of it: the logarithm of the sum is rounded as well.
+    lost = 4.0 * max(c.dtype.epsilon, 1e-9) * (1.0 + np.abs(log_normaliser))
+    is_whole = (whole >= 1.0) & (np.abs(added - whole) <= lost * (added + normaliser))
+    added = np.where(is_whole, whole, added)
+    return np.where(added > min(1e-3, 16.0 * float(lost.max())) * normaliser, added, np.nan)
 
 
 def with_padding(c: Case, added: FloatArray) -> Terms:

@@ -53,10 +53,12 @@ def smoothing_of_loss(c: Case) -> FloatArray:
 def z_loss_weight(c: Case) -> FloatArray:
     """Return the weight of the square of log Σ exp(a) that was added to the loss."""
     if c.quantity == "loss":
-        return np.asarray((c.claim[0] - total(c.right)[0]) / c.log_normaliser**2)
-    top = c.p.argmax(axis=0)
-    excess = (c.claim - total(c.right))[top, c.columns]
-    return np.asarray(excess / (2.0 * c.log_normaliser * c.p[top, c.columns]))
+        weight = (c.claim[0] - total(c.right)[0]) / c.log_normaliser**2
+    else:
+        top = c.p.argmax(axis=0)
+        excess = (c.claim - total(c.right))[top, c.columns]
+        weight = excess / (2.0 * c.log_normaliser * c.p[top, c.columns])
+    return np.where(weight > 0.0, weight, np.nan)
 
 
 def temperature(c: Case) -> FloatArray:
