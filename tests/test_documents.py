@@ -11,6 +11,9 @@ from softgrad_core.loss.kernels.direct import KERNELS
 
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in DOCUMENTS}
 README = TEXTS["README"]
+LIBRARIES = {"torch": ["test_close.py", "test_exact.py"], "jax": ["test_jax.py"]}
+"""What some programs of the documents need."""
+
 # The last place or two of a number may differ where there is no compiled kernel.
 NUMBER = re.compile(r"\d+\.\d{9,}(?:e-?\d+)?")
 
@@ -26,6 +29,9 @@ NUMBER = re.compile(r"\d+\.\d{9,}(?:e-?\d+)?")
 def test_every_command_gives_the_output_beside_it(name, session, tmp_path):
     if "jq" in session and shutil.which("jq") is None:
         pytest.skip("jq is not installed")
+    for library, programs in LIBRARIES.items():
+        if any(program in session for program in programs):
+            pytest.importorskip(library, reason=f"{library} is not installed")
     shown = "".join(outputs_of(session, TEXTS[name], tmp_path))
     expected = "".join(output for _, output in commands_of(session))
     if KERNELS:

@@ -67,15 +67,19 @@ class Summary:
     @property
     def passed(self) -> bool:
         """Whether nothing failed, and most numbers of each quantity could be judged."""
-        shown = [quantity.shows_enough for quantity in self._quantities.values()]
-        return not self.records[Verdict.FAIL] and all(shown) and bool(shown)
+        passed = [quantity.passed for quantity in self._quantities.values()]
+        return bool(passed) and all(passed)
 
     def lines(self) -> list[str]:
-        """Return the lines of each quantity with its diagnosis, and one line for all records."""
+        """Return the lines of each quantity with its diagnosis, and one line for all records.
+
+        Those that did not pass come first.
+        """
         told: dict[str, str] = {}
+        in_order = sorted(self._quantities.items(), key=lambda item: item[1].passed)
         lines = [
             line
-            for name, quantity in self._quantities.items()
+            for name, quantity in in_order
             for line in quantity.lines(self._tolerance.of(name), told)
         ]
         return [*lines, self.total()]
@@ -147,7 +151,7 @@ class _Quantity:
         worst = (rank, float(errors[record]), float(comparison.relative_error[record]))
         if worst > self._worst:
             self._worst = worst
-            self._where = place(record) + self._place_in(quantity, record)
+            self._where = self._place_in(quantity, record, place(record))
 
     def join(self, other: "_Quantity") -> None:
         """Add what another one counted of the records that follow."""
@@ -178,7 +182,7 @@ class _Quantity:
         elif MANY_ULP < error < math.inf:
             worst += f" (relative error {relative:.2g})"
         if failed:
-            yield f"{self._name}: {failed:,} of {total:,} failed, {worst}, at {self._where}"
+            yield f"{self._name}: {failed:,} of {total:,} failed, {worst}{self._where}"
             if self._assert_close and not self._is_typed:
                 few = "" if self._assert_close == failed else f"{self._assert_close:,} of "
                 yield f"  torch.testing.assert_close, with its defaults, passes {few}these"
@@ -196,6 +200,11 @@ class _Quantity:
         ):
             line += "; rounded once from a wider type: --arithmetic float32 asks for that"
         yield line
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed, and enough could be judged."""
+        return not self.verdicts[Verdict.FAIL] and self.shows_enough
 
     @property
     def shows_enough(self) -> bool:
@@ -235,14 +244,16 @@ class _Quantity:
         if unknown:
             yield f"  unknown, or another mistake: {unknown:,} of {failed:,}{more}"
 
-    def _place_in(self, quantity: VerifiedQuantity, record: int) -> str:
-        """Return where the worst error of a record is, and what it is."""
+    def _place_in(self, quantity: VerifiedQuantity, record: int, place: str) -> str:
+        """Return where the worst error of a record is, which is at a place, and what it is."""
         comparison = quantity.comparison
         expected, got = _told_apart(comparison.expected[record], comparison.got[record])
         row, c = quantity.place(comparison.worst[record])
-        where = f", row {row}" if quantity.size > 1 else ""
-        where += "" if self._name == "loss" else f", class {c}"
-        return f"{where}: expected {expected}, got {got}"
+        parts = [place]
+        parts += [f"row {row}"] if quantity.size > 1 else []
+        parts += [] if self._name == "loss" else [f"class {c}"]
+        where = ", ".join(filter(None, parts))
+        return f"{where and f', at {where}'}: expected {expected}, got {got}"
 
 
 def _told_apart(expected: float, got: float) -> tuple[str, str]:

@@ -26,6 +26,8 @@ from softgrad_core.verification.tolerances import Tolerance
 class VerificationError(AssertionError):
     """Claims are wrong; the message is the summary."""
 
+    __module__ = "softgrad_core"
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Verification:
@@ -72,8 +74,15 @@ class Verification:
 
     def _summed_up(self, *, explained: bool) -> Summary:
         summary = Summary(self.tolerance)
-        summary.add(self.quantities, lambda row: f"row {row}", explained=explained)
+        summary.add(self.quantities, self._place, explained=explained)
         return summary
+
+    def _place(self, record: int) -> str:
+        """Return where a record is; of a batch alone only the row is told."""
+        *_, quantity = self.quantities.values()
+        if not quantity.claims.objective.batches:
+            return f"row {record}"
+        return "" if len(self.ranks) == 1 else f"batch {record}"
 
     @property
     def passed(self) -> bool:

@@ -164,4 +164,4 @@ def test_one_wrong_row_of_a_batch_is_recognised():
     got[3] = P[3] / N
     result = verify(LOGITS, LABELS, grad_logits=got, **MEAN)
     assert result.quantities["grad_logits"].mistakes(0)[0] == "target-not-subtracted"
-    assert "row 0, row 3, class" in str(result)
+    assert "at row 3, class" in str(result)

@@ -22,7 +22,7 @@ def test_an_array_that_numpy_cannot_read_is_refused_by_name():
         def __array__(self, *_args, **_options):
             raise RuntimeError("call detach() first")
 
-    with pytest.raises(ValueError, match=r"expected loss as an array of numbers, got .*call detach"):
+    with pytest.raises(ValueError, match=r"expected loss as an array .*call detach"):
         verify(ROW, 0, loss=Tensor())
     with pytest.raises(InputError, match=r": .*call detach\(\) first"):
         verify(Tensor(), 0, loss=0.4)
