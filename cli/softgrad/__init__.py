@@ -6,6 +6,20 @@ if TYPE_CHECKING:
     from softgrad_core import *  # noqa: F403
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Show results, verdicts and derivations as HTML in a notebook, after `%load_ext softgrad`."""
+    from softgrad.notebook import register
+
+    register(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Show them as text again, after `%unload_ext softgrad`."""
+    from softgrad.notebook import unregister
+
+    unregister(shell)
+
+
 def __getattr__(name: str) -> Any:
     """Return what softgrad_core has of this name; it is imported only when it is asked for."""
     import softgrad_core

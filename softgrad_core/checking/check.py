@@ -18,13 +18,17 @@ from softgrad_core.tensors import as_numpy, hint_for
 from softgrad_core.verdicts import Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class GradientCheck:
     """Both gradients of one row, compared with the derivatives of its loss by differences."""
 
     method: str
     grad_probs: Comparison
     grad_logits: Comparison
+
+    def __repr__(self) -> str:
+        verdicts = f"grad_probs {self.grad_probs.verdict}, grad_logits {self.grad_logits.verdict}"
+        return f"<GradientCheck: {verdicts}>"
 
     @property
     def passed(self) -> bool | None:

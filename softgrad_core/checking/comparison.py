@@ -29,7 +29,7 @@ class Component:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """One vector compared with the values it should have.
 
@@ -49,6 +49,9 @@ class Comparison:
     verdict: Verdict
     max_relative_error: float | None
     worst_class: int | None
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {len(self.components):,} classes: {self.verdict}>"
 
     @property
     def uninformative(self) -> int:

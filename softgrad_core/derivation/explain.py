@@ -43,12 +43,15 @@ class Derivation:
         The classes that vectors show, with None for each gap.
     steps
         The steps, in their order.
+    is_plain
+        Whether the loss is the lecture's: of a label, without options that give weights.
     """
 
     target: int | None
     cases: tuple[int, int]
     classes: tuple[int | None, ...]
     steps: tuple[Step, ...]
+    is_plain: bool
 
     def __repr__(self) -> str:
         y, c = self.cases
@@ -122,7 +125,8 @@ def explain_row(a: FloatArray, objective: Objective, other: int | None) -> Deriv
         derive(steps, objective)
     counts = objective.counted is None or bool(objective.counted[0])
     is_label = objective.distribution is None and counts
-    return Derivation(y if is_label else None, (y, c), classes, tuple(steps.done))
+    target = y if is_label else None
+    return Derivation(target, (y, c), classes, tuple(steps.done), objective.is_plain)
 
 
 def _digits(a: FloatArray, t: float, y: int, classes: Sequence[int | None]) -> int:

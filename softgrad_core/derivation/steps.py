@@ -36,7 +36,7 @@ NOISE = Decimal("1e-35")
 """A derivative that is measured is off by about the square of the step, 1e-40."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Evaluation:
     """An equation with numbers put in.
 
@@ -59,8 +59,12 @@ class Evaluation:
     right: float | FloatArray
     notes: tuple[f.Words, ...]
 
+    def __repr__(self) -> str:
+        what = "all classes" if self.index is None else f"class {self.index}"
+        return f"<Evaluation for {what}>"
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Step:
     """One step of a derivation.
 
@@ -84,6 +88,9 @@ class Step:
     rule: f.Words
     formula: f.Equation
     evaluations: tuple[Evaluation, ...]
+
+    def __repr__(self) -> str:
+        return f"<Step: {self.title}>"
 
 
 class Steps:

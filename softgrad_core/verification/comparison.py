@@ -33,7 +33,7 @@ CERTAIN_ULP = 4.0
 """A number this near shows its digits, however much rounding might explain."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ClaimComparison:
     """What became of N records of claims of one quantity.
 
@@ -65,6 +65,9 @@ class ClaimComparison:
     uninformative: npt.NDArray[np.intp]
     shown: BoolArray
     assert_close: BoolArray
+
+    def __repr__(self) -> str:
+        return f"<ClaimComparison: {int(self.failed.sum()):,} of {len(self.ranks):,} failed>"
 
     @property
     def failed(self) -> BoolArray:

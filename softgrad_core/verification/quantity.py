@@ -18,7 +18,7 @@ from softgrad_core.verification.diagnosis.recognition import Fit, by_set
 from softgrad_core.verification.judging import Claims, Judged
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class VerifiedQuantity:
     """The claims of one quantity, and the mistakes that give the numbers of those that failed."""
 
@@ -30,6 +30,10 @@ class VerifiedQuantity:
     """The number of each record among those of `claims`."""
     judged: Judged
     """The verdicts on all of the rows of `claims`."""
+
+    def __repr__(self) -> str:
+        failed = int(self.comparison.failed.sum())
+        return f"<VerifiedQuantity {self.name}: {failed:,} of {len(self.records):,} failed>"
 
     @property
     def size(self) -> int:
@@ -55,9 +59,15 @@ class VerifiedQuantity:
         comparison = self.comparison.part(records)
         return replace(self, comparison=comparison, fits=fits, records=self.records[records])
 
-    def components(self, record: int) -> Components:
-        """Compare the numbers of a record one by one, in arrays of one dimension."""
-        return self.claims.components_of(self.name, int(self.records[record]))
+    def components(self, record: int, rows: IndexArray | None = None) -> Components:
+        """Compare the numbers of a record one by one, in arrays of one dimension.
+
+        Of a batch these may be the numbers of some of its rows.
+        """
+        place = int(self.records[record])
+        if rows is None or self.claims.is_summed(self.name):
+            return self.claims.components_of(self.name, place)
+        return self.claims.components(self.name, place * self.claims.size + rows).flat()
 
     @cached_property
     def unexplained(self) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from softgrad.messages import printable
 from softgrad.outputs.page import page_of
@@ -48,14 +48,15 @@ class Markup(ABC):
     def accepted(self, records: Records, batch: Batch) -> bytes:
         """Return the pages of the records of the batch."""
         pages = (page_of(records, batch, record) for record in range(len(batch.examples)))
-        return "".join(map(self._page, pages)).encode()
+        return "".join(map(self.page, pages)).encode()
 
     def rejected(self, records: Records, index: int, error: InputError) -> bytes:
         """Return a paragraph that says why the record was rejected."""
         line = printable(f"{records.place(index)}: rejected: {error.reason}")
-        return self._page([Paragraph(((Toned(line, Tone.FAIL),),))]).encode()
+        return self.page([Paragraph(((Toned(line, Tone.FAIL),),))]).encode()
 
-    def _page(self, blocks: Sequence[Block]) -> str:
+    def page(self, blocks: Iterable[Block]) -> str:
+        """Return the blocks of a page, one after another."""
         return "".join(map(self._block, blocks))
 
     def _block(self, block: Block) -> str:

@@ -23,8 +23,7 @@ def page_of(records: Records, batch: Batch, record: int) -> Sequence[Block]:
         from softgrad.outputs.page.steps import steps_of
 
         names = batch.examples.names[record]
-        is_plain = batch.examples.objective.is_plain
         for number, derivation in enumerate(batch.derivations[record]):
             of = f" for row {number}" if batch.examples.are_batches else ""
-            blocks += steps_of(derivation, names, of=of, is_plain=is_plain)
+            blocks += steps_of(derivation, names, of=of)
     return blocks

@@ -76,11 +76,14 @@ def short(number: float, digits: int = DIGITS) -> str:
     return "" if math.isnan(number) else f"{number + 0.0:.{digits}g}"
 
 
-def shown_sum(numbers: FloatArray) -> str:
-    """Return a sum as a reader would check it: 0 where only rounding errors are left."""
+def shown_sum(numbers: FloatArray, digits: int = 12) -> str:
+    """Return a sum as a reader would check it: 0 where only rounding errors are left.
+
+    The numbers are right to so many digits.
+    """
     if not np.isfinite(numbers).all():
         return ""
     # Terms near the largest float64 are scaled, exactly: their sum may overflow on the way.
     scale = 2.0**-60 if np.abs(numbers).max() > 2.0**960 else 1.0
     total, size = math.fsum(numbers * scale), math.fsum(np.abs(numbers) * scale)
-    return f"{total / scale:.12g}" if abs(total) > 1e-12 * size else "0"
+    return f"{total / scale:.{digits}g}" if abs(total) > 10.0**-digits * size else "0"

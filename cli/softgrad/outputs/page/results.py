@@ -63,7 +63,7 @@ def results_of(batch: Computed, record: int, place: str) -> Iterator[Block]:
         how = "sum over its rows"
         if examples.objective.divisor is not None:
             how = f"mean over its rows (sum / {denominator:.12g})"
-        yield _loss((f"loss of the batch, the {how}",), batch.result.loss[record])
+        yield loss_of((f"loss of the batch, the {how}",), batch.result.loss[record])
         if not denominator:
             yield Paragraph(((Toned(f"warning: {NO_ROWS_COUNT}", Tone.FAIL),),))
 
@@ -84,15 +84,17 @@ def _options(examples: Examples, row: int) -> str:
     return ", ".join(options)
 
 
-def _loss(what: Pieces, loss: float) -> Paragraph:
+def loss_of(what: Pieces, loss: float) -> Paragraph:
+    """Return the line of a loss."""
     said = "NaN" if math.isnan(loss) else repr(float(loss))
     return Paragraph(((*what, " = ", Toned(said, Tone.STRONG)),))
 
 
-class _Numbers(NamedTuple):
+class Numbers(NamedTuple):
     """A column of the table of results: a number for each class.
 
-    Where the numbers do not add up to anything, `rest` is shown for the classes left out.
+    Where the numbers do not add up to anything, `rest` is shown for the classes left out. The sum
+    is shown to as many digits as `right_digits` of the numbers are right.
     """
 
     title: Pieces
@@ -101,10 +103,11 @@ class _Numbers(NamedTuple):
     bars: Bars | None = None
     digits: int = DIGITS
     rest: str = ""
+    right_digits: int = 12
 
     def head(self) -> Column:
         """Return the head and the foot of the column."""
-        footer = shown_sum(self.values) if self.adds_up else ""
+        footer = shown_sum(self.values, self.right_digits) if self.adds_up else ""
         return Column(self.title, bars=self.bars, footer=footer)
 
     def share(self, c: int) -> float:
@@ -131,11 +134,11 @@ def _blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> 
     yield Heading(f"{place}{classes.title}", hint)
     if options:
         yield Paragraph(((options,),))
-    yield _table(_numbers_of(batch, row), classes, shown)
+    yield table_of(_numbers_of(batch, row), classes, shown)
     batches = examples.objective.batches
     if not (examples.are_batches and batches and batches.reduced):
         formula = LOSS if examples.objective.is_plain else WEIGHTED_LOSS
-        yield _loss(("loss ", formula), result.loss[row])
+        yield loss_of(("loss ", formula), result.loss[row])
     if check is not None:
         yield Heading(f"numerical check: {check.method}", level=2)
         for name, gradient, comparison in (
@@ -146,28 +149,28 @@ def _blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> 
             yield Paragraph(((name, f": {_summary(comparison)}"),))
 
 
-def _numbers_of(batch: Computed, row: int) -> Sequence[_Numbers]:
+def _numbers_of(batch: Computed, row: int) -> Sequence[Numbers]:
     """Return the columns of the table of a row."""
     logits, result = batch.examples.logits[row], batch.result
     objective = batch.examples.objective.part([row])
     weights = objective.weights(len(logits))[0]
-    weight = _Numbers(("weight ", WEIGHT), weights, adds_up=True)
+    weight = Numbers(("weight ", WEIGHT), weights, adds_up=True)
     return [
-        _Numbers(("logit ", Math("a")), logits, digits=LOGIT_DIGITS),
+        Numbers(("logit ", Math("a")), logits, digits=LOGIT_DIGITS),
         *([] if objective.is_plain else [weight]),
-        _Numbers((PROBS,), result.probs[row], adds_up=True, bars=Bars.SHARE),
-        _Numbers(
+        Numbers((PROBS,), result.probs[row], adds_up=True, bars=Bars.SHARE),
+        Numbers(
             (GRAD_PROBS,),
             result.grad_probs[row],
             bars=Bars.MINOR,
             # With a label, the output of every other class has a gradient of 0.
             rest="0" if objective.is_plain else "",
         ),
-        _Numbers((GRAD_LOGITS,), result.grad_logits[row], adds_up=True, bars=Bars.SIGNED),
+        Numbers((GRAD_LOGITS,), result.grad_logits[row], adds_up=True, bars=Bars.SIGNED),
     ]
 
 
-def _table(columns: Sequence[_Numbers], classes: Classes, shown: Sequence[int]) -> Table:
+def table_of(columns: Sequence[Numbers], classes: Classes, shown: Sequence[int]) -> Table:
     """Return the table of a row, with the classes that are not shown summed up in one row."""
     rows = []
     for c in shown:

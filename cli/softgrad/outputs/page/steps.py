@@ -21,7 +21,7 @@ HOW_TO_READ = (
 
 
 def steps_of(
-    derivation: Derivation, names: Sequence[str] | None, *, of: str, is_plain: bool
+    derivation: Derivation, names: Sequence[str] | None = None, *, of: str = ""
 ) -> Iterator[Block]:
     """Yield the steps of a derivation, part by part; `of` names the row, if there are several."""
     how_to_read = HOW_TO_READ
@@ -29,7 +29,7 @@ def steps_of(
     if None in classes:
         how_to_read += f" Vectors and matrices show the entries for {listed(classes)} only."
     yield Heading(f"{TITLE}{of}", level=2)
-    yield Prose(_symbols(derivation, is_plain=is_plain))
+    yield Prose(_symbols(derivation))
     yield Prose((how_to_read,))
     part = ""
     important = [classes.index(c) for c in derivation.cases]
@@ -41,9 +41,9 @@ def steps_of(
         yield NumberedStep(number, step, cases, classes, important)
 
 
-def _symbols(derivation: Derivation, *, is_plain: bool) -> f.Words:
+def _symbols(derivation: Derivation) -> f.Words:
     """Return what the letters stand for."""
-    if is_plain:
+    if derivation.is_plain:
         classes = "{y} is the true class, {c} is any class, and {k} runs over all classes. "
     else:
         classes = "{q} are the weights that the target gives to the classes. "

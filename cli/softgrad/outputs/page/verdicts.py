@@ -1,6 +1,6 @@
 """The page of a record that was verified: each number beside the exact one, and the mistake."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,7 @@ from softgrad.outputs.page.blocks import (
 from softgrad.outputs.page.numbers import Classes, batch_title, choose_classes, short
 from softgrad.records.fields import LOSS
 from softgrad.work import Verified
+from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.summary import UNKNOWN
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 MAP_ROWS, MAP_COLUMNS = 16, 64
 """The cells of a map of errors, at most."""
 
+MOST_NUMBERS = 1 << 20
+"""The numbers of a batch that are looked at, roughly, for its table and its map."""
+
 DIGITS = 9
 """Enough to tell any two float32 numbers apart."""
 
@@ -39,18 +43,24 @@ DIGITS = 9
 def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
     """Yield the blocks of a record; `place` stands before its heading."""
     examples = batch.examples
-    classes = [Classes.of_row(examples, row) for row in examples.rows(record)]
-    title = batch_title(examples) if examples.are_batches else classes[0].title
+    rows_of_record = examples.rows(record)
+
+    def classes(row: int) -> Classes:
+        return Classes.of_row(examples, rows_of_record[row])
+
+    title = batch_title(examples) if examples.are_batches else classes(0).title
     tolerance = batch.verification.tolerance
     yield Heading(f"{place}{title}", batch.verification.standard)
     for name, quantity in batch.verification.quantities.items():
         yield Paragraph((_verdict(name, quantity, record, str(tolerance.of(name).dtype)),))
-        components = quantity.components(record)
+        rows = rows_looked_at(quantity, record)
+        components = quantity.components(record, rows)
         of_batch = examples.are_batches
-        yield _table(name, quantity, components, classes, of_batch=of_batch)
+        yield _table(name, quantity, components, rows, classes, of_batch=of_batch)
         if quantity.comparison.failed[record]:
             if quantity.size > 1 and name != LOSS:
-                yield _map(components.ranks.reshape(quantity.size, -1) == Verdict.FAIL.rank)
+                wrong = components.ranks.reshape(len(rows), -1) == Verdict.FAIL.rank
+                yield map_of(wrong, quantity.size)
             yield Paragraph(tuple((line,) for line in _diagnosis(quantity, record)))
 
 
@@ -66,11 +76,21 @@ def _verdict(name: str, quantity: "VerifiedQuantity", record: int, dtype: str) -
     return (Toned(name, Tone.STRONG), ": ", Toned(verdict, Tone(verdict)), more)
 
 
-def _table(
+def rows_looked_at(quantity: "VerifiedQuantity", record: int) -> IndexArray:
+    """Return the rows of a record whose numbers are shown: of a large batch the worst, and some."""
+    worst, _ = quantity.place(int(quantity.comparison.worst[record]))
+    count = max(1, MOST_NUMBERS * quantity.size // quantity.numbers)
+    if count >= quantity.size:
+        return np.arange(quantity.size)
+    return np.union1d(np.linspace(0, quantity.size - 1, count).astype(int), [worst])
+
+
+def _table(  # noqa: PLR0913 - a claim, and which of its numbers are known
     name: str,
     quantity: "VerifiedQuantity",
     components: "Components",
-    classes: Sequence[Classes],
+    rows_of_components: IndexArray,
+    classes: Callable[[int], Classes],
     *,
     of_batch: bool,
 ) -> Table:
@@ -88,11 +108,12 @@ def _table(
     ranks, errors = components.ranks, components.error_ulp
     worst_first = np.lexsort((-errors, -ranks.astype(int)))
     is_single = not is_loss and quantity.size == 1
-    shown = choose_classes(worst_first, [classes[0].target] if is_single else [])
+    shown = choose_classes(worst_first, [classes(0).target] if is_single else [])
     rows = []
     for component in shown:
-        row, c = quantity.place(component)
-        label = classes[row].label(c)
+        place, c = quantity.place(component)
+        row = int(rows_of_components[place])
+        label = classes(row).label(c)
         if is_loss:
             label = str(row) if quantity.size > 1 else LOSS
         elif of_batch:
@@ -108,23 +129,24 @@ def _table(
             *(short(errors[component], 4) for _ in ulp),
             Toned(verdict, Tone(verdict)),
         ]
-        rows.append(Row(cells, is_target=not is_loss and c == classes[row].target))
-    if hidden := len(errors) - len(shown):
+        rows.append(Row(cells, is_target=not is_loss and c == classes(row).target))
+    if hidden := quantity.numbers - len(shown):
         rows.append(Row([f"{hidden:,} more", *[""] * (len(columns) - 1)], tone=Tone.DIM))
     return Table(columns, rows, are_classes=not is_loss)
 
 
-def _map(wrong: npt.NDArray[np.bool]) -> ErrorMap:
-    """Return where the numbers of a batch, of shape (rows, classes), are wrong."""
+def map_of(wrong: npt.NDArray[np.bool], count: int) -> ErrorMap:
+    """Return where numbers of shape (rows, classes) are wrong, of all `count` rows or of some."""
     shares: npt.NDArray[np.float64] = wrong.astype(np.float64)
     for axis, most in ((0, MAP_ROWS), (1, MAP_COLUMNS)):
-        count = shares.shape[axis]
-        starts = np.unique(np.linspace(0, count, min(count, most), endpoint=False).astype(int))
-        sizes = np.diff([*starts, count])
+        length = shares.shape[axis]
+        starts = np.unique(np.linspace(0, length, min(length, most), endpoint=False).astype(int))
+        sizes = np.diff([*starts, length])
         shape = (-1, 1) if axis == 0 else (1, -1)
         shares = np.add.reduceat(shares, starts, axis=axis) / sizes.reshape(shape)
     rows, classes = wrong.shape
-    caption = f"where numbers are wrong: {rows:,} rows downwards, {classes:,} classes across"
+    some = f"{rows:,} rows" if rows == count else f"{rows:,} of {count:,} rows"
+    caption = f"where numbers are wrong: {some} downwards, {classes:,} classes across"
     return ErrorMap(caption, shares.tolist())
 
 
