@@ -96,13 +96,20 @@ def _of_a_batch(claims: Claims, name: str, judged: Judged, record: int, threads:
         # The first row is among them: its weight may have been taken for all.
         return recognise(_case(claims, name, judged, records, np.union1d(first, some)), sample)
 
+    def confirmed(fits: list[Fit], some: IndexArray) -> list[Fit]:
+        for again in in_blocks(partial(found, sample=fits), some, claims, threads):
+            fits = [fit for fit in fits if any(_are_one(fit, other) for other in again)]
+        return fits
+
     rng = np.random.default_rng(0)
     fits = found(rng.choice(wrong, min(len(wrong), _sample_rows(claims)), replace=False))
     if not fits:
         return []
-    shown = _simplest(fits)
-    for again in in_blocks(partial(found, sample=shown), wrong, claims, threads):
-        fits = [fit for fit in fits if any(_are_one(fit, other) for other in again)]
+    # What two samples cannot tell apart, all rows hardly can: one is confirmed on all of them.
+    more = rng.choice(wrong, min(len(wrong), MOST_SAMPLES * _sample_rows(claims)), replace=False)
+    fits = confirmed(_simplest(fits), more)
+    if not confirmed(fits[:1], wrong):
+        fits = confirmed(fits[1:], wrong)
     return [fit.renumbered(records) for fit in fits]
 
 

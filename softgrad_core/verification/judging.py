@@ -26,9 +26,17 @@ from softgrad_core.verification.rounding import growth_of_sum, rounding_size
 from softgrad_core.verification.screening import SCREENED, Screen, Workspace, kernel_values
 from softgrad_core.verification.tolerances import Tolerance
 
-BLOCK_ELEMENTS = 1 << 17
-"""Numbers that are judged together, so that temporary arrays stay in the cache."""
+BLOCK_ELEMENTS = 1 << 19
+"""Numbers that are judged together, at most. With fewer, threads wait for each other's Python."""
 
+SMALL_BLOCK_ELEMENTS = 1 << 18
+"""Numbers that are judged together where larger blocks would be too few for all threads."""
+
+BLOCKS_OF_THREAD = 2
+"""How many blocks each thread should have at least, so that none waits for the others."""
+
+MOST_THREADS = 8
+"""More threads than this take longer, as each waits for the Python of the others."""
 
 EXACT_ELEMENTS = 1 << 16
 """Up to this many numbers, claims in float64 are compared with values of more digits alone."""
@@ -112,7 +120,7 @@ class Claims:
     @cached_property
     def highest_logit(self) -> float:
         """The largest of all logits."""
-        step = max(1, BLOCK_ELEMENTS // self.rows.shape[1])
+        step = max(1, SMALL_BLOCK_ELEMENTS // self.rows.shape[1])
         starts = range(0, len(self.rows), step)
         return max((float(self.rows[start : start + step].max()) for start in starts), default=0.0)
 
@@ -128,7 +136,9 @@ class Claims:
 
         Raises InputError for the first row that has no softmax.
         """
-        step = max(1, BLOCK_ELEMENTS // self.rows.shape[1])
+        elements = self.rows.size // (BLOCKS_OF_THREAD * threads)
+        elements = min(max(SMALL_BLOCK_ELEMENTS, elements), BLOCK_ELEMENTS)
+        step = max(1, elements // self.rows.shape[1])
         starts = range(0, max(1, len(self.rows)), step)
         of_thread = threading.local()
 
@@ -300,5 +310,5 @@ def mapped(work: Callable[[Any], Any], parts: Sequence[Any], threads: int) -> li
         return list(map(work, parts))
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
         return list(pool.map(work, parts))
