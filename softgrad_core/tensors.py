@@ -110,6 +110,8 @@ def as_array(values: Any) -> Any:
             return _of_mlx(values, sys.modules[type(values).__module__])
         if hasattr(values, "numpy") and not hasattr(values, "detach"):
             array = values.numpy()
+        elif hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
+            array = np.from_dlpack(values)
         elif isinstance(values, (list, tuple)) and _are_arrays(values):
             return _stacked([as_array(value) for value in values])
         else:

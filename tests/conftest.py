@@ -6,8 +6,8 @@ from hypothesis import settings
 settings.register_profile("ordinary", max_examples=40, deadline=None)
 settings.register_profile("sweep", max_examples=400, deadline=None)
 
-MAY_BE_SKIPPED = ("one kernel that this processor can run",)
-"""Reasons to skip a test that --no-skips accepts, because they depend on the processor."""
+MAY_BE_SKIPPED = ("one kernel that this processor can run", "there is no GPU")
+"""Reasons to skip a test that --no-skips accepts, because they depend on the machine."""
 
 
 def pytest_addoption(parser):

@@ -22,6 +22,9 @@ ROUNDINGS = 16.0
 FIRST_ROWS = 4
 """The rows that tell whether it is worth to look at all."""
 
+SAME_MULTIPLE = 1e-3
+"""The relative difference up to which multiples of several rows are one, at least."""
+
 MOST_LISTED = 3
 """More rows than this are not named one by one."""
 
@@ -110,7 +113,8 @@ def _parts(claims: Claims, name: str, judged: Judged, rows: IndexArray, threads:
     found = [part for part in parts if part is not None]
     if len(found) < len(parts):
         return ""
-    return _in_words(name, np.concatenate(found, axis=1))
+    epsilon = claims.tolerance.of(name).dtype.epsilon
+    return _in_words(name, np.concatenate(found, axis=1), max(SAME_MULTIPLE, 4.0 * epsilon))
 
 
 def _multiples(case: Case) -> FloatArray | None:
@@ -135,21 +139,27 @@ def _multiples(case: Case) -> FloatArray | None:
     return None
 
 
-def _in_words(name: str, multiples: FloatArray) -> str:
-    """Return multiples of p, -e and 1 of each row, of shape (3, n), in words."""
+def _in_words(name: str, multiples: FloatArray, same: float) -> str:
+    """Return multiples of p, -e and 1 of each row, of shape (3, n), in words.
+
+    Those whose relative difference is at most `same` are taken for one.
+    """
+
+    def is_one(values: tuple[float, float]) -> bool:
+        lowest, highest = values
+        return bool(highest - lowest <= same * max(abs(lowest), abs(highest)))
+
     of_p, of_e, of_one = ((part.min(), part.max()) for part in multiples)
     what = "e" if name == "grad_logits" else ""
-    if all(_is_one_value(*part) for part in (of_p, of_e, of_one)):
+    if is_one(of_p) and is_one(of_e) and is_one(of_one):
         text = f"it is {of_p[0]:.4g} p"
         text += f" - {of_e[0]:.4g} e" if what else ""
         return text + (f" {of_one[0]:+.4g} in every class" if of_one[0] else "")
-    if what and _is_one_value(*of_p) and not any(of_one):
-        return f"e is {of_e[0]:.3g} to {of_e[1]:.3g} times what it should be, a factor of each row"
-    if not any(of_one) and (not what or _is_one_value(*of_e)):
+    if what and is_one(of_p) and not any(of_one):
+        text = f"e is {of_e[0]:.3g} to {of_e[1]:.3g} times what it should be, a factor of each row"
+        is_right = abs(of_p[0] - 1.0) <= same
+        return text if is_right else f"p is {of_p[0]:.4g} times what it should be, and {text}"
+    if not any(of_one) and (not what or is_one(of_e)):
         text = f"p is {of_p[0]:.3g} to {of_p[1]:.3g} times what it should be, a factor of each row"
         return f"{text}: look at the sum of exponentials" if of_p[1] < 1.0 else text
     return "each row is made of p, e and a constant of its own"
-
-
-def _is_one_value(lowest: float, highest: float) -> bool:
-    return bool(highest - lowest <= 1e-3 * max(abs(lowest), abs(highest)))

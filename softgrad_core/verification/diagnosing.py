@@ -103,14 +103,15 @@ def _of_a_batch(claims: Claims, name: str, judged: Judged, record: int, threads:
 
     rng = np.random.default_rng(0)
     fits = found(rng.choice(wrong, min(len(wrong), _sample_rows(claims)), replace=False))
-    if not fits:
-        return []
-    # What two samples cannot tell apart, all rows hardly can: one is confirmed on all of them.
     more = rng.choice(wrong, min(len(wrong), MOST_SAMPLES * _sample_rows(claims)), replace=False)
-    fits = confirmed(_simplest(fits), more)
-    if not confirmed(fits[:1], wrong):
-        fits = confirmed(fits[1:], wrong)
-    return [fit.renumbered(records) for fit in fits]
+    for doubt in sorted({fit.doubt for fit in fits}):
+        # What two samples cannot tell apart, all rows hardly can: one is confirmed on all of them.
+        likely = confirmed([fit for fit in fits if fit.doubt == doubt], more)
+        if likely and not confirmed(likely[:1], wrong):
+            likely = confirmed(likely[1:], wrong)
+        if likely:
+            return [fit.renumbered(records) for fit in likely]
+    return []
 
 
 def _simplest(fits: list[Fit]) -> list[Fit]:

@@ -215,8 +215,22 @@ class Eager:
         return self._array
 
 
-@pytest.mark.parametrize("kind", [OnDevice, Eager])
-def test_arrays_of_cupy_and_tensorflow_are_taken_by_what_they_offer(kind):
+class Exchanged:
+    """What an array of a library offers that knows the protocol DLPack alone."""
+
+    def __init__(self, array):
+        self._array = np.asarray(array)
+        self.dtype, self.shape = self._array.dtype, self._array.shape
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._array.__dlpack_device__()
+
+
+@pytest.mark.parametrize("kind", [OnDevice, Eager, Exchanged])
+def test_arrays_of_other_libraries_are_taken_by_what_they_offer(kind):
     claim = gradient().astype(np.float32)
     result = verify(kind(LOGITS), kind(TARGETS), grad_logits=kind(claim), reduction="mean")
     result.raise_if_failed()
@@ -272,6 +286,14 @@ def test_a_sequence_of_tokens_is_a_row_for_each(torch):
         logits.permute(0, 2, 1), torch.tensor(y), reduction="none"
     )
     verify(logits, torch.tensor(y), loss=rows).raise_if_failed()
+
+
+@pytest.mark.skipif("cuda" not in DEVICES, reason="there is no GPU")
+def test_arrays_of_cupy_are_taken_from_the_gpu():
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    claim = cupy.asarray(gradient().astype(np.float32))
+    arrays = cupy.asarray(np.array(LOGITS, np.float32)), cupy.asarray(TARGETS)
+    verify(*arrays, grad_logits=claim, reduction="mean").raise_if_failed()
 
 
 def test_no_library_is_imported_for_arrays_of_numpy():

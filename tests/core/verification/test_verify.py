@@ -360,3 +360,14 @@ def test_verification_raises_no_false_alarm_whatever_the_options(rows):
             tolerance = {"rtol": 1e-14, "atol": 4e-15 * size}
             result = verify(logits, target, grad_logits=got.grad_logits, **tolerance, **options)
             assert not result.failed, problem
+
+
+def test_the_same_claims_get_the_same_answer_in_any_order():
+    rng = np.random.default_rng(6)
+    a, y = rng.normal(size=(400, 300)).astype(np.float32), rng.integers(300, size=400)
+    g = softmax_cross_entropy(a, y, reduction="mean").grad_logits
+    claims = [1.25 * g, g * rng.uniform(1.2, 1.5, size=300).astype(np.float32), g]
+    first = [str(verify(a, y, grad_logits=claim, reduction="mean")) for claim in claims]
+    rng.random(), np.random.seed(1)  # noqa: NPY002 - softgrad has no random numbers of its own
+    again = [str(verify(a, y, grad_logits=claim, reduction="mean")) for claim in claims[::-1]]
+    assert again[::-1] == first
