@@ -55,7 +55,7 @@ def test_an_unknown_benchmark_is_named():
     assert done.returncode == 1
     assert (
         "expected some of startup, pipe, jobs, arrays, memory, check, sensitivity, standard, "
-        "accuracy, verify, verify-arrays, growth, mistakes, got chekc" in done.stderr
+        "accuracy, verify, verify-arrays, training-step, growth, mistakes, got chekc" in done.stderr
     )
 
 

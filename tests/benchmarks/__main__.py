@@ -23,6 +23,7 @@ import pipe
 import sensitivity
 import standard
 import startup
+import training_step
 import verification
 
 from softgrad_core.loss.kernels.direct import KERNELS
@@ -39,6 +40,7 @@ MEASUREMENTS = {
     "accuracy": accuracy.measure,
     "verify": verification.measure,
     "verify-arrays": verification.measure_arrays,
+    "training-step": training_step.measure,
     "growth": growth.measure,
     "mistakes": confusion.measure,
 }
