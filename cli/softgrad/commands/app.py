@@ -26,6 +26,23 @@ COMMANDS = {
 
 _SHORT_FORMS = {"help": "--help", "-help": "--help", "-V": "--version", "-version": "--version"}
 """What people type alone, and the option that they mean."""
+_MEANT = {
+    **dict.fromkeys(("--html", "--latex", "--markdown", "--table"), "--format {}"),
+    **dict.fromkeys(("--tex", "--pdf"), "--format latex"),
+    **dict.fromkeys(("--label", "--labels", "--class", "--y", "--true-class"), "--target"),
+    **dict.fromkeys(("--quiet", "-q", "--failures", "--failed"), "--only-failures"),
+    **dict.fromkeys(("--names", "--class-names"), "--classes"),
+    **dict.fromkeys(("--weights", "--weight"), "--class-weights"),
+    **dict.fromkeys(("--smoothing", "--epsilon"), "--label-smoothing"),
+    **dict.fromkeys(("--type", "--precision"), "--dtype"),
+    **dict.fromkeys(("--gradient", "--grad", "--dlogits"), "--grad-logits"),
+    **dict.fromkeys(("--softmax", "--probabilities"), "--probs"),
+    **dict.fromkeys(("--steps", "--derivation", "--derive"), "softgrad explain ..."),
+    **dict.fromkeys(("--numerical-check", "--gradcheck"), "--check"),
+    **dict.fromkeys(("--mean", "--sum"), "--reduction {}"),
+}
+"""Options that there are not, and what people mean by them."""
+
 
 _COMPLETION = "_SOFTGRAD_COMPLETE"
 """The environment variable by which a shell asks for completions."""
@@ -161,6 +178,10 @@ def _reason(error: typer.TyperException, name: str) -> str:
     option = getattr(error, "option_name", None)
     if option is None or not reason.startswith("No such option"):
         return reason
+    if option in _MEANT and not (name == "explain" and option == "--class"):
+        return f"there is no {option}; you may mean {_MEANT[option].format(option[2:])}"
+    if option == "--class":
+        return "there is no --class; you may mean --other, the class beside the target"
     if option.lstrip("-") in COMMANDS:
         return f"{reason}; it is a command: softgrad {option.lstrip('-')} ..."
     others = [other for other in ("", *COMMANDS) if other != name and option in _options_of(other)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from softgrad.commands import task, values
-from softgrad.commands.settings import QUIET, RAW_DTYPE, Text, option
+from softgrad.commands.settings import ONLY_FAILURES, RAW_DTYPE, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.file import STANDARD_OUTPUT, Output
@@ -48,7 +48,7 @@ class Settings(task.Settings):
     fields: Annotated[Text, _FIELDS] = None
     check: Annotated[bool, _CHECK] = False
     tolerance: Annotated[Text, _TOLERANCE] = None
-    quiet: Annotated[bool, QUIET] = False
+    only_failures: Annotated[bool, ONLY_FAILURES] = False
 
 
 def run(settings: Settings) -> Exit:
@@ -74,7 +74,7 @@ def run(settings: Settings) -> Exit:
     # The check looks at both gradients, whatever is written.
     work = partial(compute, fields if tolerance is None else FIELDS, check_tolerance=tolerance)
     return given.run_on_records(
-        work, fields=fields, only_failures=settings.quiet, slow=settings.check
+        work, fields=fields, only_failures=settings.only_failures, slow=settings.check
     )
 
 
@@ -102,7 +102,7 @@ def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | N
             in_float64=is_reduced or is_packed or tolerance is not None,
         )
         results = ArrayResults(
-            fields, result_dtype(source.logits.dtype), is_reduced, settings.quiet
+            fields, result_dtype(source.logits.dtype), is_reduced, settings.only_failures
         )
         pipeline = Pipeline(reader, work, results, None, settings.fail_fast)
         is_empty_mean = reader.divisor == 0.0

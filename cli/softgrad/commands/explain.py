@@ -16,12 +16,12 @@ from softgrad.work import compute
 from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.results import FIELDS
 
-_OTHER = option("--class", "CLASS", "The class to show beside the target.", "Input")
+_OTHER = option("--other", "CLASS", "The class to show beside the target.", "Input")
 _ROW = option("--row", "N", "The row of the arrays, from 0.", "Input")
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad explain 2.0 1.0 0.1 --target 0
-  softgrad explain 2.0 1.0 0.1 --classes cat,dog,bird -t dog --class bird
+  softgrad explain 2.0 1.0 0.1 --classes cat,dog,bird -t dog --other bird
   softgrad explain 2.0 1.0 0.1 -t 0 --format html -o page.html
   softgrad explain logits.npy --target labels.npy --row 17"""
 
@@ -42,7 +42,7 @@ def run(settings: Settings) -> Exit:
     classes: the target, and one other.
     """
     given = task.Task.of(Command.EXPLAIN, settings)
-    other = values.parse_class("--class", settings.other, given.names)
+    other = values.parse_class("--other", settings.other, given.names)
     row = _row_of_arrays(given) if given.kind is Kind.ARRAYS else None
     work = partial(compute, FIELDS, explained=True)
     return given.run_on_records(work, other=other, slow=True, row=row)

@@ -48,7 +48,7 @@ _OUTPUT_DIR = option("--output-dir", "DIR", "One file of results for each input.
 _FAIL_FAST = option("--fail-fast", "", "Stop after the first failure.", "Run")
 _JOBS = option("--jobs -j", "N", "Work on N cores, 0 for all.", "Run")
 _SCHEDULER = option("--scheduler", "ADDRESS", "Work on a Dask cluster.", "Run")
-QUIET = option("--quiet -q", "", "Write only what fails or is rejected.", "Run")
+ONLY_FAILURES = option("--only-failures", "", "Write what fails or is rejected.", "Run")
 
 
 @dataclass(frozen=True, kw_only=True)

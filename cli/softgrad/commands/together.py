@@ -65,7 +65,7 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
         "dtype": (Kind.ARRAYS,),
         "map": (Kind.ARRAYS,),
         "tolerance": "check",
-        "quiet": "check",
+        "only_failures": "check",
     },
     Command.EXPLAIN: {
         "standalone": (Format.LATEX,),

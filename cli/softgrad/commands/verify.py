@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from softgrad.commands import task, values
-from softgrad.commands.settings import QUIET, Text, option
+from softgrad.commands.settings import ONLY_FAILURES, Text, option
 from softgrad.commands.together import CLAIMED, Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.formats import Format
@@ -55,7 +55,7 @@ class Settings(task.Settings):
     atol: Annotated[Text, _ATOL] = None
     ulp: Annotated[Text, _ULP] = None
     like: Annotated[Text, _LIKE] = None
-    quiet: Annotated[bool, QUIET] = False
+    only_failures: Annotated[bool, ONLY_FAILURES] = False
 
 
 def run(settings: Settings) -> Exit:
@@ -78,7 +78,7 @@ def run(settings: Settings) -> Exit:
     standard = (settings.dtype, settings.arithmetic, settings.rtol, settings.atol, settings.ulp)
     typed = settings.like is None and all(word is None for word in standard)
     return given.run_on_records(
-        work, required=required, typed=typed, claims=claims, only_failures=settings.quiet
+        work, required=required, typed=typed, claims=claims, only_failures=settings.only_failures
     )
 
 
@@ -111,7 +111,7 @@ def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
     )
     required = _required(settings, own, others)
     work = partial(verify, tolerance=required)
-    render = WorstRows(settings.quiet)
+    render = WorstRows(settings.only_failures)
 
     def prepare(source: "ArraySource", output: "Output") -> tuple[Pipeline, "WorstRowsWriter"]:
         pipeline = Pipeline(source.reader(), work, render, required, settings.fail_fast)

@@ -49,7 +49,7 @@ def test_quiet_keeps_only_the_rows_that_fail_or_are_rejected_and_says_which(fold
     logits = LOGITS.copy()
     logits[7, 2] = np.nan
     np.save(folder / "logits.npy", logits)
-    assert run(*COMPUTE, "--check", "--quiet", cwd=folder).status == 3
+    assert run(*COMPUTE, "--check", "--only-failures", cwd=folder).status == 3
     results = results_of(folder / "r.npz")
     assert results["row"].tolist() == [7]
     assert np.isnan(results["grad_logits"]).all()
@@ -61,7 +61,7 @@ def test_quiet_keeps_only_the_rows_that_fail_or_are_rejected_and_says_which(fold
 
 def test_quiet_leaves_the_loss_of_a_batch_as_it_is(folder):
     options = ["--reduction", "sum", "--check"]
-    assert run(*COMPUTE, *options, "--quiet", cwd=folder).status == 0
+    assert run(*COMPUTE, *options, "--only-failures", cwd=folder).status == 0
     results = results_of(folder / "r.npz")
     assert results["loss"] == softmax_cross_entropy(LOGITS, LABELS, reduction="sum").loss
     assert results["row"].size == 0

@@ -51,9 +51,9 @@ def test_each_command_has_only_its_own_options():
         "--fields": [compute],
         "--rtol": [verify],
         "--ulp": [verify],
-        "--class ": [explain],
+        "--other ": [explain],
         "--row": [explain],
-        "--quiet": [compute, verify],
+        "--only-failures": [compute, verify],
         "--temperature": [compute, verify, explain],
         "--output": [compute, verify, explain],
     }.items():
@@ -86,7 +86,7 @@ def test_a_file_named_like_a_command_is_read(tmp_path):
     [
         (["2", "1", "-t", "0", "--explain"], "it is a command: softgrad explain"),
         (["--verify"], "it is a command: softgrad verify"),
-        (["--class", "1"], "--class is an option of 'softgrad explain'"),
+        (["--other", "1"], "--other is an option of 'softgrad explain'"),
         (["--rtol", "1"], "--rtol is an option of 'softgrad verify'"),
         (["verify", "--fields", "loss"], "--fields is an option of 'softgrad'"),
         (["1", "2", "-t", "0", "--output-dir", "d"], "--output-dir needs JSON or arrays"),
@@ -125,6 +125,25 @@ def test_the_help_has_each_example_on_a_line_of_its_own(command):
     assert 3 <= len(lines) <= 6
     for line in lines:
         assert line.startswith(("softgrad ", "echo "))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["2", "1", "-t", "0", "--html"], "--format html"),
+        (["2", "1", "--label", "0"], "--target"),
+        (["2", "1", "-t", "0", "--mean"], "--reduction mean"),
+        (["verify", "x.jsonl", "--quiet"], "--only-failures"),
+        (["explain", "2", "1", "-t", "0", "--class", "1"], "--other, the class beside the target"),
+        (["2", "1", "--class", "1"], "--target"),
+        (["2", "1", "-t", "0", "--derivation"], "softgrad explain"),
+    ],
+)
+def test_other_words_for_an_option_are_answered_with_the_option(arguments, meant):
+    ended = run(*arguments)
+    assert (ended.status, ended.out) == (2, b"")
+    option = next(word for word in arguments if word in ended.err and word.startswith("--"))
+    assert f"there is no {option}; you may mean {meant}" in ended.err
 
 
 def test_a_misspelt_option_is_answered_with_those_that_are_near():

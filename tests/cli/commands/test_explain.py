@@ -102,13 +102,13 @@ def test_names_and_the_class_to_show_are_used():
     arguments = ["explain", *LECTURE, "--classes", "cat,dog,bird"]
     assert "c ≠ y, for c = 1 (dog):" in run(*arguments).text
     for chosen in ("bird", "2"):
-        text = run(*arguments, "--class", chosen).text
+        text = run(*arguments, "--other", chosen).text
         assert "c ≠ y, for c = 2 (bird):" in text
         assert "c = y = 0 (cat):" in text
 
 
 def test_choosing_the_target_as_the_other_class_changes_nothing():
-    assert run("explain", *LECTURE, "--class", "0").out == run("explain", *LECTURE).out
+    assert run("explain", *LECTURE, "--other", "0").out == run("explain", *LECTURE).out
 
 
 def test_a_thousand_classes_get_all_steps():
@@ -180,7 +180,7 @@ def test_computing_removes_an_old_explanation_and_verifying_keeps_it():
 
 def test_an_impossible_class_rejects_the_record():
     rows = [{"logits": [1, 2], "target": 0}, {"logits": [1, 2, 3], "target": 0}]
-    ended = run("explain", "--class", "2", stdin=lines_of(*rows))
+    ended = run("explain", "--other", "2", stdin=lines_of(*rows))
     assert ended.status == 3
     assert ended.records[0]["error"]["code"] == "class-out-of-range"
     assert ended.records[0]["error"]["message"] == (
@@ -192,14 +192,14 @@ def test_an_impossible_class_rejects_the_record():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*LECTURE, "--class", "1"], "--class is an option of 'softgrad explain'"),
+        ([*LECTURE, "--other", "1"], "--other is an option of 'softgrad explain'"),
         ([*LECTURE, "--explain"], "it is a command: softgrad explain"),
         (
-            ["explain", *LECTURE, "--class", "3"],
+            ["explain", *LECTURE, "--other", "3"],
             "class 3 is outside 0..2; classes are numbered from 0",
         ),
         (
-            ["explain", *LECTURE, "--class", "dog"],
+            ["explain", *LECTURE, "--other", "dog"],
             'class "dog" is a name, but no class names are given',
         ),
         (["explain", *LECTURE, "--check"], "--check is an option of 'softgrad'"),

@@ -227,7 +227,7 @@ def test_every_run_says_the_same():
 def test_quiet_leaves_failures_and_rejected_records_only():
     records = [RIGHT, WRONG, RIGHT, {"logits": [1, 2]}, UNKNOWN]
     numbered = [{"id": place, **record} for place, record in enumerate(records)]
-    loud, quiet = verify(*numbered), verify(*numbered, options=["--quiet"])
+    loud, quiet = verify(*numbered), verify(*numbered, options=["--only-failures"])
     assert [record["id"] for record in quiet.records] == [1, 3, 4]
     assert quiet.records == [loud.records[place] for place in (1, 3, 4)]
     assert (quiet.status, quiet.err) == (loud.status, loud.err)
@@ -320,7 +320,7 @@ def test_nothing_verified_has_not_passed():
         (["verify", "--atol", "nan"], "expected --atol to be a number from 0 on, got 'nan'"),
         (["verify", "--ulp", "few"], "expected --ulp to be a number from 0 on, got 'few'"),
         (["verify", "--dtype", "int8"], "expected --dtype to be one of float64, float32"),
-        (["--quiet"], "--quiet needs --check"),
+        (["--only-failures"], "--only-failures needs --check"),
     ],
 )
 def test_options_that_contradict_each_other_are_wrong_usage(arguments, message):
