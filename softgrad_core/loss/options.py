@@ -93,7 +93,7 @@ def check_ignore_index(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise InputError(
             "ignore-index-not-an-index",
-            f"expected an ignore_index that is a whole number, got {described(value)}",
+            f"expected ignore_index to be a whole number, got {described(value)}",
         )
     return int(value)
 

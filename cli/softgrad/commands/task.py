@@ -243,4 +243,4 @@ def _record_of_arguments(
     reason = errors[0].reason
     if errors[0].code == "target-missing":
         reason = f"expected --target, the true class: an index from 0 to {len(logits) - 1}"
-    raise UsageError(reason)
+    raise UsageError(values.as_typed(reason))

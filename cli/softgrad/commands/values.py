@@ -84,7 +84,7 @@ def parse_loss(given: Mapping[str, str | bool], names: list[str] | None) -> dict
             value = text if isinstance(text, bool) else _read(text, hints[name], names)
             checked = OPTIONS[name].check(value)
         except InputError as error:
-            raise UsageError(error.reason) from None
+            raise UsageError(as_typed(error.reason)) from None
         options[name] = checked.tolist() if hasattr(checked, "tolist") else checked
     count = len(options.get("class_weights", ()))
     if names is not None and "class_weights" in options and count != len(names):
@@ -206,6 +206,14 @@ def parse_word(option: str, text: str | None, words: type[Word]) -> Word | None:
     if text is not None and text not in list(words):
         raise UsageError(f"expected {option} to be one of {', '.join(words)}, got {text!r}")
     return None if text is None else words(text)
+
+
+def as_typed(reason: str) -> str:
+    """Return a message of the core with the options named as they are typed."""
+    for name in OPTIONS:
+        if "_" in name:
+            reason = re.sub(rf"\b(an? )?{name}\b", f"--{name.replace('_', '-')}", reason)
+    return reason
 
 
 def _as_utf8(word: str) -> str:

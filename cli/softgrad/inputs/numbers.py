@@ -25,6 +25,8 @@ _FOREIGN_MINUS = re.compile("[\N{MINUS SIGN}\N{EN DASH}\N{HYPHEN}](?=[.0-9])")
 # a file's name does is more likely a file.
 _LIKE_NUMBERS = re.compile(r"[\s({+-]*\.?\d(?!.*\.[a-z]{2,}$)|.*[\[({=].*\d.*[\])}]\s*$", re.DOTALL)
 
+_LIKE_FILE = re.compile(r"[/\\]|\.[a-z]\w*$", re.ASCII | re.IGNORECASE)
+
 
 def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
     """Return the words as numbers, or as names of files; the other list is empty.
@@ -45,6 +47,11 @@ def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
     plain = with_plain_minus(odd)
     if plain != odd and is_number_list(plain):
         raise UsageError(f"{odd!r} has a typographic minus sign; write {plain}")
+    if any(are_numbers) and not _LIKE_FILE.search(odd) and not Path(odd).exists():
+        blanks = ""
+        if "," in odd:
+            blanks = '; names with blanks need quotes, as in --classes "big cat,dog"'
+        raise UsageError(f"expected numbers, got {odd!r}{blanks}")
     if any(are_numbers):
         number = words[are_numbers.index(True)]
         raise UsageError(

@@ -33,7 +33,13 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("jobs", ["2", pytest.param("3", marks=pytest.mark.sweep), "0"])
 @pytest.mark.parametrize(
     "options",
-    [[], ["--check"], ["--label-smoothing", "0.1"], ["--fail-fast"], ["--only-failures", "--check"]],
+    [
+        [],
+        ["--check"],
+        ["--label-smoothing", "0.1"],
+        ["--fail-fast"],
+        ["--only-failures", "--check"],
+    ],
 )
 def test_any_number_of_processes_gives_the_same_bytes_and_messages(many, options, jobs, tmp_path):
     path = many

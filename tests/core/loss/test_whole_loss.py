@@ -286,7 +286,7 @@ def test_a_masked_class_counts_only_where_the_target_gives_it_weight():
         ([0], {"label_smoothing": True}, "expected a label_smoothing from 0 to 1, got true"),
         ([0], {"class_weights": [1.0, math.nan]}, r"class_weights\[1\]: .* got NaN"),
         ([0], {"reduction": "average"}, "expected a reduction that is mean, sum or none"),
-        ([0], {"ignore_index": 1.0}, "expected an ignore_index that is a whole number"),
+        ([0], {"ignore_index": 1.0}, "expected ignore_index to be a whole number"),
     ],
 )
 def test_bad_options_and_targets_are_refused_with_a_reason(targets, options, message):
