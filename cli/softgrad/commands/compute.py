@@ -1,25 +1,33 @@
 """softgrad LOGITS... | FILES...: the softmax, the loss and both gradients."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
+import orjson
+
 from softgrad.commands import task, values
 from softgrad.commands.settings import ONLY_FAILURES, RAW_DTYPE, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.file import STANDARD_OUTPUT, Output
-from softgrad.outputs.formats import Format
+from softgrad.outputs.formats import Format, pages_for
+from softgrad.records.fields import LOGITS, PROBS
+from softgrad.records.records import json_number
 from softgrad.running.pipeline import Pipeline
 from softgrad.running.run import Places
 from softgrad.work import compute
 from softgrad_core.checking import CHECK_TOLERANCE
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
+from softgrad_core.loss.cross_entropy import softmax_cross_entropy
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.results import FIELDS, check_fields
+from softgrad_core.loss.targets import check_class_names
 from softgrad_core.tensors import BITS, Packed
 
 if TYPE_CHECKING:
@@ -31,6 +39,9 @@ _CHECK = option("--check", "", "Check both gradients numerically.", "Run")
 _TOLERANCE = option(
     "--tolerance", "ERROR", f"Relative error that fails: {CHECK_TOLERANCE:g}.", "Run"
 )
+
+MOST_TARGETS = 1000
+"""Of more classes, none is shown as the target for want of one."""
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad 2.0 1.0 0.1 --target 0
@@ -71,11 +82,44 @@ def run(settings: Settings) -> Exit:
         tolerance = CHECK_TOLERANCE if tolerance is None else tolerance
     if given.kind is Kind.ARRAYS:
         return _run_on_arrays(given, fields, tolerance)
+    if given.kind is Kind.NUMBERS and settings.target is None:
+        return _run_without_target(given)
     # The check looks at both gradients, whatever is written.
     work = partial(compute, fields if tolerance is None else FIELDS, check_tolerance=tolerance)
     return given.run_on_records(
         work, fields=fields, only_failures=settings.only_failures, slow=settings.check
     )
+
+
+def _run_without_target(given: task.Task) -> Exit:
+    """Show the softmax of the arguments, and for each class the loss if it were the target."""
+    from softgrad.outputs.page.untargeted import blocks_without_target
+
+    count = len(given.logits)
+    if count > MOST_TARGETS or given.settings.check:
+        why = "the check" if given.settings.check else f"more than {MOST_TARGETS:,} logits"
+        raise UsageError(f"{why} needs --target, the true class: an index from 0 to {count - 1}")
+    try:
+        if given.names is not None:
+            check_class_names(given.names, count)
+        tiled = np.tile(np.array(given.logits), (count, 1))
+        result = softmax_cross_entropy(tiled, np.arange(count), **given.loss)
+    except InputError as error:
+        raise UsageError(values.as_typed(error.reason)) from None
+    logits, probs, losses = np.array(given.logits), result.probs[0], result.loss
+    if given.shown is Format.JSONL:
+        rows = {LOGITS: logits, PROBS: probs, "losses": losses}
+        plain = {name: [json_number(x) for x in row.tolist()] for name, row in rows.items()}
+        text = orjson.dumps(plain) + b"\n"
+    else:
+        screen = sys.stdout if given.settings.output is None else None
+        renderer = pages_for(given.shown, screen, standalone=given.settings.standalone)
+        page = renderer.page(blocks_without_target(logits, probs, losses, given.names))
+        text = renderer.opening + page + renderer.closing
+    with Output(given.settings.output) as output:
+        output.write(text)
+        output.commit()
+    return Exit.OK
 
 
 def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | None) -> Exit:

@@ -1,13 +1,14 @@
 """The formats of the output. A format is an entry of `Format` and a renderer: results -> text."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from operator import itemgetter
 from typing import Protocol, TextIO
 
+from softgrad.outputs.page.blocks import Block
 from softgrad.records.records import Defaults, Records
 from softgrad.work import Batch
 from softgrad_core.errors import InputError
@@ -44,6 +45,13 @@ class Renderer(Protocol):
 
     def rejected(self, records: Records, index: int, error: InputError) -> bytes:
         """Return the text that stands in the place of a record that was rejected."""
+
+
+class Pages(Renderer, Protocol):
+    """A renderer that draws pages."""
+
+    def page(self, blocks: Iterable[Block]) -> bytes:
+        """Return the text of the blocks of a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +110,16 @@ def renderer_for(
     standalone
         Whether LaTeX is a whole document.
     """
-    match chosen:
-        case Format.JSONL:
-            from softgrad.outputs.json.lines import JsonLines
+    if chosen is Format.JSONL:
+        from softgrad.outputs.json.lines import JsonLines
 
-            return JsonLines(defaults, fields)
+        return JsonLines(defaults, fields)
+    return pages_for(chosen, screen, standalone=standalone)
+
+
+def pages_for(chosen: Format, screen: TextIO | None, *, standalone: bool) -> Pages:
+    """Return the renderer of a format of pages; see `renderer_for`."""
+    match chosen:
         case Format.MARKDOWN:
             from softgrad.outputs.documents.markdown import Markdown
 
@@ -123,7 +136,7 @@ def renderer_for(
             return _terminal(screen)
 
 
-def _terminal(screen: TextIO | None) -> Renderer:
+def _terminal(screen: TextIO | None) -> Pages:
     from softgrad.outputs.terminal import Terminal
 
     encoding = getattr(screen, "encoding", None) or "utf-8"

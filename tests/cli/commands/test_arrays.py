@@ -53,7 +53,7 @@ def test_quiet_keeps_only_the_rows_that_fail_or_are_rejected_and_says_which(fold
     results = results_of(folder / "r.npz")
     assert results["row"].tolist() == [7]
     assert np.isnan(results["grad_logits"]).all()
-    assert run(*COMPUTE, *IMPOSSIBLE, "-q", "--fields", "loss", cwd=folder).status == 3
+    assert run(*COMPUTE, *IMPOSSIBLE, "--only-failures", "--fields", "loss", cwd=folder).status == 3
     results = results_of(folder / "r.npz")
     assert sorted(results) == ["loss", "row"]
     assert results["row"].tolist() == [*range(300)]

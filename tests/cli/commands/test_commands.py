@@ -162,3 +162,23 @@ def test_a_record_with_a_target_of_another_name_is_told_which():
     first, second = ended.err.splitlines()[:2]
     assert first.endswith('or give --target, got "y"')
     assert second.endswith('or give --target, got "label"')
+
+
+def test_without_a_target_each_class_has_the_loss_that_it_would_have():
+    logits = ["2", "1", "-inf", "0.1"]
+    options = ["--temperature", "2", "--label-smoothing", "0.1"]
+    [record] = run(*logits, *options, "--json").records
+    losses = [run(*logits, *options, "-t", str(c), "--json").records[0]["loss"] for c in range(4)]
+    assert record["losses"] == losses
+    assert record["logits"] == [2, 1, "-Infinity", 0.1]
+    assert record["probs"] == run(*logits, *options, "-t", "0", "--json").records[0]["probs"]
+
+
+@pytest.mark.parametrize("shown", ["table", "markdown", "latex", "html"])
+def test_without_a_target_the_page_has_the_names_of_the_classes(shown, tmp_path):
+    words = ["2", "1", "0.1", "--classes", "cat,dog,bird", "-f", shown]
+    ended = run(*words, "-o", "page", cwd=tmp_path)
+    assert (ended.status, ended.out, ended.err) == (0, b"", "")
+    text = (tmp_path / "page").read_text(encoding="utf-8")
+    for told in ("dog", "no target", "1.41703", "0.242433"):
+        assert told in text

@@ -109,12 +109,12 @@ def claims(tmp_path):
 
 
 def test_quiet_shows_only_the_claims_that_fail(claims):
-    ended = run("verify", "c.npz", "--json", "-q", cwd=claims)
+    ended = run("verify", "c.npz", "--json", "--only-failures", cwd=claims)
     assert sorted(record["row"] for record in ended.records) == [40, 50]
 
 
 def test_fail_fast_stops_at_the_first_wrong_claim(claims):
-    ended = run("verify", "c.npz", "--json", "-q", "--fail-fast", cwd=claims)
+    ended = run("verify", "c.npz", "--json", "--only-failures", "--fail-fast", cwd=claims)
     assert ended.status == 1
     assert [record["row"] for record in ended.records] == [40]
     assert "softgrad: 41 records" in ended.err

@@ -69,7 +69,10 @@ def test_options_may_stand_before_between_and_after_numbers():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["1", "2"], "expected --target, the true class: an index from 0 to 1"),
+        (["1", "2", "--check"], "the check needs --target, the true class: an index from 0 to 1"),
+        (["nan", "2"], "logits[0]: expected a finite number"),
+        (["1", "2", "--classes", "a"], "expected one class name for each of 2 logits, got 1"),
+        ([*map(str, range(1001))], "more than 1,000 logits needs --target"),
         (["1", "2", "-t", "2"], "target 2 is outside 0..1; classes are numbered from 0"),
         (
             ["1", "2", "-t", "-1"],
@@ -167,3 +170,9 @@ def test_the_ending_of_the_output_chooses_the_format(tmp_path, name, beginning):
 
 def test_an_ending_that_softgrad_does_not_write_is_refused(tmp_path):
     assert "writes no .svg files" in error_of("2", "1", "-t", "0", "-o", str(tmp_path / "a.svg"))
+
+
+def test_a_derivation_needs_a_target():
+    ended = run("explain", "1", "2")
+    assert (ended.status, ended.out) == (2, b"")
+    assert "expected --target, the true class: an index from 0 to 1" in ended.err

@@ -48,16 +48,16 @@ class Markup(ABC):
     def accepted(self, records: Records, batch: Batch) -> bytes:
         """Return the pages of the records of the batch."""
         pages = (page_of(records, batch, record) for record in range(len(batch.examples)))
-        return "".join(map(self.page, pages)).encode()
+        return b"".join(map(self.page, pages))
 
     def rejected(self, records: Records, index: int, error: InputError) -> bytes:
         """Return a paragraph that says why the record was rejected."""
         line = printable(f"{records.place(index)}: rejected: {error.reason}")
-        return self.page([Paragraph(((Toned(line, Tone.FAIL),),))]).encode()
+        return self.page([Paragraph(((Toned(line, Tone.FAIL),),))])
 
-    def page(self, blocks: Iterable[Block]) -> str:
+    def page(self, blocks: Iterable[Block]) -> bytes:
         """Return the blocks of a page, one after another."""
-        return "".join(map(self._block, blocks))
+        return "".join(map(self._block, blocks)).encode()
 
     def _block(self, block: Block) -> str:
         match block:

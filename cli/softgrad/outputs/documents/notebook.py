@@ -54,4 +54,5 @@ def html_of_derivation(derivation: Derivation) -> str:
 
 
 def _cell(blocks: Iterable[Block]) -> str:
-    return f'<div class="{SCOPE[1:]}">\n<style>{scoped(STYLE)}</style>\n{Html().page(blocks)}</div>'
+    page = Html().page(blocks).decode()
+    return f'<div class="{SCOPE[1:]}">\n<style>{scoped(STYLE)}</style>\n{page}</div>'

@@ -2,7 +2,7 @@
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -50,7 +50,7 @@ class Terminal:
     def accepted(self, records: Records, batch: Batch) -> bytes:
         """Return the pages of the records of the batch."""
         return b"".join(
-            self._page(page_of(records, batch, record)) for record in range(len(batch.examples))
+            self.page(page_of(records, batch, record)) for record in range(len(batch.examples))
         )
 
     def rejected(self, records: Records, index: int, error: InputError) -> bytes:
@@ -58,7 +58,8 @@ class Terminal:
         line = f"{records.place(index)}: rejected: {error.reason}"
         return f"{printable(line)}\n\n".encode(self._encoding, "replace")
 
-    def _page(self, blocks: Sequence[Block]) -> bytes:
+    def page(self, blocks: Iterable[Block]) -> bytes:
+        """Return the blocks of a page, one below another."""
         page = _Page(self._encoding)
         console = Console(
             file=page,
