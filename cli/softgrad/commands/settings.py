@@ -37,7 +37,7 @@ _DEBUG = typer.Option("--debug", help="Show the traceback of a bug in softgrad."
 _INPUTS = typer.Argument(metavar="[LOGITS... | FILES...]", hidden=True)
 _TARGET = option("--target -t", "Y", "Class index or name, or probabilities.", "Input")
 _CLASSES = option("--classes", "NAME,…", "The names of the classes.", "Input")
-_MAP = option("--map", "NAME=X,…", "Names of arrays in files: logits=out.", "Input")
+_MAP = option("--map", "NAME=X,…", "Names in files: logits=out,target=y.", "Input")
 RAW_DTYPE = option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.", "Input")
 _FORMATS = ", ".join(form for form in Format if not form.is_of_arrays)
 _FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}.", "Output")

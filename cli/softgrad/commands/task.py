@@ -144,7 +144,7 @@ class Task(NamedTuple):
         workers = self._workers()
 
         def streams(files: Sequence[str], output: Output) -> Iterator[Stream]:
-            blocks = iter([records]) if records else _blocks_of(files, slow=slow)
+            blocks = iter([records]) if records else _blocks_of(files, self.renamed, slow=slow)
             yield workers.outcomes(pipeline.process, blocks), TextWriter(output, renderer)
 
         may_draw = screen is None or not screen.isatty()
@@ -192,7 +192,7 @@ class Task(NamedTuple):
 
     @property
     def renamed(self) -> dict[str, str]:
-        """The names that arrays have in files, by those that they have here."""
+        """The names that arrays and columns have in files, by those that they have here."""
         return values.parse_map(self.settings.map)
 
     def _workers(self) -> Workers:
@@ -217,14 +217,16 @@ class Task(NamedTuple):
             raise UsageError(f"{expected}, got {text!r}") from None
 
 
-def _blocks_of(files: Sequence[str], *, slow: bool) -> Iterator[Block | OSError]:
+def _blocks_of(
+    files: Sequence[str], columns: Mapping[str, str], *, slow: bool
+) -> Iterator[Block | OSError]:
     """Return the blocks of files of records, small ones if each record takes long."""
     from softgrad.inputs.json.stream import BLOCK_BYTES, SMALL_BLOCK_BYTES
     from softgrad.inputs.sources import read
     from softgrad.running.process import prepare_for_stream
 
     prepare_for_stream()
-    return read(files, SMALL_BLOCK_BYTES if slow else BLOCK_BYTES)
+    return read(files, SMALL_BLOCK_BYTES if slow else BLOCK_BYTES, columns)
 
 
 def _record_of_arguments(

@@ -1,22 +1,26 @@
-"""The sources of JSON, read as blocks of records.
+"""The sources of records, read in blocks.
 
-A source whose first line is a whole value is JSON Lines. Any other source may have one object, an
-array of records, or values one after another, in any layout.
+A source whose first line is a whole value is JSON Lines; one whose first line has numbers, or names
+of columns, is a table. Any other source may have one object, an array of records, or values one
+after another, in any layout.
 """
 
 import errno
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
+from softgrad.exits import Exit, StoppedError
 from softgrad.inputs.arrays import SUFFIXES
 from softgrad.inputs.json.layouts import begins_in_lines, read_values
 from softgrad.inputs.json.lines import read_lines
 from softgrad.inputs.json.stream import BLOCK_BYTES, BlockStream
+from softgrad.inputs.tables import begins_table, read_table
 from softgrad.records.records import Block, Records
 from softgrad_core.errors import InputError
 
@@ -31,15 +35,22 @@ NOT_JSON = {
 """The first bytes of files that are not text, with the code of the error and what they are."""
 
 
-def read(names: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block | OSError]:
-    """Yield the blocks of the named sources in order, and an error for what cannot be read."""
+def read(
+    names: Sequence[str],
+    block_bytes: int = BLOCK_BYTES,
+    columns: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Block | OSError]:
+    """Yield the blocks of the named sources in order, and an error for what cannot be read.
+
+    `columns` has the names of those of a table that are not called what they hold.
+    """
     for name in names:
         try:
             if name == STANDARD_INPUT:
-                yield from read_stream(standard_input(), "<stdin>", block_bytes)
+                yield from read_stream(standard_input(), "<stdin>", block_bytes, columns)
             else:
                 with Path(name).open("rb") as file:
-                    yield from read_stream(file, name, block_bytes)
+                    yield from read_stream(file, name, block_bytes, columns)
         except OSError as error:
             yield OSError(error.errno, error.strerror or str(error), name)
 
@@ -56,7 +67,10 @@ def standard_input() -> BufferedReader:
 
 
 def read_stream(
-    file: BufferedReader, source: str, block_bytes: int = BLOCK_BYTES
+    file: BufferedReader,
+    source: str,
+    block_bytes: int = BLOCK_BYTES,
+    columns: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Block]:
     """Yield the blocks of an open source."""
     stream = BlockStream(file, block_bytes)
@@ -67,5 +81,11 @@ def read_stream(
             records.add_unreadable(1, InputError(code, f"expected JSON, got {what}"))
             yield records
             return
+    if begins_table(first_line):
+        yield from read_table(stream, source, columns)
+        return
+    if columns:
+        what = f"--map is for arrays and tables, and {source} has JSON"
+        raise StoppedError(Exit.USAGE, what)
     layout = read_lines if begins_in_lines(first_line) else read_values
     yield from layout(stream, source)

@@ -231,7 +231,7 @@ def test_quiet_leaves_failures_and_rejected_records_only():
     assert [record["id"] for record in quiet.records] == [1, 3, 4]
     assert quiet.records == [loud.records[place] for place in (1, 3, 4)]
     assert (quiet.status, quiet.err) == (loud.status, loud.err)
-    assert verify(RIGHT, options=["-q"]).out == b""
+    assert verify(RIGHT, options=["--only-failures"]).out == b""
 
 
 def test_the_whole_range_of_logits_closes_the_loop():

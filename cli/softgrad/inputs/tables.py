@@ -1,0 +1,188 @@
+"""Lines of numbers, and CSV with a header: each line is a record with logits, and a target if any.
+
+Nothing is guessed: a line with two readings, and a column that may be no logit, are rejected with
+what to say instead.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import orjson
+
+from softgrad.exits import UsageError
+from softgrad.inputs.json.stream import LINES, BlockStream
+from softgrad.inputs.numbers import DECIMAL_COMMA, NUMBER, is_number_list, parse_numbers
+from softgrad.records.fields import CLASSES, LOGITS, TARGET
+from softgrad.records.records import Records, json_number
+from softgrad_core.errors import InputError, shortened
+
+TARGETS = ("target", "targets", "label", "labels", "class", "y")
+"""The names by which the column of the target is known."""
+
+NO_LOGITS = re.compile(
+    r"|id|idx|index|row|name|loss|weight|split|date|time|unnamed.*|probs?.*|p_?\d*|.*grad.*",
+    re.IGNORECASE,
+)
+"""The names of columns that hardly hold logits."""
+
+_DELIMITERS = "\t;,"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a CSV file: how cells are told apart, and which cell of a row is what."""
+
+    delimiter: str
+    count: int
+    logits: Mapping[int, str]
+    target: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TableLines:
+    """A block of lines that are not read yet; the first one has number `first`."""
+
+    source: str
+    first: int
+    text: bytes
+    columns: Columns | None
+
+    @property
+    def size(self) -> int:
+        """How many bytes were read for it."""
+        return len(self.text)
+
+    def records(self) -> Records:
+        """Return the records of the lines."""
+        records = Records(self.source)
+        read = _read_numbers if self.columns is None else partial(_read_row, self.columns)
+        for number, line in enumerate(self.text.split(b"\n"), self.first):
+            if not (text := line.decode(errors="replace").strip()):
+                continue
+            try:
+                value = read(text)
+            except (InputError, UsageError) as error:
+                code = getattr(error, "code", "not-a-row")
+                records.add_unreadable(number, InputError(code, str(error)))
+                continue
+            logits = [json_number(logit) for logit in value[LOGITS]]
+            records.add(number, orjson.dumps(value | {LOGITS: logits}), value)
+        return records
+
+
+def begins_table(first_line: bytes) -> bool:
+    """Return whether a source has numbers, or names of columns, in its first line."""
+    text = first_line.decode(errors="replace").strip()
+    if not text or text[0] in "[{" or "\ufffd" in text:
+        return False
+    return is_number_list(text) or _is_header(text)
+
+
+def read_table(
+    stream: BlockStream, source: str, names: Mapping[str, str]
+) -> Iterator[TableLines | Records]:
+    """Yield each block of lines; `names` are those of columns by what they hold."""
+    header = stream.first_line().decode(errors="replace").strip()
+    columns, first = None, 1
+    if not is_number_list(header):
+        try:
+            columns = _columns(header, names)
+        except InputError as error:
+            records = Records(source)
+            records.add_unreadable(1, error)
+            yield records
+            return
+    while text := stream.take(LINES):
+        lines = TableLines(source, first, text, columns)
+        if first == 1 and columns is not None:
+            # The header, and blank lines before it, are no rows.
+            before = text[: text.index(header.encode())].count(b"\n") + 1
+            lines = TableLines(source, 1 + before, text.split(b"\n", before)[before], columns)
+        yield lines
+        first += text.count(b"\n")
+
+
+def _is_header(text: str) -> bool:
+    """Return whether a line has names of columns, and nothing that JSON has."""
+    cells = _cells(text, _delimiter(text))
+    plain = not re.search(r"[{}:]|^\s*\[", text)
+    return len(cells) > 1 and plain and not any(map(NUMBER.fullmatch, cells))
+
+
+def _delimiter(text: str) -> str:
+    return next((mark for mark in _DELIMITERS if mark in text), ",")
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    [cells] = csv.reader([text], delimiter=delimiter, skipinitialspace=True)
+    return [cell.strip() for cell in cells]
+
+
+def _columns(header: str, names: Mapping[str, str]) -> Columns:
+    """Return what the columns of a header hold, or raise InputError."""
+    delimiter = _delimiter(header)
+    cells = _cells(header, delimiter)
+
+    def place(name: str) -> int:
+        if name not in cells:
+            raise InputError("column-missing", f'expected a column "{name}", got {header}')
+        return cells.index(name)
+
+    targets = [cell for cell in cells if cell.lower() in TARGETS]
+    if TARGET in names:
+        targets = [names[TARGET]]
+    if len(targets) > 1:
+        got = " and ".join(f'"{target}"' for target in targets)
+        raise InputError("column-twice", f"expected one column for the target, got {got}")
+    target = place(targets[0]) if targets else None
+    if LOGITS in names:
+        chosen = list(map(place, names[LOGITS].split("+")))
+    else:
+        chosen = [number for number in range(len(cells)) if number != target]
+        for number in chosen:
+            if NO_LOGITS.fullmatch(cells[number]):
+                others = [cells[n] for n in chosen if not NO_LOGITS.fullmatch(cells[n])]
+                hint = f"--map {LOGITS}={'+'.join(others) or 'A+B+C'}"
+                got = f'got "{shortened(cells[number])}"; say which they are: {hint}'
+                raise InputError("column-of-no-logits", f"expected columns of logits, {got}")
+    return Columns(delimiter, len(cells), {number: cells[number] for number in chosen}, target)
+
+
+def _read_row(columns: Columns, text: str) -> dict[str, Any]:
+    """Return a row of CSV as a record, or raise InputError."""
+    cells = _cells(text, columns.delimiter)
+    if len(cells) != columns.count:
+        raise InputError("row-count", f"expected {columns.count} cells, got {len(cells)}")
+    words = [cells[number] for number in columns.logits]
+    for name, word in zip(columns.logits.values(), words, strict=True):
+        if not NUMBER.fullmatch(word):
+            got = f'"{shortened(word)}"' if word else "nothing"
+            raise InputError("logit-not-a-number", f'column "{name}": expected a number, got {got}')
+    record: dict[str, Any] = {LOGITS: parse_numbers(" ".join(words))}
+    if columns.target is not None:
+        label = cells[columns.target]
+        is_index = re.fullmatch(r"[+-]?\d+", label, re.ASCII) is not None
+        record[TARGET] = int(label) if is_index else label
+        if not is_index:
+            record[CLASSES] = list(columns.logits.values())
+    return record
+
+
+def _read_numbers(text: str) -> dict[str, Any]:
+    """Return a line of numbers as a record, or raise InputError or UsageError."""
+    if not is_number_list(text):
+        raise InputError("not-a-row", f'expected numbers, got "{shortened(text)}"')
+    words = [word for word in re.split(r"[;\s]+", text) if word]
+    for word in words:
+        if len(words) > 1 and DECIMAL_COMMA.fullmatch(word):
+            whole, _, part = word.partition(",")
+            raise InputError(
+                "two-readings",
+                f'"{word}" may be {whole}.{part}, or two logits {whole} and {part}: write '
+                f"{whole}.{part}, or separate logits with blanks",
+            )
+    return {LOGITS: parse_numbers(text)}
