@@ -95,18 +95,20 @@ def _run_without_target(given: task.Task) -> Exit:
     """Show the softmax of the arguments, and for each class the loss if it were the target."""
     from softgrad.outputs.page.untargeted import blocks_without_target
 
-    count = len(given.logits)
-    if count > MOST_TARGETS or given.settings.check:
+    [row, *others] = given.rows
+    count = len(row)
+    if count > MOST_TARGETS or given.settings.check or others:
         why = "the check" if given.settings.check else f"more than {MOST_TARGETS:,} logits"
+        why = f"a table of {len(given.rows)} rows" if others else why
         raise UsageError(f"{why} needs --target, the true class: an index from 0 to {count - 1}")
     try:
         if given.names is not None:
             check_class_names(given.names, count)
-        tiled = np.tile(np.array(given.logits), (count, 1))
+        tiled = np.tile(np.array(row), (count, 1))
         result = softmax_cross_entropy(tiled, np.arange(count), **given.loss)
     except InputError as error:
         raise UsageError(values.as_typed(error.reason)) from None
-    logits, probs, losses = np.array(given.logits), result.probs[0], result.loss
+    logits, probs, losses = np.array(row), result.probs[0], result.loss
     if given.shown is Format.JSONL:
         rows = {LOGITS: logits, PROBS: probs, "losses": losses}
         plain = {name: [json_number(x) for x in row.tolist()] for name, row in rows.items()}

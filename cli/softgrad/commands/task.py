@@ -44,12 +44,12 @@ class Settings(Running, Results, Input):
 class Task(NamedTuple):
     """What a command line asks for.
 
-    `settings` are the options as they were typed. Either there are logits or there are files.
+    `settings` are the options as they were typed. Either there are rows of logits or files.
     `asked` is the format that is asked for, if any, and `shown` the one that is written.
     """
 
     settings: Any
-    logits: list[float]
+    rows: list[list[float]]
     files: list[str]
     kind: Kind
     asked: Format | None
@@ -60,21 +60,21 @@ class Task(NamedTuple):
     @classmethod
     def of(cls, command: Command, settings: Any) -> "Task":
         """Return the task of a command, or raise UsageError if its words do not go together."""
-        logits, files = numbers_or_files(settings.inputs or ["-"])
+        rows, files = numbers_or_files(settings.inputs or ["-"])
         arrays = [name for name in files if name.endswith(SUFFIXES)]
         if arrays and len(arrays) < len(files):
             other = next(name for name in files if name not in arrays)
             raise UsageError(f"expected arrays or JSON, got {arrays[0]!r} and {other!r}")
-        if len(logits) > 1 and min(logits) >= 0 and abs(sum(logits) - 1) <= SUM_TOLERANCE:
+        if any(map(_are_like_probabilities, rows)):
             hint = "their logarithms are logits with that softmax"
             say(f"softgrad: these look like probabilities; {hint}")
-        kind = Kind.NUMBERS if logits else Kind.ARRAYS if arrays else Kind.RECORDS
+        kind = Kind.NUMBERS if rows else Kind.ARRAYS if arrays else Kind.RECORDS
         asked = values.parse_format(settings.format, json=settings.json, output=settings.output)
         shown = format_of(command, kind, asked)
         refuse(command, kind, shown, settings)
         names = values.parse_classes(settings.classes)
         loss = values.parse_loss(settings.loss, names)
-        return cls(settings, logits, files, kind, asked, shown, names, loss)
+        return cls(settings, rows, files, kind, asked, shown, names, loss)
 
     def places(self, suffix: Callable[[str], str] = lambda file: Path(file).suffix) -> Places:
         """Return the places of the results: one for all files, or one for each.
@@ -133,7 +133,7 @@ class Task(NamedTuple):
         settings = self.settings
         target = None if row else values.parse_target(settings.target, self.names)
         defaults = Defaults(target, self.names, other, self.loss)
-        records = _record_of_arguments(self.logits, defaults, claims) if self.logits else row
+        records = _records_of_arguments(self.rows, defaults, claims) if self.rows else row
         screen = sys.stdout if settings.output is None else None
         renderer = renderer_for(
             self.shown, defaults, screen, fields, standalone=settings.standalone
@@ -229,20 +229,29 @@ def _blocks_of(
     return read(files, SMALL_BLOCK_BYTES if slow else BLOCK_BYTES, columns)
 
 
-def _record_of_arguments(
-    logits: list[float], defaults: Defaults, claims: Mapping[str, str] | None = None
+def _are_like_probabilities(logits: list[float]) -> bool:
+    return len(logits) > 1 and min(logits) >= 0 and abs(sum(logits) - 1) <= SUM_TOLERANCE
+
+
+def _records_of_arguments(
+    rows: list[list[float]], defaults: Defaults, claims: Mapping[str, str] | None = None
 ) -> Records:
-    """Return the arguments as a record, or raise UsageError."""
-    text = orjson.dumps({LOGITS: [json_number(number) for number in logits]})
+    """Return the arguments as records, a row each, or raise UsageError."""
     said = {name: values.as_written(name, claim) for name, claim in (claims or {}).items()}
-    if said:
-        members = b"".join(b',"%b":%b' % (name.encode(), claim) for name, claim in said.items())
-        text = text[:-1] + members + b"}"
-    record = Records("arguments", [None], [text], [orjson.loads(text) | {LOGITS: logits}])
-    errors = interpret(record, defaults, with_claims=bool(said)).errors
+    if said and len(rows) > 1:
+        raise UsageError(f"expected one row of logits beside claims, got {len(rows)} lines")
+    records = Records("arguments")
+    for logits in rows:
+        text = orjson.dumps({LOGITS: [json_number(number) for number in logits]})
+        if said:
+            members = b"".join(b',"%b":%b' % (name.encode(), claim) for name, claim in said.items())
+            text = text[:-1] + members + b"}"
+        records.add(None, text, orjson.loads(text) | {LOGITS: logits})
+    errors = interpret(records, defaults, with_claims=bool(said)).errors
     if not errors:
-        return record
-    reason = errors[0].reason
-    if errors[0].code == "target-missing":
-        reason = f"expected --target, the true class: an index from 0 to {len(logits) - 1}"
+        return records
+    error = errors[min(errors)]
+    reason = error.reason
+    if error.code == "target-missing":
+        reason = f"expected --target, the true class: an index from 0 to {len(rows[0]) - 1}"
     raise UsageError(values.as_typed(reason))

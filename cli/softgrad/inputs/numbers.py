@@ -28,8 +28,10 @@ _LIKE_NUMBERS = re.compile(r"[\s({+-]*\.?\d(?!.*\.[a-z]{2,}$)|.*[\[({=].*\d.*[\]
 _LIKE_FILE = re.compile(r"[/\\]|\.[a-z]\w*$", re.ASCII | re.IGNORECASE)
 
 
-def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
-    """Return the words as numbers, or as names of files; the other list is empty.
+def numbers_or_files(words: list[str]) -> tuple[list[list[float]], list[str]]:
+    """Return the words as rows of numbers, or as names of files; the other list is empty.
+
+    Several words are one row. One word may have several lines, as pasted rows have.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def numbers_or_files(words: list[str]) -> tuple[list[float], list[str]]:
     are_numbers = [is_number_list(word) for word in words]
     if all(are_numbers):
         _refuse_two_readings(words)
-        return parse_numbers(" ".join(words)), []
+        return _rows(words), []
     odd = words[are_numbers.index(False)]
     plain = with_plain_minus(odd)
     if plain != odd and is_number_list(plain):
@@ -78,7 +80,7 @@ def without_call(word: str) -> str:
 
 
 def _refuse_two_readings(words: list[str]) -> None:
-    """Raise UsageError if a comma may be that of a decimal, or lines may be rows."""
+    """Raise UsageError if a comma may be that of a decimal."""
     for word in words:
         if len(words) > 1 and DECIMAL_COMMA.fullmatch(word):
             whole, _, part = word.partition(",")
@@ -86,16 +88,21 @@ def _refuse_two_readings(words: list[str]) -> None:
                 f"{word!r} may be {whole}.{part}, or two logits {whole} and {part}: write "
                 f"{whole}.{part}, or separate logits with blanks"
             )
-        counts = [len(_words(line)) for line in word.strip().splitlines()]
-        if len(counts) > 1 and len({*counts}) == 1 and counts[0] > 1:
-            raise UsageError(
-                f"expected one row of logits, got {len(counts)} lines; give each row to a command "
-                'of its own, or write JSON: {"logits": [[…], […]], "target": [0, 1]}'
-            )
 
 
-def _words(text: str) -> list[str]:
-    return [word for word in SEPARATORS.split(text) if word]
+def _rows(words: list[str]) -> list[list[float]]:
+    """Return one row of all words, or a row for each line of the only one."""
+    lines = [line for line in words[0].splitlines() if line.strip()]
+    counts = {len([part for part in SEPARATORS.split(line) if part]) for line in lines}
+    if len(words) > 1 or len(lines) < 2 or "[" in words[0] or 1 in counts:
+        return [parse_numbers(" ".join(words))]
+    if len(counts) > 1:
+        few, many = min(counts), max(counts)
+        raise UsageError(
+            f"lines of {few} to {many} numbers may be one row, or several: write one row on one "
+            "line, and rows of one length on a line each"
+        )
+    return list(map(parse_numbers, lines))
 
 
 def number_of(word: str) -> float:

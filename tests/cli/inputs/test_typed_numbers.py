@@ -46,7 +46,7 @@ def test_shares_can_be_typed_in_percent():
     [
         (("2,0", "1,0", "0,1"), "'2,0' may be 2.0, or two logits 2 and 0"),
         (("1,000", "2"), "'1,000' may be 1.000, or two logits 1 and 000"),
-        (("2 1\n3 4",), "expected one row of logits, got 2 lines"),
+        (("2 1 0\n3 4",), "lines of 2 to 3 numbers may be one row, or several"),
         (("1/0", "2"), "1/0 divides by 0"),
     ],
 )
@@ -79,3 +79,20 @@ def test_help_can_be_asked_for_as_elsewhere(words):
     ended = run(*words)
     assert ended.status == 0
     assert "Usage: softgrad" in ended.text
+
+
+def test_pasted_rows_are_tables_of_their_own():
+    ended = run("2 1 0.1\n\n0\t1\t2\n", "-t", "0", "--json")
+    assert ended.status == 0, ended.err
+    assert [record["logits"] for record in ended.records] == [[2, 1, 0.1], [0, 1, 2]]
+    text = run("2 1 0.1\n0 1 2", "-t", "0").text
+    assert text.count("3 classes, target 0") == 2
+    [column] = run("2\n1\n0.1\n", "-t", "0", "--json").records
+    assert column["logits"] == [2, 1, 0.1]
+
+
+def test_pasted_rows_need_a_target_and_have_no_claims():
+    ended = run("2 1\n0 1")
+    assert (ended.status, "a table of 2 rows needs --target" in ended.err) == (2, True)
+    ended = run("verify", "2 1\n0 1", "-t", "0", "--loss", "1")
+    assert (ended.status, "one row of logits beside claims" in ended.err) == (2, True)
