@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -159,3 +160,24 @@ def test_homework_is_judged_by_its_digits(digits, kind, share):
         named += bool(names & candidates)
     assert failed >= 0.97 * wrong
     assert named >= share * wrong, named / wrong
+
+
+@pytest.mark.parametrize(
+    ("claim", "title"),
+    [
+        (["--grad-logits", "0.659,0.242,0.0986"], "The vector"),
+        (["--grad-logits", "0.341,-0.242,-0.0986"], "The loss"),
+        (["--grad-logits", "-1.52,0,0"], "The chain rule"),
+        (["--grad-logits", "-0.341,0,0"], "The Jacobian"),
+        (["--loss", "-0.659"], "The loss"),
+        (["--grad-probs", "-1.52,-1.52,-1.52"], "All outputs"),
+        (["--probs", "7.39,2.72,1.11"], "The softmax"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--temperature", "1.0"]])
+def test_the_step_in_which_a_mistake_is_made_is_that_of_the_derivation(claim, title, options):
+    logits = ["2", "1", "0.1", "-t", "0", *options]
+    text = run("verify", *logits, *claim).text
+    [(number, name)] = re.findall(r"in the derivation: step (\d+), (.*)", text)
+    assert name.lower() == title.lower()
+    assert f"{number}  {title}\n" in run("explain", *logits).text

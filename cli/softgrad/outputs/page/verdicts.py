@@ -61,7 +61,10 @@ def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
             if quantity.size > 1 and name != LOSS:
                 wrong = components.ranks.reshape(len(rows), -1) == Verdict.FAIL.rank
                 yield map_of(wrong, quantity.size)
-            yield Paragraph(tuple((line,) for line in _diagnosis(quantity, record)))
+            lines = _diagnosis(quantity, record)
+            if not examples.are_batches and (step := _step_of(quantity, record)):
+                lines.append(f"  in the derivation: step {step}")
+            yield Paragraph(tuple((line,) for line in lines))
 
 
 def _verdict(name: str, quantity: "VerifiedQuantity", record: int, dtype: str) -> Pieces:
@@ -164,3 +167,17 @@ def _diagnosis(quantity: "VerifiedQuantity", record: int) -> list[str]:
     if others:
         lines.append(f"  or: {', '.join(fit.mistake.name for fit in others)}")
     return lines
+
+
+def _step_of(quantity: "VerifiedQuantity", record: int) -> str:
+    """Return the step of the derivation in which the mistake of a row is made, if there is one."""
+    fits, claims = quantity.fits_by_row[record], quantity.claims
+    if not fits or not (title := fits[0].mistake.step):
+        return ""
+    from softgrad_core.derivation.explain import explain_row
+
+    row = int(quantity.records[record])
+    logits = np.asarray(claims.rows[row], dtype=np.float64)
+    steps = explain_row(logits, claims.objective.part([row]), None).steps
+    numbers = [number for number, step in enumerate(steps, 1) if step.title == title]
+    return f"{numbers[0]}, {title[0].lower()}{title[1:]}" if numbers else ""

@@ -20,6 +20,7 @@ SIGNS = (
         "the sign is wrong",
         "negate it: the loss is -log p_y, and its gradient p - e",
         f.scaled("-1 × {}", lambda _: -1.0),
+        step="The loss",
     ),
     Mistake(
         "factor-2",
@@ -32,17 +33,20 @@ SIGNS = (
         "the sign is wrong at the target only",
         "at the target the derivative is p_y - 1, which is negative",
         Form("grad_logits", "p, and 1 - p at the target", lambda c: (c.p, c.e, -2.0 * c.e * c.p)),
+        step="The vector",
     ),
     Mistake(
         "target-not-subtracted",
         "the probabilities were returned: 1 was not subtracted at the target",
         "subtract 1 at the target",
         Form("grad_logits", "p", lambda c: (c.p,)),
+        step="The vector",
     ),
     Mistake(
         "target-added",
         "1 was added at the target, not subtracted",
         "subtract 1 at the target",
         Form("grad_logits", "p + e", lambda c: (c.p, c.e)),
+        step="The vector",
     ),
 )

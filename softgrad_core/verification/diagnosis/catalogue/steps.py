@@ -14,18 +14,21 @@ STEPS = (
         Form("probs", "a", lambda c: (c.a,)),
         Form("loss", "-a_y", lambda c: (-c.kept(c.a),)),
         Form("grad_logits", "-e", lambda c: (-c.e,)),
+        step="The softmax",
     ),
     Mistake(
         "gradient-of-the-output",
         "this is the gradient with respect to f(x), not with respect to the logits",
         "multiply it by the Jacobian of the softmax, which gives p - e",
         Form("grad_logits", "-e / p", lambda c: (-divided(c.e, c.p),)),
+        step="The chain rule",
     ),
     Mistake(
         "gradient-of-the-output-negated",
         "this is the gradient with respect to f(x), not the logits, and its sign is wrong",
         "negate it and multiply it by the Jacobian of the softmax, which gives p - e",
         Form("grad_logits", "e / p", lambda c: (divided(c.e, c.p),)),
+        step="The chain rule",
     ),
     Mistake(
         "gradient-of-the-logits",
@@ -41,12 +44,14 @@ STEPS = (
         Form("loss", "-p_y", lambda c: (-c.kept(c.p),)),
         Form("grad_probs", "-e", lambda c: (-c.e,)),
         Form("grad_logits", "p_y (p - e)", lambda c: (c.p_y * c.p, -c.p_y * c.e)),
+        step="The loss",
     ),
     Mistake(
         "probability-of-the-target",
         "the probability of the target was returned",
         "take its negative logarithm",
         Form("loss", "p_y", lambda c: (c.kept(c.p),)),
+        step="The loss",
     ),
     Mistake(
         "logarithm-taken",
@@ -66,6 +71,7 @@ STEPS = (
         "divide them by their sum over the classes",
         Form(f.OF_P, "{} with exp(a - max(a)) for p", lambda c: f.from_log_p(c, c.d)),
         Form(f.OF_P, "{} with exp(a) for p", lambda c: f.from_log_p(c, c.a)),
+        step="The softmax",
     ),
     Mistake(
         "indicator-forgotten",
@@ -77,12 +83,14 @@ STEPS = (
             "-1 / p_y in every class",
             lambda c: (np.broadcast_to(-1.0 / c.p_y, c.p.shape),),
         ),
+        step="All outputs",
     ),
     Mistake(
         "jacobian-diagonal-only",
         "only the diagonal of the softmax's Jacobian was used",
         "use the whole Jacobian, diag(p) - p pᵀ: each output depends on every logit",
         Form("grad_logits", "-e (1 - p)", lambda c: (-c.e, c.e * c.p)),
+        step="The Jacobian",
     ),
     Mistake(
         "sigmoid-derivative-kept",
@@ -93,5 +101,6 @@ STEPS = (
             "(p - e) p (1 - p)",
             lambda c: (c.p**2, -(c.p**3), -c.e * c.p, c.e * c.p**2),
         ),
+        step="The cancellation",
     ),
 )
