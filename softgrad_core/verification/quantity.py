@@ -47,6 +47,15 @@ class VerifiedQuantity:
         return columns * self.size
 
     @property
+    def rows_of_batches(self) -> tuple[int, int]:
+        """How many rows the records have that are batches, and how many of these are ignored."""
+        objective = self.claims.objective
+        if objective.batches is None:
+            return 0, 0
+        rows = len(self.records) * self.claims.size
+        return rows, rows - int(self.claims.counted_rows(self.records).sum())
+
+    @property
     def is_typed(self) -> bool:
         """Whether the claims were typed with few digits, and are held to these."""
         return bool(self.claims.half_units)

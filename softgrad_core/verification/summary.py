@@ -122,6 +122,9 @@ class _Quantity:
         self._numbers = 0
         self._uninformative = 0
         self._assert_close = 0
+        # Of batches: their rows, and those that are ignored.
+        self._rows = 0
+        self._ignored = 0
         # The largest error: whether it failed, its size in ulp and relative, and where it is.
         self._worst = (0, -1.0, -1.0)
         self._where = ""
@@ -140,6 +143,9 @@ class _Quantity:
         self._is_typed |= quantity.is_typed
         self.verdicts += _counted(comparison.ranks)
         self._numbers += quantity.numbers * len(comparison.ranks)
+        rows, ignored = quantity.rows_of_batches
+        self._rows += rows
+        self._ignored += ignored
         self._uninformative += int(comparison.uninformative.sum())
         self._assert_close += int((comparison.failed & comparison.assert_close).sum())
         if explained and comparison.failed.any():
@@ -159,6 +165,8 @@ class _Quantity:
         self.verdicts += other.verdicts
         self._evidence.join(other._evidence)
         self._numbers += other._numbers
+        self._rows += other._rows
+        self._ignored += other._ignored
         self._uninformative += other._uninformative
         self._assert_close += other._assert_close
         self._unexplained = self._unexplained or other._unexplained
@@ -182,13 +190,13 @@ class _Quantity:
         elif MANY_ULP < error < math.inf:
             worst += f" (relative error {relative:.2g})"
         if failed:
-            yield f"{self._name}: {failed:,} of {total:,} failed, {worst}{self._where}"
+            yield f"{self._name}: {failed:,} of {total:,} failed{self._size}, {worst}{self._where}"
             if self._assert_close and not self._is_typed:
                 few = "" if self._assert_close == failed else f"{self._assert_close:,} of "
                 yield f"  torch.testing.assert_close, with its defaults, passes {few}these"
             yield from self._diagnosis(total, failed, told)
             return
-        line = f"{self._name}: {passed:,} of {total:,} passed, {worst}"
+        line = f"{self._name}: {passed:,} of {total:,} passed{self._size}, {worst}"
         if self._uninformative:
             line += f"; {self._uninformative:,} of {_amount(self._numbers, 'number')} uninformative"
         # One rounding is half an ulp; so few errors above that are no coincidence.
@@ -200,6 +208,15 @@ class _Quantity:
         ):
             line += "; rounded once from a wider type: --arithmetic float32 asks for that"
         yield line
+
+    @property
+    def _size(self) -> str:
+        """What batches consist of, in brackets."""
+        if not self._rows:
+            return ""
+        ignored = f", {self._ignored:,} ignored" if self._ignored else ""
+        numbers = "" if self._name == "loss" else f"; {_amount(self._numbers, 'number')}"
+        return f" ({_amount(self._rows, 'row')}{ignored}{numbers})"
 
     @property
     def passed(self) -> bool:

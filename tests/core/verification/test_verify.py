@@ -371,3 +371,13 @@ def test_the_same_claims_get_the_same_answer_in_any_order():
     rng.random(), np.random.seed(1)  # noqa: NPY002 - softgrad has no random numbers of its own
     again = [str(verify(a, y, grad_logits=claim, reduction="mean")) for claim in claims[::-1]]
     assert again[::-1] == first
+
+
+def test_the_answer_for_a_batch_counts_what_was_compared():
+    a, y = np.random.default_rng(0).normal(size=(11, 50)), np.full(11, 3)
+    y[:5] = -100
+    options = {"ignore_index": -100, "reduction": "mean"}
+    result = softmax_cross_entropy(a, y, **options)
+    text = str(verify(a, y, loss=result.loss, grad_logits=result.grad_logits, **options))
+    assert "loss: 1 of 1 passed (11 rows, 5 ignored), worst" in text
+    assert "grad_logits: 1 of 1 passed (11 rows, 5 ignored; 550 numbers), worst" in text
