@@ -89,8 +89,8 @@ class LabelLoss:
             "The chain rule",
             "The loss depends on {a_c} only through {f(x)_y}. So its derivative is a product: "
             f"that of the loss with respect to {{f(x)_y}}, step {partial} with {{c = y}}, times "
-            "that of {f(x)_y} with respect to {a_c}. The value of the latter is measured here; "
-            "the next steps find the formula for it.",
+            "that of {f(x)_y} with respect to {a_c}. The next steps find the formula for "
+            "the latter.",
             *_by_chain_rule(f.Derivative(F_Y, A_C)),
         )
         found = add_derivative(steps, softmax, self.letter, _by_chain_rule)

@@ -1,5 +1,6 @@
 """softgrad explain: the derivation of both gradients, step by step, with the user's numbers."""
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -7,9 +8,11 @@ from typing import Annotated
 import orjson
 
 from softgrad.commands import task, values
-from softgrad.commands.settings import RAW_DTYPE, Text, option
-from softgrad.commands.together import Command, Kind
+from softgrad.commands.settings import RAW_DTYPE, Text, has_no_input, option
+from softgrad.commands.together import Command, Kind, format_of, refuse
 from softgrad.exits import Exit, UsageError
+from softgrad.outputs.file import Output
+from softgrad.outputs.formats import Format, pages_for
 from softgrad.outputs.json.members import writable
 from softgrad.records.records import Records
 from softgrad.work import compute
@@ -30,6 +33,8 @@ EXAMPLES = """[bold]Examples[/bold]
 class Settings(task.Settings):
     """The options of `softgrad explain`."""
 
+    works_without_input = True
+
     other: Annotated[Text, _OTHER] = None
     row: Annotated[Text, _ROW] = None
     dtype: Annotated[Text, RAW_DTYPE] = None
@@ -39,13 +44,36 @@ def run(settings: Settings) -> Exit:
     """Derive both gradients step by step, with your numbers in every formula.
 
     Each equality of the derivation is evaluated on both sides. Derivatives are shown for two
-    classes: the target, and one other.
+    classes: the target, and one other. Without logits, the derivation is in symbols alone.
     """
+    if has_no_input(settings.inputs):
+        return _in_symbols(settings)
     given = task.Task.of(Command.EXPLAIN, settings)
     other = values.parse_class("--other", settings.other, given.names)
     row = _row_of_arrays(given) if given.kind is Kind.ARRAYS else None
     work = partial(compute, FIELDS, explained=True)
     return given.run_on_records(work, other=other, slow=True, row=row)
+
+
+def _in_symbols(settings: Settings) -> Exit:
+    """Show the derivation without numbers, for a loss with the options that are given."""
+    from softgrad.outputs.page.steps import in_symbols
+
+    for name in ("target", "other", "row"):
+        if getattr(settings, name) is not None:
+            raise UsageError(f"expected logits beside --{name}")
+    asked = values.parse_format(settings.format, json=settings.json, output=settings.output)
+    shown = format_of(Command.EXPLAIN, Kind.NUMBERS, asked)
+    if shown is Format.JSONL:
+        raise UsageError("expected logits to explain; without them --json has nothing to say")
+    refuse(Command.EXPLAIN, Kind.NUMBERS, shown, settings)
+    loss = values.parse_loss(settings.loss, None)
+    screen = sys.stdout if settings.output is None else None
+    renderer = pages_for(shown, screen, standalone=settings.standalone)
+    with Output(settings.output) as output:
+        output.write(renderer.opening + renderer.page(in_symbols(loss)) + renderer.closing)
+        output.commit()
+    return Exit.OK
 
 
 def _row_of_arrays(given: task.Task) -> Records:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import typer
 
@@ -51,9 +51,16 @@ _SCHEDULER = option("--scheduler", "ADDRESS", "Work on a Dask cluster.", "Run")
 ONLY_FAILURES = option("--only-failures", "", "Write what fails or is rejected.", "Run")
 
 
+def has_no_input(inputs: list[str] | None) -> bool:
+    """Return whether there are neither arguments nor anything that is piped into the command."""
+    return not inputs and (sys.stdin is None or sys.stdin.isatty())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """The options of every command."""
+    """The options of every command; whether it does without logits is the command's own."""
+
+    works_without_input: ClassVar[bool] = False
 
     debug: Annotated[bool, _DEBUG] = False
     version: Annotated[bool, _VERSION] = False
@@ -100,7 +107,7 @@ def command_of(settings: type[Any], run: Callable[[Any], int]) -> Callable[..., 
     """
 
     def call(context: typer.Context, **words: Any) -> None:
-        if "inputs" in words and not words["inputs"] and (sys.stdin is None or sys.stdin.isatty()):
+        if "inputs" in words and has_no_input(words["inputs"]) and not settings.works_without_input:
             with redirect_stdout(sys.stderr):
                 typer.echo(context.get_help())
             raise typer.Exit(Exit.USAGE)

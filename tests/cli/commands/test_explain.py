@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 from support.command import lines_of, run
@@ -211,3 +212,30 @@ def test_options_that_do_not_fit_are_wrong_usage(arguments, message):
     ended = run(*arguments)
     assert ended.status == 2
     assert message in ended.err
+
+
+@pytest.mark.parametrize("ending", ["txt", "md", "tex", "html"])
+def test_the_derivation_without_logits_is_in_symbols_alone(tmp_path, ending):
+    shown = on_terminal("explain", "-o", f"page.{ending}", cwd=tmp_path)
+    assert shown == ""
+    text = (tmp_path / f"page.{ending}").read_text(encoding="utf-8")
+    for told in ("The cancellation", "The quotient rule", "The Jacobian", "three classes"):
+        assert told in text
+    for number in ("0.333", "1.0986", "-3", "−3"):
+        assert number not in text
+
+
+def test_the_derivation_in_symbols_has_the_options_of_the_loss(tmp_path):
+    options = ["--label-smoothing", "0.1", "--temperature", "2"]
+    shown = without_escapes(on_terminal("explain", *options, cwd=tmp_path))
+    titles = [line.split("  ")[1] for line in shown.splitlines() if re.match(r" ?\d+  [A-Z]", line)]
+    numbered = run("explain", "2", "1", "0.1", "-t", "0", *options).text
+    assert titles == [
+        line.split("  ")[1] for line in numbered.splitlines() if re.match(r" ?\d+  [A-Z]", line)
+    ]
+
+
+@pytest.mark.parametrize("words", [["-t", "1"], ["--other", "1"], ["--json"]])
+def test_what_needs_logits_is_refused_without_them(tmp_path, words):
+    with pytest.raises(AssertionError, match="expected logits"):
+        on_terminal("explain", *words, cwd=tmp_path)

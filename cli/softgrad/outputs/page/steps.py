@@ -1,12 +1,14 @@
 """The derivation of the gradients of a row, step by step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from softgrad.messages import printable
 from softgrad.outputs.page.blocks import Block, Heading, NumberedStep, Prose, listed
 from softgrad_core.derivation import formulas as f
-from softgrad_core.derivation.explain import Derivation
+from softgrad_core.derivation.explain import Derivation, explain
 from softgrad_core.derivation.steps import Evaluation
 from softgrad_core.derivation.symbols import words
 
@@ -20,11 +22,24 @@ HOW_TO_READ = (
 )
 
 
+IN_SYMBOLS = "Vectors are written out for three classes."
+
+
+def in_symbols(options: Mapping[str, Any]) -> Iterator[Block]:
+    """Yield the steps of the derivation for a loss with these options, without numbers."""
+    derivation = explain([0.0, 0.0, 0.0], 0, **options)
+    steps = tuple(replace(step, evaluations=()) for step in derivation.steps)
+    yield from steps_of(replace(derivation, steps=steps), how_to_read=IN_SYMBOLS)
+
+
 def steps_of(
-    derivation: Derivation, names: Sequence[str] | None = None, *, of: str = ""
+    derivation: Derivation,
+    names: Sequence[str] | None = None,
+    *,
+    of: str = "",
+    how_to_read: str = HOW_TO_READ,
 ) -> Iterator[Block]:
     """Yield the steps of a derivation, part by part; `of` names the row, if there are several."""
-    how_to_read = HOW_TO_READ
     classes = derivation.classes
     if None in classes:
         how_to_read += f" Vectors and matrices show the entries for {listed(classes)} only."
