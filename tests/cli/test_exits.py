@@ -113,7 +113,7 @@ def test_a_closed_standard_output_is_74():
 
 def test_an_unwritable_standard_error_changes_no_status():
     assert shell("$softgrad none.jsonl 2>/dev/full").returncode == 74
-    assert shell("$softgrad 1 2 2>/dev/full").returncode == 2
+    assert shell("$softgrad 1 2 -t 2 2>/dev/full").returncode == 2
     assert shell("echo {} | $softgrad 2>/dev/full").returncode == 3
 
 

@@ -28,7 +28,7 @@ class Kind(StrEnum):
     ARRAYS = "arrays"
 
 
-_PAGES = (Format.MARKDOWN, Format.LATEX, Format.HTML)
+_PAGES = (Format.MARKDOWN, Format.PANDOC, Format.LATEX, Format.HTML)
 _TABLE_FIRST = (Format.TABLE, Format.JSONL, *_PAGES)
 _OF_ARRAYS = (Format.NPZ, Format.SAFETENSORS, Format.PT)
 _JSON_FIRST = (Format.JSONL, Format.TABLE, *_PAGES)

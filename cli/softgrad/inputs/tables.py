@@ -79,7 +79,8 @@ def begins_table(first_line: bytes) -> bool:
     text = first_line.decode(errors="replace").strip()
     if not text or text[0] in "[{" or "\ufffd" in text:
         return False
-    return is_number_list(text) or _is_header(text)
+    # A number alone is no row.
+    return (is_number_list(text) and not NUMBER.fullmatch(text)) or _is_header(text)
 
 
 def read_table(

@@ -22,6 +22,7 @@ class Format(StrEnum):
     TABLE = "table"
     JSONL = "jsonl"
     MARKDOWN = "markdown"
+    PANDOC = "pandoc"
     LATEX = "latex"
     HTML = "html"
     NPZ = "npz"
@@ -124,6 +125,10 @@ def pages_for(chosen: Format, screen: TextIO | None, *, standalone: bool) -> Pag
             from softgrad.outputs.documents.markdown import Markdown
 
             return Markdown()
+        case Format.PANDOC:
+            from softgrad.outputs.documents.markdown import Pandoc
+
+            return Pandoc()
         case Format.LATEX:
             from softgrad.outputs.documents.latex import Latex
 

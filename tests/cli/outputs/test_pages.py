@@ -220,3 +220,32 @@ def test_tex_typesets_the_fragment_with_amsmath_alone_and_any_class_names(engine
     fragment = page_of("explain", "-f", "latex", stdin=lines_of(ODD))
     (tmp_path / "fragment.tex").write_text(fragment, encoding="utf-8")
     typeset(MINIMAL, tmp_path, engine)
+
+
+@needs_latex
+@pytest.mark.parametrize("engine", ["pdflatex", "lualatex"])
+def test_greek_names_are_typeset_by_every_engine(tmp_path, engine):
+    words = ["2", "1", "0.1", "-t", "0", "--classes", "λ,Ω,bird", "-f", "latex", "--standalone"]
+    ended = run("explain", *words)
+    assert (ended.status, ended.err) == (0, "")
+    log = typeset(ended.text, tmp_path, engine)
+    assert "Missing character" not in log
+    assert "U+" not in ended.text
+
+
+def test_letters_that_pdflatex_lacks_are_told_of_once():
+    words = ["2", "1", "0.1", "-t", "0", "--classes", "犬,猫,鳥", "-f", "latex"]
+    assert run("explain", *words).err == (
+        "softgrad: pdflatex lacks some letters of these names; use lualatex, and a font with them\n"
+    )
+
+
+def test_markdown_for_notebooks_and_pandoc_has_mathematics_between_dollars():
+    words = ["explain", "2", "1", "0.1", "-t", "0", "-f"]
+    github, pandoc = (run(*words, flavour).text for flavour in ("markdown", "pandoc"))
+    assert "```math" in github
+    assert "`" not in pandoc
+    assert pandoc.count("\n$$\n") == 2 * github.count("```math")
+    for line in pandoc.replace("$$", "").splitlines():
+        # With blanks inside, dollars are no marks of mathematics for Pandoc.
+        assert all(part and part == part.strip() for part in line.split("$")[1::2]), line

@@ -7,7 +7,9 @@ letter of a name it shows the number of the letter.
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 
+from softgrad.messages import say
 from softgrad.outputs.documents.markup import Markup
 from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.fitting import DOCUMENT, fitted
@@ -58,6 +60,15 @@ _LETTERS = {
     "Æ": r"\AE{}",
     "ø": r"\o{}",
     "Ø": r"\O{}",
+}
+_SMALL = "alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho"
+_GREEK = {
+    **dict(zip("αβγδεζηθικλμνξπρ", _SMALL.split(), strict=True)),
+    **dict(
+        zip("στυφχψω", ["sigma", "tau", "upsilon", "varphi", "chi", "psi", "omega"], strict=True)
+    ),
+    **dict(zip("ΓΔΘΛΞΠΣ", ["Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma"], strict=True)),
+    **dict(zip("ΥΦΨΩ", ["Upsilon", "Phi", "Psi", "Omega"], strict=True)),
 }
 _OTHERS = re.compile(r"[^\x20-\x7e]+")
 _SECTIONS = {1: "section", 2: "subsection", 3: "subsubsection"}
@@ -155,10 +166,19 @@ def _aligned(lines: Sequence[Equation]) -> str:
 
 
 def _letter(letter: str) -> str:
-    """Return a letter beyond ASCII: with an accent if it has one, else for engines with Unicode."""
+    """Return a letter beyond ASCII: Greek, or with an accent, else for engines with Unicode."""
     if letter in _LETTERS:
         return _LETTERS[letter]
+    if letter in _GREEK:
+        return f"\\ensuremath{{\\{_GREEK[letter]}}}"
     base, *accents = list(unicodedata.normalize("NFD", letter))
     if base.isascii() and len(accents) == 1 and accents[0] in _ACCENTS:
         return f"\\{_ACCENTS[accents[0]]}{{{base}}}"
+    _tell_of_engines()
     return f"\\ifdefined\\Umathchar {letter}\\else\\texttt{{U+{ord(letter):04X}}}\\fi{{}}"
+
+
+@cache
+def _tell_of_engines() -> None:
+    """Say once that not every engine of LaTeX has every letter."""
+    say("softgrad: pdflatex lacks some letters of these names; use lualatex, and a font with them")

@@ -1,4 +1,4 @@
-"""Pages -> Markdown for GitHub, with its tables and its mathematics."""
+"""Pages -> Markdown, with tables and mathematics: for GitHub, or for notebooks and Pandoc."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|$~&-])")
 
 
 class Markdown(Markup):
-    """Renders pages as Markdown."""
+    """Renders pages as Markdown for GitHub."""
 
     def text(self, text: str) -> str:
         """Return text with a backslash before what would be a mark."""
@@ -74,14 +74,26 @@ class Markdown(Markup):
         """Return a step, with its equations in blocks of mathematics."""
         step = numbered.step
         text = f"**{numbered.number}. {self.text(step.title)}.** {self.pieces(step.rule)}\n\n"
-        text += _block(step.formula)
+        text += self.block(step.formula)
         for case, evaluation in zip(numbered.cases, step.evaluations, strict=True):
             if case:
                 text += f"{self.pieces(case)}:\n\n"
-            text += _block(evaluation.numbers)
+            text += self.block(evaluation.numbers)
             text += "".join(f"*{self.pieces(note)}*\n\n" for note in evaluation.notes)
         return text
 
+    def block(self, formula: Formula) -> str:
+        """Return a formula on lines of its own."""
+        return f"```math\n{draw(formula, Latex())}\n```\n\n"
 
-def _block(formula: Formula) -> str:
-    return f"```math\n{draw(formula, Latex())}\n```\n\n"
+
+class Pandoc(Markdown):
+    """Renders pages as Markdown for notebooks and Pandoc, whose mathematics is between dollars."""
+
+    def formula(self, formula: Formula) -> str:
+        """Return a formula in a line of text."""
+        return f"${draw(formula, Latex(stacked=False)).strip()}$"
+
+    def block(self, formula: Formula) -> str:
+        """Return a formula on lines of its own."""
+        return f"$$\n{draw(formula, Latex())}\n$$\n\n"
