@@ -97,19 +97,28 @@ def read_table(
             records.add_unreadable(1, error)
             yield records
             return
+    has_rows = columns is None
     while text := stream.take(LINES):
-        lines = TableLines(source, first, text, columns)
         if first == 1 and columns is not None:
             # The header, and blank lines before it, are no rows.
-            before = text[: text.index(header.encode())].count(b"\n") + 1
-            lines = TableLines(source, 1 + before, text.split(b"\n", before)[before], columns)
-        yield lines
+            above, _, text = text.partition(header.encode())
+            first += above.count(b"\n")
+        has_rows = has_rows or bool(text.strip())
+        yield TableLines(source, first, text, columns)
         first += text.count(b"\n")
+    if not has_rows:
+        records = Records(source)
+        reason = f'expected JSON, or a table with rows below its header, got "{shortened(header)}"'
+        records.add_unreadable(1, InputError("no-rows", reason))
+        yield records
 
 
 def _is_header(text: str) -> bool:
     """Return whether a line has names of columns, and nothing that JSON has."""
-    cells = _cells(text, _delimiter(text))
+    try:
+        cells = _cells(text, _delimiter(text))
+    except InputError:
+        return False
     plain = not re.search(r"[{}:]|^\s*\[", text)
     return len(cells) > 1 and plain and not any(map(NUMBER.fullmatch, cells))
 
@@ -119,7 +128,10 @@ def _delimiter(text: str) -> str:
 
 
 def _cells(text: str, delimiter: str) -> list[str]:
-    [cells] = csv.reader([text], delimiter=delimiter, skipinitialspace=True)
+    try:
+        [cells] = csv.reader([text], delimiter=delimiter, skipinitialspace=True)
+    except (csv.Error, ValueError) as error:
+        raise InputError("not-a-row", f"expected a row of CSV: {error}") from None
     return [cell.strip() for cell in cells]
 
 

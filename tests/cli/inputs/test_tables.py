@@ -61,6 +61,8 @@ def test_csv_with_a_header_has_logits_and_a_target(text, options, jobs):
         ("1 2\n", [], '1: expected the true class as "target"'),
         ("1e999 1\n", ["-t", "0"], "1e999 is outside the range of float64"),
         ("1 nan\n", ["-t", "0"], "logits[1]: expected a finite number or -Infinity, got NaN"),
+        ("hello, world", [], '1: expected JSON, or a table with rows below its header, got "hello'),
+        ("a,b,y\n\n", [], "a table with rows below its header"),
         ("1 2\n5\n", ["-t", "0"], "2: expected at least 2 logits, got 1"),
     ],
 )
