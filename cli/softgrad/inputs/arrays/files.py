@@ -1,7 +1,10 @@
 """Files of arrays: what is in one, by name. Each kind of file has a module that opens it."""
 
+import mmap
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,17 +86,21 @@ def broken(name: str, expected: str, status: Exit = Exit.IO_FAILED) -> StoppedEr
     return StoppedError(status, f"{name}: expected {expected}")
 
 
-def open_file(name: str, names: Mapping[str, str] | None = None) -> ArrayFile:
-    """Open a file of arrays, or raise StoppedError or OSError; `names` are theirs by ours."""
-    if name.endswith(".safetensors"):
-        from softgrad.inputs.arrays.safetensors_files import open_safetensors as opened
-    elif name.endswith(".pt"):
-        from softgrad.inputs.arrays.torch_files import open_torch as opened
-    else:
-        from softgrad.inputs.arrays.numpy_files import open_numpy as opened
-    return opened(name).with_names(names or {})
-
-
 def needs(what: str, package: str) -> StoppedError:
     """Return the error for a kind of file whose library is not installed."""
     return StoppedError(Exit.USAGE, f"{what} needs its library: pip install {package}")
+
+
+def map_file(name: str) -> mmap.mmap:
+    """Map a file into memory, or raise StoppedError if it is empty."""
+    with Path(name).open("rb") as file:
+        try:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise broken(name, "arrays: it is empty") from None
+
+
+def release(mapped: mmap.mmap) -> None:
+    """Give back the memory of what was read."""
+    with suppress(AttributeError, OSError):
+        mapped.madvise(mmap.MADV_DONTNEED)

@@ -4,16 +4,14 @@ import math
 import mmap
 import zipfile
 import zlib
-from contextlib import suppress
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from softgrad.exits import StoppedError
-from softgrad.inputs.arrays.files import ALONE, Array, ArrayFile, broken
+from softgrad.inputs.arrays.files import ALONE, Array, ArrayFile, broken, map_file, release
 from softgrad_core.tensors import Packed
 
 LOCAL_HEADER_BYTES = 30
@@ -48,21 +46,6 @@ def open_numpy(name: str) -> ArrayFile:
         },
         release=partial(release, mapped),
     )
-
-
-def map_file(name: str) -> mmap.mmap:
-    """Map a file into memory, or raise StoppedError if it is empty."""
-    with Path(name).open("rb") as file:
-        try:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise _broken(name, "it is empty") from None
-
-
-def release(mapped: mmap.mmap) -> None:
-    """Give back the memory of what was read."""
-    with suppress(AttributeError, OSError):
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _broken(name: str, reason: str) -> StoppedError:

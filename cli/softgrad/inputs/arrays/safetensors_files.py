@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from softgrad.inputs.arrays.files import ArrayFile, broken, needs
-from softgrad.inputs.arrays.numpy_files import map_file, release
+from softgrad.inputs.arrays.files import ArrayFile, broken, map_file, needs, release
 from softgrad.records.fields import OPTIONS
 from softgrad_core.tensors import BITS, Packed
 

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad.exits import Exit, StoppedError
-from softgrad.inputs.arrays.files import ALONE, ArrayFile, is_raw, open_file
+from softgrad.inputs.arrays.files import ALONE, ArrayFile, is_raw
+from softgrad.inputs.arrays.opening import open_file
 from softgrad.inputs.arrays.rows import RowBlock, RowReader
 from softgrad.inputs.records.claims import near_claims
 from softgrad.records import fields
