@@ -335,6 +335,21 @@ def _narrowed(formula: Formula, places: Sequence[int]) -> Formula:
             return formula
 
 
+def with_short_sums(formula: Equation) -> Equation:
+    """Return an equation whose sums that are written out have their first and last terms alone."""
+    return with_children(formula, _with_short_sums)
+
+
+def _with_short_sums(formula: Formula) -> Formula:
+    match formula:
+        case Terms(whole, (first, _, _, *others)):
+            return Terms(whole, (first, None, others[-1] if others else formula.terms[-1]))
+        case Compound():
+            return with_children(formula, _with_short_sums)
+        case _:
+            return formula
+
+
 def with_gaps(entries: Sequence[T | None], places: Iterable[int]) -> tuple[T | None, ...]:
     """Return the entries at some places, with one None for all that are left out between them."""
     chosen: list[T | None] = []

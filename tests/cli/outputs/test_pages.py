@@ -223,6 +223,29 @@ def test_tex_typesets_the_fragment_with_amsmath_alone_and_any_class_names(engine
 
 
 @needs_latex
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["2", "1", "0.1", "-t", "0.2,0.3,0.5", "--label-smoothing", "0.1", "--temperature", "1.7"],
+        [*TEN, "--label-smoothing", "0.12345", "--temperature", "1.7123"],
+    ],
+)
+def test_no_equation_runs_into_the_margin(tmp_path, words):
+    text = run("explain", *words, "-f", "latex", "--standalone").text
+    wide = re.findall(r"Overfull .hbox \(([\d.]+)pt too wide", typeset(text, tmp_path))
+    assert all(float(points) < 10 for points in wide), wide
+
+
+@needs_chromium
+def test_the_lecture_is_printed_on_seven_pages(tmp_path):
+    (tmp_path / "page.html").write_text(run("explain", *LECTURE, "-f", "html").text)
+    pdf = tmp_path / "page.pdf"
+    source = (tmp_path / "page.html").as_uri()
+    chromium("--no-pdf-header-footer", f"--print-to-pdf={pdf}", source, folder=tmp_path)
+    assert len(re.findall(rb"/Type /Page\b", pdf.read_bytes())) <= 7
+
+
+@needs_latex
 @pytest.mark.parametrize("engine", ["pdflatex", "lualatex"])
 def test_greek_names_are_typeset_by_every_engine(tmp_path, engine):
     words = ["2", "1", "0.1", "-t", "0", "--classes", "λ,Ω,bird", "-f", "latex", "--standalone"]

@@ -101,7 +101,10 @@ mtd { padding: .5ex .4em; text-align: right; text-align: -webkit-right; }
     --target-ground: #f4f4f4; --bar: #4878b6; --below: #c0504d;
   }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
-  h1, h2, h3 { break-after: avoid; }
+  h1, h2, h3, h4, .step > p { break-after: avoid; }
+  h3 { margin-top: 1.5rem; }
+  .step { break-inside: auto; margin: 1rem 0; }
+  .case, .equation, .note { break-inside: avoid; }
   h1 ~ h1 { break-before: page; }
   .scroll, .equation { overflow: visible; }
   @page { margin: 20mm; }
