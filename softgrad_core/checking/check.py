@@ -60,10 +60,10 @@ class BatchCheck(NamedTuple):
 
 
 def check_gradients(
-    logits: npt.ArrayLike,
-    targets: npt.ArrayLike,
-    grad_probs: npt.ArrayLike,
-    grad_logits: npt.ArrayLike,
+    logits: "npt.ArrayLike",
+    targets: "npt.ArrayLike",
+    grad_probs: "npt.ArrayLike",
+    grad_logits: "npt.ArrayLike",
     *,
     tolerance: float = CHECK_TOLERANCE,
     **options: Unpack[LossOptions],

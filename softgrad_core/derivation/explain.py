@@ -59,8 +59,8 @@ class Derivation:
 
 
 def explain(
-    logits: npt.ArrayLike,
-    target: npt.ArrayLike,
+    logits: "npt.ArrayLike",
+    target: "npt.ArrayLike",
     other: int | None = None,
     **options: Unpack[LossOptions],
 ) -> Derivation:

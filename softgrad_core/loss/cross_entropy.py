@@ -40,8 +40,8 @@ THREAD_ELEMENTS = 1 << 18
 
 
 def softmax_cross_entropy(
-    logits: npt.ArrayLike,
-    targets: npt.ArrayLike,
+    logits: "npt.ArrayLike",
+    targets: "npt.ArrayLike",
     *,
     fields: Sequence[str] | None = None,
     out: SoftmaxCrossEntropy | None = None,

@@ -118,14 +118,14 @@ class Verification:
 
 
 def verify(  # noqa: PLR0913 - one parameter for each quantity
-    logits: npt.ArrayLike,
-    targets: npt.ArrayLike,
+    logits: "npt.ArrayLike",
+    targets: "npt.ArrayLike",
     *,
-    probs: npt.ArrayLike | None = None,
-    log_probs: npt.ArrayLike | None = None,
-    loss: npt.ArrayLike | None = None,
-    grad_probs: npt.ArrayLike | None = None,
-    grad_logits: npt.ArrayLike | None = None,
+    probs: "npt.ArrayLike | None" = None,
+    log_probs: "npt.ArrayLike | None" = None,
+    loss: "npt.ArrayLike | None" = None,
+    grad_probs: "npt.ArrayLike | None" = None,
+    grad_logits: "npt.ArrayLike | None" = None,
     dtype: object = None,
     rtol: float | None = None,
     atol: float | None = None,

@@ -1,5 +1,6 @@
 """Arrays of other libraries are taken as they are, on a GPU too where there is one."""
 
+import inspect
 import subprocess
 import sys
 from types import ModuleType
@@ -314,3 +315,10 @@ def test_results_and_verdicts_are_shown_in_one_line():
     shown = repr(verify(LOGITS, TARGETS, grad_logits=gradient("sum"), reduction="sum"))
     assert shown.startswith("<Verification: 1 record: 1 passed (a claim passes where")
     assert "\n" not in shown
+
+
+@pytest.mark.parametrize("function", [softmax_cross_entropy, verify, check_gradients, explain])
+def test_help_shows_signatures_that_can_be_read(function):
+    shown = str(inspect.signature(function))
+    assert "(logits: 'npt.ArrayLike', target" in shown
+    assert "_SupportsArray" not in shown

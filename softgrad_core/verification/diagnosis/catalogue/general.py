@@ -98,7 +98,7 @@ GENERAL = (
     Mistake(
         "digits-of-a-narrower-type",
         "the formula is right, but the numbers have no more digits than a narrower type",
-        "pass that type as the dtype, look for a conversion to it, or write logits in full",
+        "if they are of that type, say so: --dtype float32, say; else look for a conversion to it",
         *(in_digits_of(dtype) for dtype in Dtype.FLOAT64.narrower),
         generality=1,
         keeps_digits=False,
