@@ -91,9 +91,8 @@ def has_type(values: Any) -> bool:
 
 def hint_for(dtype: Any) -> str:
     """Return what to do with an array of a type that holds no numbers, or too wide ones."""
-    hints = {"b": "convert it to numbers", "c": "take its real part", "f": "convert it to float64"}
-    hint = hints.get(dtype.kind, "convert it to float32" if dtype.kind == "V" else "")
-    return f"{dtype}; {hint}" if hint else f"{dtype}"
+    hints = {"c": "take its real part", "f": "convert it to float64", "V": "convert it to float32"}
+    return f"{dtype}; {hints.get(dtype.kind, 'convert it to numbers')}"
 
 
 def as_array(values: Any) -> Any:
@@ -107,7 +106,7 @@ def as_array(values: Any) -> Any:
         if hasattr(values, "__cuda_array_interface__") and hasattr(values, "get"):
             return _packed(values.get(), str(values.dtype))
         if type(values).__module__.startswith("mlx."):
-            return _of_mlx(values, sys.modules[type(values).__module__])
+            return _of_mlx(values, sys.modules.get(type(values).__module__, np))
         if hasattr(values, "numpy") and not hasattr(values, "detach"):
             array = values.numpy()
         elif hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):

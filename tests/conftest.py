@@ -1,7 +1,12 @@
 """Settings of the whole suite: how many examples hypothesis draws, and which skips CI accepts."""
 
+import os
+
 import pytest
 from hypothesis import settings
+
+# Each process of the tests would take most of a GPU's memory for itself.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 settings.register_profile("ordinary", max_examples=40, deadline=None)
 settings.register_profile("sweep", max_examples=400, deadline=None)

@@ -190,11 +190,13 @@ class OfMlx:
         return OfMlx(self._array.view(dtype), "uint16")
 
 
+@pytest.mark.parametrize("is_imported", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_arrays_of_mlx_are_taken_by_what_they_offer(dtype, monkeypatch):
-    core = ModuleType("mlx.core")
-    core.uint16 = np.uint16
-    monkeypatch.setitem(sys.modules, "mlx.core", core)
+def test_arrays_of_mlx_are_taken_by_what_they_offer(dtype, is_imported, monkeypatch):
+    if is_imported:
+        core = ModuleType("mlx.core")
+        core.uint16 = np.uint16
+        monkeypatch.setitem(sys.modules, "mlx.core", core)
     claim = gradient().astype(np.float32)
     if dtype == "bfloat16":
         claim = ((claim.view(np.uint32) + 0x8000) >> 16).astype(np.uint16)
@@ -246,7 +248,8 @@ def test_arrays_of_other_libraries_are_taken_by_what_they_offer(kind):
         (lambda t: t.to("cpu").bool(), "bool; convert it to numbers"),
         (lambda t: t + 1j, "complex64; take its real part"),
         (lambda t: t.numpy().astype(np.longdouble), "float128; convert it to float64"),
-        (lambda t: t.numpy().astype(object), "object"),
+        (lambda t: t.numpy().astype(object), "object; convert it to numbers"),
+        (lambda t: t.numpy().astype(str), "<U32; convert it to numbers"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_what_to_do(torch, made, told):
