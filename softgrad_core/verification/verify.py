@@ -23,6 +23,16 @@ from softgrad_core.verification.summary import Summary
 from softgrad_core.verification.tolerances import Tolerance
 
 
+class _NotClaimed:
+    """Stands for a claim that is not given; None may be one that was lost."""
+
+    def __repr__(self) -> str:
+        return "not claimed"
+
+
+NOT_CLAIMED: Any = _NotClaimed()
+
+
 class VerificationError(AssertionError):
     """Claims are wrong; the message is the summary."""
 
@@ -121,11 +131,11 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     logits: "npt.ArrayLike",
     targets: "npt.ArrayLike",
     *,
-    probs: "npt.ArrayLike | None" = None,
-    log_probs: "npt.ArrayLike | None" = None,
-    loss: "npt.ArrayLike | None" = None,
-    grad_probs: "npt.ArrayLike | None" = None,
-    grad_logits: "npt.ArrayLike | None" = None,
+    probs: "npt.ArrayLike" = NOT_CLAIMED,
+    log_probs: "npt.ArrayLike" = NOT_CLAIMED,
+    loss: "npt.ArrayLike" = NOT_CLAIMED,
+    grad_probs: "npt.ArrayLike" = NOT_CLAIMED,
+    grad_logits: "npt.ArrayLike" = NOT_CLAIMED,
     dtype: object = None,
     rtol: float | None = None,
     atol: float | None = None,
@@ -191,8 +201,14 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
         raise InputError("logits-empty", "expected rows of logits for the reduction, got none")
     quantities = (probs, log_probs, loss, grad_probs, grad_logits)
     given = {
-        name: claim for name, claim in zip(QUANTITIES, quantities, strict=True) if claim is not None
+        name: claim
+        for name, claim in zip(QUANTITIES, quantities, strict=True)
+        if claim is not NOT_CLAIMED
     }
+    for name, claim in given.items():
+        if claim is None:
+            hint = "; a tensor that is no leaf has a grad only after retain_grad()"
+            raise ValueError(f"expected {name} as an array of numbers, got None{hint}")
     arrays = {name: as_claim(name, claim) for name, claim in given.items()}
     if not arrays:
         raise ValueError(f"expected a claim to verify: {', '.join(QUANTITIES)}; got none")

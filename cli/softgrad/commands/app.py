@@ -29,7 +29,8 @@ _SHORT_FORMS = {"help": "--help", "-help": "--help", "-V": "--version", "-versio
 _MEANT = {
     **dict.fromkeys(("--html", "--latex", "--markdown", "--table"), "--format {}"),
     **dict.fromkeys(("--tex", "--pdf"), "--format latex"),
-    **dict.fromkeys(("--label", "--labels", "--class", "--y", "--true-class"), "--target"),
+    **dict.fromkeys(("--label", "--labels", "--class", "--y", "-y", "--true-class"), "--target"),
+    **dict.fromkeys(("--logits", "-l"), "the logits alone, as in softgrad 2.0 1.0 0.1"),
     **dict.fromkeys(("--quiet", "-q", "--failures", "--failed"), "--only-failures"),
     **dict.fromkeys(("--names", "--class-names"), "--classes"),
     **dict.fromkeys(("--weights", "--weight"), "--class-weights"),
@@ -43,6 +44,10 @@ _MEANT = {
 }
 """Options that there are not, and what people mean by them."""
 
+
+_TARGETS = {"-t", "--target"}
+_LISTS = {*_TARGETS, "--probs", "--log-probs", "--grad-probs", "--grad-logits"}
+"""Options that may have a number for each logit, in one argument."""
 
 _COMPLETION = "_SOFTGRAD_COMPLETE"
 """The environment variable by which a shell asks for completions."""
@@ -81,7 +86,7 @@ class NumbersCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put a blank before negative numbers while the words are parsed."""
-        _refuse_several_targets(args)
+        _refuse_several_words(args)
         rest = super().parse_args(ctx, [f" {a}" if NEGATIVE.match(a) else a for a in args])
         for name, value in ctx.params.items():
             if isinstance(value, str):
@@ -91,17 +96,17 @@ class NumbersCommand(TyperCommand):
         return rest
 
 
-def _refuse_several_targets(words: list[str]) -> None:
-    """Raise UsageError if a target is followed by as many numbers as there are logits before it."""
+def _refuse_several_words(words: list[str]) -> None:
+    """Raise UsageError if one option is followed by as many numbers as there are logits."""
+    logits = list(takewhile(is_number_list, words))
     for place, word in enumerate(words):
-        following = words[place + 1 :]
-        if word in {"-t", "--target"} and place and all(map(is_number_list, words[:place])):
-            targets = list(takewhile(is_number_list, following))
-            if len(targets) == place > 1:
-                raise UsageError(
-                    f"expected one argument after {word}, got {' '.join(targets)}; the "
-                    f"probabilities of all classes are one argument: {word} {','.join(targets)}"
-                )
+        following = list(takewhile(is_number_list, words[place + 1 :]))
+        if word in _LISTS and len(following) == len(logits) > 1:
+            what = ": the probabilities of all classes are one" if word in _TARGETS else ""
+            raise UsageError(
+                f"expected one argument after {word}, got {' '.join(following)}{what}; write "
+                f"{word} {','.join(following)}"
+            )
 
 
 def _processed(parameter: Any, context: Any, value: Any) -> Any:
@@ -178,10 +183,14 @@ def _reason(error: typer.TyperException, name: str) -> str:
     option = getattr(error, "option_name", None)
     if option is None or not reason.startswith("No such option"):
         return reason
-    if option in _MEANT and not (name == "explain" and option == "--class"):
-        return f"there is no {option}; you may mean {_MEANT[option].format(option[2:])}"
-    if option == "--class":
+    if option == "--class" and name == "explain":
         return "there is no --class; you may mean --other, the class beside the target"
+    if option in _MEANT:
+        meant = _MEANT[option].format(option[2:])
+        where = ""
+        if meant.startswith("--") and meant.split()[0] not in _options_of(name):
+            where = " of 'softgrad verify'"
+        return f"there is no {option}; you may mean {meant}{where}"
     if option.lstrip("-") in COMMANDS:
         return f"{reason}; it is a command: softgrad {option.lstrip('-')} ..."
     others = [other for other in ("", *COMMANDS) if other != name and option in _options_of(other)]

@@ -11,6 +11,7 @@ import orjson
 
 from softgrad.exits import UsageError
 from softgrad.inputs.numbers import (
+    DECIMAL_COMMA,
     NUMBER,
     SEPARATORS,
     is_number_list,
@@ -124,7 +125,8 @@ def as_written(name: str, text: str) -> bytes:
     numbers = list(map(_digits_of, words))
     if name == LOSS:
         if len(numbers) > 1:
-            raise UsageError(f"expected {option} to be one number, got {text!r}")
+            hint = f"; write {'.'.join(words)}" if DECIMAL_COMMA.fullmatch(plain) else ""
+            raise UsageError(f"expected {option} to be one number, got {text!r}{hint}")
         return numbers[0].encode()
     return f"[{','.join(numbers)}]".encode()
 
@@ -213,6 +215,8 @@ def as_typed(reason: str) -> str:
     for name in OPTIONS:
         if "_" in name:
             reason = re.sub(rf"\b(an? )?{name}\b", f"--{name.replace('_', '-')}", reason)
+    for name in CLAIMS:
+        reason = reason.replace(f'"{name}"', f"--{name.replace('_', '-')}")
     return reason
 
 

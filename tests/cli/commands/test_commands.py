@@ -137,6 +137,8 @@ def test_the_help_has_each_example_on_a_line_of_its_own(command):
         (["explain", "2", "1", "-t", "0", "--class", "1"], "--other, the class beside the target"),
         (["2", "1", "--class", "1"], "--target"),
         (["2", "1", "-t", "0", "--derivation"], "softgrad explain"),
+        (["2", "1", "-t", "0", "--softmax"], "--probs of 'softgrad verify'"),
+        (["--logits", "2", "1", "-t", "0"], "the logits alone, as in softgrad 2.0 1.0 0.1"),
     ],
 )
 def test_other_words_for_an_option_are_answered_with_the_option(arguments, meant):

@@ -91,7 +91,7 @@ def test_typed_records_stand_beside_those_of_machines():
     [
         (("--loss", "0.4,0.2"), "expected --loss to be one number"),
         (("--grad-logits", "a,b"), "expected --grad-logits to be numbers"),
-        (("--grad-logits", "0.1,0.2"), '"grad_logits" to be 3 numbers'),
+        (("--grad-logits", "0.1,0.2"), "--grad-logits to be 3 numbers"),
         ((), "expected a claim to verify, for example --grad-logits or --loss"),
     ],
 )
@@ -181,3 +181,22 @@ def test_the_step_in_which_a_mistake_is_made_is_that_of_the_derivation(claim, ti
     [(number, name)] = re.findall(r"in the derivation: step (\d+), (.*)", text)
     assert name.lower() == title.lower()
     assert f"{number}  {title}\n" in run("explain", *logits).text
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        (
+            ["--grad-logits", "-0.341", "0.242", "0.0986"],
+            "expected one argument after --grad-logits, got -0.341 0.242 0.0986; write "
+            "--grad-logits -0.341,0.242,0.0986",
+        ),
+        (["--grad-logits", "-0.341,0.242"], "expected --grad-logits to be 3 numbers, one for each"),
+        (["--loss", "0,417"], "expected --loss to be one number, got '0,417'; write 0.417"),
+        (["--loss", "1,2,3"], "expected --loss to be one number, got '1,2,3'\n"),
+    ],
+)
+def test_a_claim_that_is_typed_wrongly_is_answered_with_how_to_type_it(claim, message):
+    ended = run("verify", "2", "1", "0.1", "-t", "0", *claim)
+    assert (ended.status, ended.out) == (2, b"")
+    assert message in ended.err

@@ -381,3 +381,9 @@ def test_the_answer_for_a_batch_counts_what_was_compared():
     text = str(verify(a, y, loss=result.loss, grad_logits=result.grad_logits, **options))
     assert "loss: 1 of 1 passed (11 rows, 5 ignored), worst" in text
     assert "grad_logits: 1 of 1 passed (11 rows, 5 ignored; 550 numbers), worst" in text
+
+
+def test_a_gradient_that_is_none_is_no_claim_that_was_left_out():
+    for claims in ({"grad_logits": None}, {"grad_logits": None, "loss": 0.417}):
+        with pytest.raises(ValueError, match=r"grad_logits .* got None; .* retain_grad"):
+            verify([2.0, 1.0, 0.1], 0, **claims)
