@@ -69,11 +69,13 @@ def test_what_is_stored_for_too_large_a_number_in_float8_is_no_mistake(instead):
     assert not verify([10.0, 0.0, 0.1], 1, grad_probs=-claim, dtype="float8_e4m3fn").passed
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_list_of_tensors_is_one_array_of_their_type(torch, dtype):
-    logits = [torch.tensor(row, dtype=getattr(torch, dtype), requires_grad=True) for row in LOGITS]
+def test_a_list_of_tensors_is_one_array_of_their_type(torch, dtype, device):
+    dtype_there = {"dtype": getattr(torch, dtype), "device": device}
+    logits = [torch.tensor(row, requires_grad=True, **dtype_there) for row in LOGITS]
     losses = [
-        torch.nn.functional.cross_entropy(row, torch.tensor(y))
+        torch.nn.functional.cross_entropy(row, torch.tensor(y, device=device))
         for row, y in zip(logits, TARGETS, strict=True)
     ]
     result = verify(logits, TARGETS, loss=losses)
@@ -81,10 +83,12 @@ def test_a_list_of_tensors_is_one_array_of_their_type(torch, dtype):
     assert result.tolerance.dtype == dtype
 
 
-def test_each_claim_is_held_to_the_type_of_its_tensor(torch):
-    logits = torch.tensor(LOGITS, dtype=torch.bfloat16)
-    claim = torch.tensor(gradient()).to(torch.bfloat16)
-    loss = torch.tensor(softmax_cross_entropy(LOGITS, TARGETS, reduction="mean").loss)
+@pytest.mark.parametrize("device", DEVICES)
+def test_each_claim_is_held_to_the_type_of_its_tensor(torch, device):
+    logits = torch.tensor(LOGITS, dtype=torch.bfloat16, device=device)
+    claim = torch.tensor(gradient(), device=device).to(torch.bfloat16)
+    value = softmax_cross_entropy(LOGITS, TARGETS, reduction="mean").loss
+    loss = torch.tensor(value, device=device)
     result = verify(logits, TARGETS, loss=loss.float(), grad_logits=claim, reduction="mean")
     assert result.passed, str(result)
     types = [str(result.tolerance.of(name).dtype) for name in ("loss", "grad_logits")]
@@ -113,24 +117,29 @@ def test_tensors_go_into_every_function(torch, device):
     assert verify(logits, soft, probs=soft, dtype="float32").passed
 
 
-def test_strides_and_views_do_not_matter(torch):
-    logits = torch.tensor(LOGITS, dtype=torch.bfloat16).T.contiguous().T
-    claim = torch.tensor(gradient(), dtype=torch.bfloat16).repeat(1, 2)[:, :3]
+@pytest.mark.parametrize("device", DEVICES)
+def test_strides_and_views_do_not_matter(torch, device):
+    bfloat16_there = {"dtype": torch.bfloat16, "device": device}
+    logits = torch.tensor(LOGITS, **bfloat16_there).T.contiguous().T
+    claim = torch.tensor(gradient(), **bfloat16_there).repeat(1, 2)[:, :3]
     assert verify(logits, TARGETS, grad_logits=claim, reduction="mean").passed
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
-def test_all_numbers_of_float8_become_float32_exactly(torch, name):
-    tensor = torch.arange(256, dtype=torch.uint8).view(getattr(torch, name))
-    np.testing.assert_array_equal(as_numpy(tensor), tensor.float().numpy())
+def test_all_numbers_of_float8_become_float32_exactly(torch, name, device):
+    tensor = torch.arange(256, dtype=torch.uint8, device=device).view(getattr(torch, name))
+    np.testing.assert_array_equal(as_numpy(tensor), tensor.float().cpu().numpy())
     ml_dtypes = pytest.importorskip("ml_dtypes", reason="JAX is not installed")
     array = np.arange(256, dtype=np.uint8).view(getattr(ml_dtypes, name))
     np.testing.assert_array_equal(as_numpy(array), array.astype(np.float32))
 
 
-def test_all_numbers_of_bfloat16_become_float32_exactly(torch):
-    tensor = torch.arange(65536, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
-    np.testing.assert_array_equal(as_numpy(tensor), tensor.float().numpy())
+@pytest.mark.parametrize("device", DEVICES)
+def test_all_numbers_of_bfloat16_become_float32_exactly(torch, device):
+    bits = torch.arange(65536, dtype=torch.int32, device=device).to(torch.int16)
+    tensor = bits.view(torch.bfloat16)
+    np.testing.assert_array_equal(as_numpy(tensor), tensor.float().cpu().numpy())
 
 
 def test_arrays_of_jax_are_verified_as_they_are():
@@ -278,18 +287,18 @@ def test_traced_arrays_are_told_from_others():
         jax.jit(lambda a: softmax_cross_entropy(a, TARGETS).loss)(jax.numpy.array(LOGITS))
 
 
-def test_a_sequence_of_tokens_is_a_row_for_each(torch):
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_sequence_of_tokens_is_a_row_for_each(torch, device):
     rng = np.random.default_rng(0)
-    a, y = rng.normal(size=(2, 3, 5)).astype(np.float32), rng.integers(5, size=(2, 3))
-    logits = torch.tensor(a, requires_grad=True)
-    loss = torch.nn.functional.cross_entropy(logits.reshape(-1, 5), torch.tensor(y).reshape(-1))
+    a = rng.normal(size=(2, 3, 5)).astype(np.float32)
+    target = torch.tensor(rng.integers(5, size=(2, 3)), device=device)
+    logits = torch.tensor(a, device=device, requires_grad=True)
+    loss = torch.nn.functional.cross_entropy(logits.reshape(-1, 5), target.reshape(-1))
     loss.backward()
-    result = verify(logits, torch.tensor(y), loss=loss, grad_logits=logits.grad, reduction="mean")
+    result = verify(logits, target, loss=loss, grad_logits=logits.grad, reduction="mean")
     result.raise_if_failed()
-    rows = torch.nn.functional.cross_entropy(
-        logits.permute(0, 2, 1), torch.tensor(y), reduction="none"
-    )
-    verify(logits, torch.tensor(y), loss=rows).raise_if_failed()
+    rows = torch.nn.functional.cross_entropy(logits.permute(0, 2, 1), target, reduction="none")
+    verify(logits, target, loss=rows).raise_if_failed()
 
 
 @pytest.mark.skipif("cuda" not in DEVICES, reason="there is no GPU")
