@@ -76,8 +76,10 @@ class TableLines:
 
 def begins_table(first_line: bytes) -> bool:
     """Return whether a source has numbers, or names of columns, in its first line."""
+    if first_line.lstrip()[:1] in {b"[", b"{", b""}:
+        return False
     text = first_line.decode(errors="replace").strip()
-    if not text or text[0] in "[{" or "\ufffd" in text:
+    if not text or "\ufffd" in text:
         return False
     # A number alone is no row.
     return (is_number_list(text) and not NUMBER.fullmatch(text)) or _is_header(text)

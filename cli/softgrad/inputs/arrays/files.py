@@ -56,7 +56,7 @@ class ArrayFile:
 
     def with_names(self, names: Mapping[str, str]) -> "ArrayFile":
         """Return the file with its arrays under other names, given as theirs by ours."""
-        arrays = dict(self.arrays)
+        arrays = {name: array for name, array in self.arrays.items() if name not in names.values()}
         for ours, theirs in names.items():
             if theirs not in self.arrays:
                 got = ", ".join(self.arrays)
