@@ -26,6 +26,7 @@ COMMANDS = {
 
 _SHORT_FORMS = {"help": "--help", "-help": "--help", "-V": "--version", "-version": "--version"}
 """What people type alone, and the option that they mean."""
+
 _MEANT = {
     **dict.fromkeys(("--html", "--latex", "--markdown", "--table"), "--format {}"),
     **dict.fromkeys(("--tex", "--pdf"), "--format latex"),
@@ -43,7 +44,6 @@ _MEANT = {
     **dict.fromkeys(("--mean", "--sum"), "--reduction {}"),
 }
 """Options that there are not, and what people mean by them."""
-
 
 _TARGETS = {"-t", "--target"}
 _LISTS = {*_TARGETS, "--probs", "--log-probs", "--grad-probs", "--grad-logits"}
@@ -187,17 +187,20 @@ def _reason(error: typer.TyperException, name: str) -> str:
         return "there is no --class; you may mean --other, the class beside the target"
     if option in _MEANT:
         meant = _MEANT[option].format(option[2:])
-        where = ""
-        if meant.startswith("--") and meant.split()[0] not in _options_of(name):
-            where = " of 'softgrad verify'"
-        return f"there is no {option}; you may mean {meant}{where}"
+        others = _others_with(meant.split()[0], name)
+        return f"there is no {option}; you may mean {meant}{others and f' of {others}'}"
     if option.lstrip("-") in COMMANDS:
         return f"{reason}; it is a command: softgrad {option.lstrip('-')} ..."
-    others = [other for other in ("", *COMMANDS) if other != name and option in _options_of(other)]
-    if others:
-        called = " or ".join(f"'softgrad {other}'".replace(" '", "'") for other in others)
-        return f"{option} is an option of {called}"
-    return reason
+    others = _others_with(option, name)
+    return f"{option} is an option of {others}" if others else reason
+
+
+def _others_with(option: str, name: str) -> str:
+    """Return the commands that have an option, as they are typed; none if this one has it."""
+    if option in _options_of(name):
+        return ""
+    others = [other for other in ("", *COMMANDS) if option in _options_of(other)]
+    return " or ".join(f"'softgrad {other}'".replace(" '", "'") for other in others)
 
 
 def _options_of(name: str) -> set[str]:

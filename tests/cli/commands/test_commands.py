@@ -138,6 +138,7 @@ def test_the_help_has_each_example_on_a_line_of_its_own(command):
         (["2", "1", "--class", "1"], "--target"),
         (["2", "1", "-t", "0", "--derivation"], "softgrad explain"),
         (["2", "1", "-t", "0", "--softmax"], "--probs of 'softgrad verify'"),
+        (["verify", "x.jsonl", "--gradcheck"], "--check of 'softgrad'"),
         (["--logits", "2", "1", "-t", "0"], "the logits alone, as in softgrad 2.0 1.0 0.1"),
     ],
 )
