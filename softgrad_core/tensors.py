@@ -14,6 +14,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+LARGEST_ITEM = 8
+"""Bytes of float64: converting wider types would silently lose digits or range."""
+
 BITS = {"bfloat16": np.uint16, "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8}
 """The types that NumPy lacks, and what their bits are held in."""
 
@@ -87,6 +90,11 @@ def has_type(values: Any) -> bool:
     if isinstance(values, (list, tuple)):
         return bool(values) and has_type(values[0])
     return hasattr(values, "dtype")
+
+
+def are_numbers(dtype: Any) -> bool:
+    """Return whether arrays of a type have numbers, no wider than float64."""
+    return dtype.kind in "fiu" and dtype.itemsize <= LARGEST_ITEM
 
 
 def hint_for(dtype: Any) -> str:

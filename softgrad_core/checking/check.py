@@ -11,10 +11,10 @@ import numpy.typing as npt
 from softgrad_core.checking import CHECK_TOLERANCE
 from softgrad_core.checking.comparison import Comparison, compare, overall
 from softgrad_core.checking.differences import METHOD, difference_loss
-from softgrad_core.loss.logits import LARGEST_ITEM, FloatArray, as_rows
+from softgrad_core.loss.logits import FloatArray, as_rows
 from softgrad_core.loss.objective import Objective, objective_of
 from softgrad_core.loss.options import LossOptions
-from softgrad_core.tensors import as_numpy, hint_for
+from softgrad_core.tensors import are_numbers, as_numpy, hint_for
 from softgrad_core.verdicts import Verdict
 
 
@@ -123,7 +123,7 @@ def _as_block(name: str, gradient: npt.ArrayLike, shape: tuple[int, ...]) -> Flo
         array = as_numpy(gradient)
     except TypeError as error:
         raise ValueError(f"expected {name} as an array of numbers, {error}") from None
-    if array.dtype.kind not in "fiu" or array.dtype.itemsize > LARGEST_ITEM:
+    if not are_numbers(array.dtype):
         raise ValueError(f"expected {name} as an array of numbers, got {hint_for(array.dtype)}")
     if array.shape != shape:
         raise ValueError(f"expected {name} of the shape of the logits, {shape}, got {array.shape}")

@@ -342,8 +342,8 @@ def with_short_sums(formula: Equation) -> Equation:
 
 def _with_short_sums(formula: Formula) -> Formula:
     match formula:
-        case Terms(whole, (first, _, _, *others)):
-            return Terms(whole, (first, None, others[-1] if others else formula.terms[-1]))
+        case Terms(whole, terms) if len(terms) > 2:
+            return Terms(whole, (terms[0], None, terms[-1]))
         case Compound():
             return with_children(formula, _with_short_sums)
         case _:

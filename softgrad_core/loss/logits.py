@@ -9,12 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.errors import InputError, shortened
-from softgrad_core.tensors import Packed, as_array, as_numpy, hint_for
+from softgrad_core.tensors import Packed, are_numbers, as_array, as_numpy, hint_for
 
 FloatArray = npt.NDArray[np.float64]
-
-LARGEST_ITEM = 8
-"""Bytes of float64: converting wider types would silently lose digits or range."""
 
 
 class OutOfRange:
@@ -90,7 +87,7 @@ def given_rows(logits: Any, *, packed: bool = False) -> Rows:
         check_class_count(given.shape[-1])
         values: Any = given.reshape(-1, given.shape[-1])
         return Rows(values, np.dtype(np.float32), given.shape)
-    if given.dtype.kind not in "fiu" or given.dtype.itemsize > LARGEST_ITEM:
+    if not are_numbers(given.dtype):
         raise InputError(
             "logit-not-a-number",
             f"expected an array of numbers, at most float64, got {hint_for(given.dtype)}",

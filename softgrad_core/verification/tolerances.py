@@ -77,8 +77,8 @@ class Tolerance:
         dtypes: Mapping[str, Dtype] | None = None,
     ) -> None:
         self.dtype = Dtype.of(dtype)
-        own = self.dtype if self.dtype.is_computed_in else Dtype.BFLOAT16
-        self.arithmetic = own if arithmetic is None else Dtype.of(arithmetic)
+        usual = self.dtype if self.dtype.is_computed_in else Dtype.BFLOAT16
+        self.arithmetic = usual if arithmetic is None else Dtype.of(arithmetic)
         self._is_asked = arithmetic is not None
         self._of = {
             name: Tolerance(own, rtol, atol, ulp, arithmetic=arithmetic, like=like)

@@ -19,7 +19,7 @@ from softgrad_core.loss.logits import check_class_count
 from softgrad_core.loss.objective import objective_of, weight_of
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.targets import class_index
-from softgrad_core.tensors import BITS, Packed
+from softgrad_core.tensors import BITS, Packed, are_numbers
 
 Array = npt.NDArray[Any]
 
@@ -234,7 +234,7 @@ def _check_types(source: ArraySource) -> None:
             hints = " or ".join(f"--dtype {name}" for name in names)
             got = f"{array.dtype}; if these are the bits of {names[0]}, use {hints}"
             raise _refused(source.name, f"{what} as numbers", got)
-        if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+        if not are_numbers(array.dtype):
             raise _refused(source.name, f"{what} as numbers, at most float64", array.dtype)
     are_labels = targets.shape != source.shape
     kinds, what = ("iu", "whole numbers") if are_labels else ("fiu", "probabilities")

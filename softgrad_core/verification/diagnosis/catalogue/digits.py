@@ -15,6 +15,8 @@ from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 2.0**-23, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16)
 """The numbers that people add to a probability, or clip it at, to keep its logarithm finite."""
 
+COMPUTED_IN = [dtype for dtype in Dtype if dtype.is_computed_in]
+
 
 def cancels(c: Case) -> BoolArray:
     """Return the rows in which the largest p rounds to 1, so that 1 - p is 0."""
@@ -113,9 +115,6 @@ def of_rounded_logits(dtype: Dtype) -> Form:
         lambda c: f.from_log_p(c, f.log_softmax(dtype.round(c.logits) / c.temperature)),
         applies=lambda c: c.is_near_right & (dtype.round(c.logits) != c.logits).any(axis=0),
     )
-
-
-COMPUTED_IN = [dtype for dtype in Dtype if dtype.is_computed_in]
 
 
 def bound(c: Case) -> FloatArray:
