@@ -38,6 +38,9 @@ def scoped(style: str) -> str:
     return COLOURS + _RULE.sub(within, _BLOCK.sub("", style))
 
 
+_STYLE_OF_CELL = scoped(STYLE)
+
+
 def html_of_result(result: SoftmaxCrossEntropy) -> str:
     """Return the numbers of a result."""
     return _cell(blocks_of_result(result))
@@ -55,4 +58,4 @@ def html_of_derivation(derivation: Derivation) -> str:
 
 def _cell(blocks: Iterable[Block]) -> str:
     page = Html().page(blocks).decode()
-    return f'<div class="{SCOPE[1:]}">\n<style>{scoped(STYLE)}</style>\n{page}</div>'
+    return f'<div class="{SCOPE[1:]}">\n<style>{_STYLE_OF_CELL}</style>\n{page}</div>'

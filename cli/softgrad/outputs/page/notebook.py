@@ -8,7 +8,7 @@ import numpy.typing as npt
 from softgrad.outputs.page.blocks import Bars, Block, Heading, Paragraph, Tone, Toned
 from softgrad.outputs.page.numbers import Classes, choose_classes
 from softgrad.outputs.page.results import GRAD_LOGITS, GRAD_PROBS, PROBS, Numbers, loss_of, table_of
-from softgrad.outputs.page.verdicts import MOST_NUMBERS, map_of, verdicts_of
+from softgrad.outputs.page.verdicts import map_of, spread, verdicts_of
 from softgrad.records.records import Examples
 from softgrad.work import Verified
 from softgrad_core.loss.results import SoftmaxCrossEntropy
@@ -68,10 +68,10 @@ def blocks_of_verification(verification: Verification) -> Iterator[Block]:
     """Yield the answer for all records, where their numbers are wrong, and the worst records."""
     *_, quantity = verification.quantities.values()
     claims, count = quantity.claims, len(verification.ranks)
-    passed = verification.passed
-    tone = Tone.PASS if passed else Tone.FAIL
-    yield Paragraph(((Toned("passed" if passed else "not passed", tone),),))
-    yield Paragraph(tuple((line,) for line in verification.summary().lines()))
+    summary = verification.summary()
+    said = Toned("passed", Tone.PASS) if summary.passed else Toned("not passed", Tone.FAIL)
+    yield Paragraph(((said,),))
+    yield Paragraph(tuple((line,) for line in summary.lines()))
     examples = Examples(
         range(count),
         claims.rows,
@@ -103,9 +103,7 @@ def _map_of_rows(verification: Verification, count: int) -> Iterator[Block]:
     for name, quantity in verification.quantities.items():
         if name == "loss" or quantity.size > 1 or not quantity.comparison.failed.any():
             continue
-        most = max(1, MOST_NUMBERS // quantity.numbers)
-        records = np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
-        places = np.array([quantity.records[record] for record in records])
+        places = quantity.records[spread(count, quantity.numbers)]
         ranks: npt.NDArray[np.uint8] = quantity.claims.components(name, places).ranks.T
         yield Paragraph(((Toned(name, Tone.STRONG),),))
         yield map_of(ranks == Verdict.FAIL.rank, count)

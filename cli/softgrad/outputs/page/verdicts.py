@@ -82,10 +82,15 @@ def _verdict(name: str, quantity: "VerifiedQuantity", record: int, dtype: str) -
 def rows_looked_at(quantity: "VerifiedQuantity", record: int) -> IndexArray:
     """Return the rows of a record whose numbers are shown: of a large batch the worst, and some."""
     worst, _ = quantity.place(int(quantity.comparison.worst[record]))
-    count = max(1, MOST_NUMBERS * quantity.size // quantity.numbers)
-    if count >= quantity.size:
-        return np.arange(quantity.size)
-    return np.union1d(np.linspace(0, quantity.size - 1, count).astype(int), [worst])
+    return np.union1d(spread(quantity.size, quantity.numbers // quantity.size), [worst])
+
+
+def spread(count: int, numbers: int) -> IndexArray:
+    """Return rows out of `count` with so many numbers each: all, or of too many some."""
+    most = max(1, MOST_NUMBERS // numbers)
+    if count <= most:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).astype(int)
 
 
 def _table(  # noqa: PLR0913 - a claim, and which of its numbers are known
