@@ -54,6 +54,23 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "softgrad", *arguments]
 
 
+def peak_of(*arguments: str, cwd: Any = None, stdin: str = "") -> float:
+    """Return the peak memory of a run that ends well, in MiB."""
+    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+    script += (
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command(*arguments)],
+        input=stdin.encode(),
+        capture_output=True,
+        env=environment(),
+        check=True,
+        cwd=cwd,
+    )
+    return float(done.stderr.split()[-1])
+
+
 def environment(**changes: str) -> dict[str, str]:
     plain = {name: value for name, value in os.environ.items() if name not in _UNSET}
     return {**plain, "TERM": "xterm-256color", **changes}

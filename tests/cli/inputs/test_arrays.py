@@ -1,12 +1,9 @@
 """Arrays in .npy and .npz files: their types, their targets, and files larger than memory."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from support.arrays import make, results_of
-from support.command import command, environment, run
+from support.command import peak_of, run
 from support.oracle import exact
 
 from softgrad_core import softmax_cross_entropy
@@ -315,20 +312,6 @@ def test_unusable_arrays_are_reported_with_the_reason(folder, arguments, status,
     assert not (folder / "r.npz").exists()
 
 
-def peak_of(folder, *arguments):
-    """Return the peak memory of a run, in MiB."""
-    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
-    script += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
-    done = subprocess.run(
-        [sys.executable, "-c", script, *command(*arguments)],
-        capture_output=True,
-        env=environment(),
-        check=True,
-        cwd=folder,
-    )
-    return float(done.stdout)
-
-
 @pytest.mark.parametrize("save", [np.save, np.savez])
 def test_arrays_in_place_of_json_are_recognised(tmp_path, save):
     logits, _ = make()
@@ -353,7 +336,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     for count in (30_000, 300_000):
         np.save(tmp_path / "a.npy", np.zeros((count, 100), dtype=np.float32))
         np.save(tmp_path / "y.npy", np.zeros(count, dtype=np.int32))
-        peaks.append(peak_of(tmp_path, "a.npy", "-t", "y.npy", "-o", "r.npz", "-j", "2"))
+        peaks.append(peak_of("a.npy", "-t", "y.npy", "-o", "r.npz", "-j", "2", cwd=tmp_path))
     assert peaks[1] < peaks[0] + 30
 
 

@@ -5,11 +5,10 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 
 import pytest
-from support.command import command, environment, lines_of, run
+from support.command import command, environment, lines_of, peak_of, run
 
 ROWS = [
     {"id": n, "logits": [n / 7, -n / 3, 1e-3 * n], "target": n % 3, "note": 'é "quoted" [1, 2]'}
@@ -217,22 +216,10 @@ def test_records_beside_damage_are_not_lost(stdin, outcomes):
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_array_on_one_line_is_a_stream(jobs):
     long = GOOD.replace("{", f'{{"note": "{"x" * 250}", ')
-    peaks = [peak_of(f"[{','.join([long] * count)}]", jobs) for count in (20_000, 100_000)]
+    peaks = [
+        peak_of("-j", jobs, stdin=f"[{','.join([long] * count)}]") for count in (20_000, 100_000)
+    ]
     assert peaks[1] < 1.25 * peaks[0]
-
-
-def peak_of(stdin, jobs):
-    """Return the peak memory of a run, in KiB."""
-    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
-    script += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)"
-    done = subprocess.run(
-        [sys.executable, "-c", script, *command("-j", jobs)],
-        input=stdin.encode(),
-        capture_output=True,
-        env=environment(),
-        check=True,
-    )
-    return int(done.stderr)
 
 
 def test_a_record_over_several_lines_comes_out_as_soon_as_it_is_complete():

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from support.command import command, environment, run
+from support.command import peak_of, run
 from support.devices import DEVICES
 
 from softgrad_core import softmax_cross_entropy
@@ -250,14 +250,5 @@ def test_a_large_file_of_safetensors_takes_little_memory(tmp_path, safetensors, 
     logits = torch.zeros(20_000, 1_000, dtype=torch.bfloat16)
     tensors = {"logits": logits, "target": torch.zeros(20_000, dtype=torch.long)}
     safetensors.save_file({**tensors, "probs": logits + 1e-3}, tmp_path / "a.safetensors")
-    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
-    script += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
-    done = subprocess.run(
-        [sys.executable, "-c", script, *command("verify", "a.safetensors", "-j", "2")],
-        capture_output=True,
-        env=environment(),
-        check=True,
-        cwd=tmp_path,
-    )
     # The file has 80 MB; as float64 its arrays would take 320.
-    assert float(done.stdout.split()[-1]) < 200
+    assert peak_of("verify", "a.safetensors", "-j", "2", cwd=tmp_path) < 200
