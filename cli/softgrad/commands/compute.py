@@ -1,6 +1,5 @@
 """softgrad LOGITS... | FILES...: the softmax, the loss and both gradients."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from softgrad.commands.settings import ONLY_FAILURES, RAW_DTYPE, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.file import STANDARD_OUTPUT, Output
-from softgrad.outputs.formats import Format, pages_for
+from softgrad.outputs.formats import Format
 from softgrad.records.fields import LOGITS, PROBS
 from softgrad.records.records import json_number
 from softgrad.running.pipeline import Pipeline
@@ -112,16 +111,9 @@ def _run_without_target(given: task.Task) -> Exit:
     if given.shown is Format.JSONL:
         rows = {LOGITS: logits, PROBS: probs, "losses": losses}
         plain = {name: [json_number(x) for x in row.tolist()] for name, row in rows.items()}
-        text = orjson.dumps(plain) + b"\n"
-    else:
-        screen = sys.stdout if given.settings.output is None else None
-        renderer = pages_for(given.shown, screen, standalone=given.settings.standalone)
-        page = renderer.page(blocks_without_target(logits, probs, losses, given.names))
-        text = renderer.opening + page + renderer.closing
-    with Output(given.settings.output) as output:
-        output.write(text)
-        output.commit()
-    return Exit.OK
+        return task.write_text(given.settings, orjson.dumps(plain) + b"\n")
+    blocks = blocks_without_target(logits, probs, losses, given.names)
+    return task.write_page(given.settings, given.shown, blocks)
 
 
 def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | None) -> Exit:

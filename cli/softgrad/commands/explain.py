@@ -1,6 +1,5 @@
 """softgrad explain: the derivation of both gradients, step by step, with the user's numbers."""
 
-import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -11,8 +10,7 @@ from softgrad.commands import task, values
 from softgrad.commands.settings import RAW_DTYPE, Text, has_no_input, option
 from softgrad.commands.together import Command, Kind, format_of, refuse
 from softgrad.exits import Exit, UsageError
-from softgrad.outputs.file import Output
-from softgrad.outputs.formats import Format, pages_for
+from softgrad.outputs.formats import Format
 from softgrad.outputs.json.members import writable
 from softgrad.records.records import Records
 from softgrad.work import compute
@@ -67,13 +65,7 @@ def _in_symbols(settings: Settings) -> Exit:
     if shown is Format.JSONL:
         raise UsageError("expected logits to explain; without them --json has nothing to say")
     refuse(Command.EXPLAIN, Kind.NUMBERS, shown, settings)
-    loss = values.parse_loss(settings.loss, None)
-    screen = sys.stdout if settings.output is None else None
-    renderer = pages_for(shown, screen, standalone=settings.standalone)
-    with Output(settings.output) as output:
-        output.write(renderer.opening + renderer.page(in_symbols(loss)) + renderer.closing)
-        output.commit()
-    return Exit.OK
+    return task.write_page(settings, shown, in_symbols(values.parse_loss(settings.loss, None)))
 
 
 def _row_of_arrays(given: task.Task) -> Records:

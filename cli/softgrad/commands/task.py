@@ -1,11 +1,11 @@
 """The command line, understood: what it asks for, and a run that does it."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import orjson
 
@@ -18,7 +18,7 @@ from softgrad.inputs.numbers import numbers_or_files
 from softgrad.inputs.records.interpretation import interpret
 from softgrad.messages import say
 from softgrad.outputs.file import Output
-from softgrad.outputs.formats import Format, InOrder, renderer_for
+from softgrad.outputs.formats import Format, InOrder, pages_for, renderer_for
 from softgrad.records.fields import LOGITS
 from softgrad.records.records import Block, Defaults, Examples, Records, json_number
 from softgrad.running.pipeline import Outcome, Pipeline
@@ -33,6 +33,7 @@ from softgrad_core.loss.targets import SUM_TOLERANCE, class_index
 
 if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
+    from softgrad.outputs.page.blocks import Block as PageBlock
     from softgrad_core.verification.tolerances import Tolerance
 
 
@@ -134,7 +135,7 @@ class Task(NamedTuple):
         target = None if row else values.parse_target(settings.target, self.names)
         defaults = Defaults(target, self.names, other, self.loss)
         records = _records_of_arguments(self.rows, defaults, claims) if self.rows else row
-        screen = sys.stdout if settings.output is None else None
+        screen = screen_of(settings)
         renderer = renderer_for(
             self.shown, defaults, screen, fields, standalone=settings.standalone
         )
@@ -215,6 +216,25 @@ class Task(NamedTuple):
         except InputError:
             expected = "expected --target to be a class or a file of arrays"
             raise UsageError(f"{expected}, got {text!r}") from None
+
+
+def write_page(settings: Any, shown: Format, blocks: "Iterable[PageBlock]") -> Exit:
+    """Write a page that is made of no records; return the exit status."""
+    renderer = pages_for(shown, screen_of(settings), standalone=settings.standalone)
+    return write_text(settings, renderer.opening + renderer.page(blocks) + renderer.closing)
+
+
+def write_text(settings: Any, text: bytes) -> Exit:
+    """Write a whole text where the results go; return the exit status."""
+    with Output(settings.output) as output:
+        output.write(text)
+        output.commit()
+    return Exit.OK
+
+
+def screen_of(settings: Any) -> TextIO | None:
+    """Return what results are shown on, where that is known."""
+    return sys.stdout if settings.output is None else None
 
 
 def _blocks_of(

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from softgrad.exits import UsageError
@@ -81,12 +82,19 @@ def without_call(word: str) -> str:
 
 def _refuse_two_readings(words: list[str]) -> None:
     """Raise UsageError if a comma may be that of a decimal."""
-    for word in words:
-        if len(words) > 1 and DECIMAL_COMMA.fullmatch(word):
+    for word, readings in with_two_readings(words):
+        raise UsageError(f"{word!r} {readings}")
+
+
+def with_two_readings(words: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the words of a row whose comma may be that of a decimal, and their readings."""
+    for word in words if len(words) > 1 else ():
+        if DECIMAL_COMMA.fullmatch(word):
             whole, _, part = word.partition(",")
-            raise UsageError(
-                f"{word!r} may be {whole}.{part}, or two logits {whole} and {part}: write "
-                f"{whole}.{part}, or separate logits with blanks"
+            yield (
+                word,
+                f"may be {whole}.{part}, or two logits {whole} and {part}: write "
+                f"{whole}.{part}, or separate logits with blanks",
             )
 
 

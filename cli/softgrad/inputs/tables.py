@@ -4,7 +4,6 @@ Nothing is guessed: a line with two readings, and a column that may be no logit,
 what to say instead.
 """
 
-import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import orjson
 
 from softgrad.exits import UsageError
 from softgrad.inputs.json.stream import LINES, BlockStream
-from softgrad.inputs.numbers import DECIMAL_COMMA, NUMBER, is_number_list, parse_numbers
+from softgrad.inputs.numbers import NUMBER, is_number_list, parse_numbers, with_two_readings
 from softgrad.records.fields import CLASSES, LOGITS, TARGET
 from softgrad.records.records import Records, json_number
 from softgrad_core.errors import InputError, shortened
@@ -130,6 +129,8 @@ def _delimiter(text: str) -> str:
 
 
 def _cells(text: str, delimiter: str) -> list[str]:
+    import csv  # Most sources are JSON.
+
     try:
         [cells] = csv.reader([text], delimiter=delimiter, skipinitialspace=True)
     except (csv.Error, ValueError) as error:
@@ -192,12 +193,6 @@ def _read_numbers(text: str) -> dict[str, Any]:
     if not is_number_list(text):
         raise InputError("not-a-row", f'expected numbers, got "{shortened(text)}"')
     words = [word for word in re.split(r"[;\s]+", text) if word]
-    for word in words:
-        if len(words) > 1 and DECIMAL_COMMA.fullmatch(word):
-            whole, _, part = word.partition(",")
-            raise InputError(
-                "two-readings",
-                f'"{word}" may be {whole}.{part}, or two logits {whole} and {part}: write '
-                f"{whole}.{part}, or separate logits with blanks",
-            )
+    for word, readings in with_two_readings(words):
+        raise InputError("two-readings", f'"{word}" {readings}')
     return {LOGITS: parse_numbers(text)}

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from operator import itemgetter
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from softgrad.outputs.page.blocks import Block
 from softgrad.records.records import Defaults, Records
 from softgrad.work import Batch
 from softgrad_core.errors import InputError
+
+if TYPE_CHECKING:
+    from softgrad.outputs.page.blocks import Block
 
 PIPE_WIDTH = 80
 
@@ -51,7 +53,7 @@ class Renderer(Protocol):
 class Pages(Renderer, Protocol):
     """A renderer that draws pages."""
 
-    def page(self, blocks: Iterable[Block]) -> bytes:
+    def page(self, blocks: "Iterable[Block]") -> bytes:
         """Return the text of the blocks of a page."""
 
 
