@@ -11,8 +11,10 @@ import numpy.typing as npt
 from softgrad_core.checking import CHECK_TOLERANCE
 from softgrad_core.checking.comparison import Comparison, compare, overall
 from softgrad_core.checking.differences import METHOD, difference_loss
-from softgrad_core.loss.logits import FloatArray, as_rows
-from softgrad_core.loss.objective import Objective, objective_of
+from softgrad_core.loss.from_options import objective_of
+from softgrad_core.loss.logits import FloatArray, given_rows
+from softgrad_core.loss.logits import check_rows as check_logits
+from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.tensors import are_numbers, as_numpy, hint_for
 from softgrad_core.verdicts import Verdict
@@ -107,14 +109,16 @@ def check_gradients(
     """
     if not 0 < tolerance < math.inf:
         raise ValueError(f"expected a tolerance above 0, got {tolerance}")
-    rows = as_rows(logits)
+    rows = given_rows(logits)
     shape = rows.shape
     objective = objective_of(targets, shape, **options)
+    values = objective.masked(rows.values).astype(np.float64, copy=False)
+    check_logits(values, rows.single)
     gradients = (
         _as_block("grad_probs", grad_probs, shape),
         _as_block("grad_logits", grad_logits, shape),
     )
-    return check_rows(rows.values, objective, gradients, tolerance)
+    return check_rows(values, objective, gradients, tolerance)
 
 
 def _as_block(name: str, gradient: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
@@ -138,6 +142,7 @@ def check_rows(
 ) -> list[GradientCheck]:
     """Check the gradients dL/df(x) and dL/da of valid rows, all of shape (N, C)."""
     checks = []
+    rows = objective.masked(rows)
     for row, (a, grad_probs, grad_logits) in enumerate(zip(rows, *gradients, strict=True)):
         by_probs, by_logits = difference_loss(a, objective.part([row]))
         checks.append(

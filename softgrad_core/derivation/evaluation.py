@@ -58,6 +58,8 @@ class Point:
         The target weights other than 0, by class; None for a label, whose weight is 1.
     temperature
         What the logits as they are given were divided by.
+    constant
+        What the loss has beside the logarithms of outputs: of a divergence, sum_c q_c log q_c.
     """
 
     logits: MutableMapping[int, Decimal]
@@ -69,6 +71,7 @@ class Point:
     loss: f.Formula = -f.Log(f.Output("y"))
     weights: Mapping[int, Decimal] | None = None
     temperature: Decimal = Decimal(1)
+    constant: Decimal = Decimal(0)
 
     @classmethod
     def at(
@@ -243,7 +246,7 @@ def _loss(point: Point) -> Decimal:
     if point.weights is None:
         return log_total - point.logits[point.index("y")]
     terms = (weight * (log_total - point.logits[c]) for c, weight in point.weights.items())
-    return sum(terms, start=Decimal(0))
+    return sum(terms, start=point.constant)
 
 
 def _sum(formula: f.Sum, point: Point) -> Decimal:

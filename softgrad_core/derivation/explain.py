@@ -14,8 +14,9 @@ from softgrad_core.derivation.formulas import with_gaps
 from softgrad_core.derivation.lecture import derive
 from softgrad_core.derivation.steps import Step, Steps
 from softgrad_core.errors import InputError
-from softgrad_core.loss.logits import FloatArray, as_rows
-from softgrad_core.loss.objective import Objective, objective_of
+from softgrad_core.loss.from_options import objective_of
+from softgrad_core.loss.logits import FloatArray, check_rows, given_rows
+from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.targets import class_index
 
@@ -99,18 +100,25 @@ def explain(
     >>> step.evaluations[0].right.round(6)
     array([-0.340999,  0.242433,  0.098566])
     """
-    rows = as_rows(logits)
+    rows = given_rows(logits)
     if len(rows.values) != 1:
         raise InputError(
             "logits-shape", f"expected one row of logits to explain, got {len(rows.values)}"
         )
-    shape = rows.shape
-    objective = objective_of(target, shape, **options)
-    return explain_row(rows.values[0], objective, other)
+    objective = objective_of(target, rows.shape, **options)
+    values = objective.masked(rows.values).astype(np.float64, copy=False)
+    check_rows(values, single=True)
+    return explain_row(values[0], objective, other)
+
+
+def _classes_of(a: FloatArray, objective: Objective) -> FloatArray:
+    """Return the logits without padding."""
+    return a if objective.num_classes is None else a[: int(objective.num_classes[0])]
 
 
 def explain_row(a: FloatArray, objective: Objective, other: int | None) -> Derivation:
-    """Return the derivation for one row of valid logits."""
+    """Return the derivation for one row of valid logits, of which padding is left out."""
+    a, objective = _classes_of(a, objective), objective.without_padding()
     y = int(objective.labels[0])
     c = None if other is None else class_index(other, len(a), what="class")
     if c is None or c == y:

@@ -66,7 +66,7 @@ class Logit(Formula):
 
 
 class Largest(Formula):
-    """The largest logit, m."""
+    """The largest logit, M."""
 
 
 class Output(Formula):

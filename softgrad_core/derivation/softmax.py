@@ -46,7 +46,7 @@ def _subtract_largest(steps: Steps, what: str) -> None:
         f"The exponentials of these pre-activations add up to a number that is {what} for "
         "float64. Subtracting the same number from every pre-activation does not change the "
         "softmax: it divides numerator and denominator by the same exponential. Subtract the "
-        "largest, {largest}. From here on {a} means {a - m}; the gradient is the same.",
+        "largest, {largest}. From here on {a} means {a - M}; the gradient is the same.",
         EXP_C / TOTAL,
         f.Exp(A_C - f.Largest()) / f.Sum("k", f.Exp(f.Logit("k") - f.Largest())),
         largest=f.equation(f.Largest(), with_numbers(f.Largest(), steps.point)),

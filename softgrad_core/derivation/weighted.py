@@ -30,13 +30,17 @@ class WeightedLoss:
         self.gradient = self._total * f.Outputs() - self._q
         self._weights = {c: weight for c, weight in enumerate(q) if weight}
         steps.point = replace(steps.point, loss=-self._log_likelihood, weights=self._weights)
+        entropy = objective.neg_entropies(len(q), Decimal)
+        self._constant = None if entropy is None else f.Constant("H", entropy[0])
+        if self._constant is not None:
+            steps.point = replace(steps.point, constant=self._constant.value)
 
     def add_weights(self) -> None:
         """Add the steps from the target to its weights, and to their sum."""
         steps, q, objective = self._steps, self._q, self._objective
         t = f.KnownVector("t", tuple(map(Decimal, objective.targets(len(q.values))[0].tolist())))
         symbols: dict[str, f.Formula] = {"q": q, "t": t, "t_c": t.entry("c"), "s": self._total}
-        symbols |= {letter: f.Name(letter) for letter in ("ε", "K", "w_c", "D")}
+        symbols |= {letter: f.Name(letter) for letter in ("ε", "K", "w_c", "D", "m")}
         if objective.counted is not None and not objective.counted[0]:
             rule = "This row is ignored: its weights {q} are 0, and so are its loss and gradients."
         else:
@@ -71,11 +75,15 @@ class WeightedLoss:
             weights = tuple(map(Decimal, objective.class_weights[0].tolist()))
             formula = f.Known("w", "c", weights) * formula
             rule += " Each class counts by its weight {w_c}."
+        if objective.scale is not None:
+            formula = f.Constant("m", Decimal(float(objective.scale[0]))) * formula
+            rule += " The loss is multiplied by {m}, and so are the weights."
         if objective.divisor is not None:
             formula = formula / f.Constant("D", Decimal(float(objective.divisor[0])))
-            rule += " The mean over the batch divides by {D}: the number of its rows, or the sum "
-            rule += "of the weights of the labels that count. Here the weights are divided by it, "
-            rule += "so that the mean is the sum of the losses of the rows."
+            rule += " The mean over the batch divides by {D}: the number of its rows, the sum of "
+            rule += "the weights of the labels that count, or the denominator that is given. Here "
+            rule += "the weights are divided by it, so that the mean is the sum of the losses of "
+            rule += "the rows."
             if not objective.divisor[0]:
                 rule += " As nothing counts, {D} is 0, and the weights are taken to be 0."
         return formula, rule
@@ -88,9 +96,16 @@ class WeightedLoss:
         rule += "one-hot vector of a true class only the term of this class is left."
         if len(finite) < len(self._weights):
             rule += " Here a class with a weight is masked: its output is 0 and the loss infinite."
-        numbers = -steps.terms(self._log_likelihood)
-        q_k = self._q.entry("k")
-        steps.add("The loss", rule, f.Loss(), point.loss, numbers=numbers, q_k=q_k)
+        terms, q_k = steps.terms(self._log_likelihood), self._q.entry("k")
+        symbols: dict[str, f.Formula] = {"q_k": q_k}
+        loss, numbers = point.loss, -terms
+        if self._constant is not None:
+            loss, numbers = self._constant - self._log_likelihood, self._constant - terms
+            symbols |= {"H": self._constant, "q_k log q_k": q_k * f.Log(q_k)}
+            rule += " The divergence adds the sum of {q_k log q_k}, which is {H} (with the weights "
+            rule += "as they are before a factor or a mean). It does not depend on the outputs, so "
+            rule += "the gradients are those of the cross-entropy."
+        steps.add("The loss", rule, f.Loss(), loss, numbers=numbers, **symbols)
         if any(point.output(c) < SMALLEST_NORMAL for c in finite):
             steps.add(
                 "The loss by logarithms",
@@ -98,8 +113,11 @@ class WeightedLoss:
                 "of logarithms, and that of an exponential is its exponent: neither needs the "
                 "output itself.",
                 f.Loss(),
-                self._total * f.Log(TOTAL) - f.Sum("k", q_k * A_K),
+                self._plus_constant(self._total * f.Log(TOTAL) - f.Sum("k", q_k * A_K)),
             )
+
+    def _plus_constant(self, formula: f.Formula) -> f.Formula:
+        return formula if self._constant is None else formula + self._constant
 
     def add_gradient_by_output(self) -> int:
         """Add the steps to dL/df(x), and return the number of the partial derivative."""

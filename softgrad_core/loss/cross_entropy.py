@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from softgrad_core.cores import cores
 from softgrad_core.errors import InputError
+from softgrad_core.loss.from_options import objective_of
 from softgrad_core.loss.kernels.direct import compute_direct, elements_of_block
 from softgrad_core.loss.kernels.shifted import (
     SHIFTED_ELEMENTS,
@@ -25,7 +26,7 @@ from softgrad_core.loss.kernels.shifted import (
     compute_weighted_block,
 )
 from softgrad_core.loss.logits import FloatArray, Rows, check_rows, given_rows
-from softgrad_core.loss.objective import Objective, objective_of
+from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.results import (
     BLOCK_FIELDS,
@@ -73,7 +74,8 @@ def softmax_cross_entropy(
         number of cores. The results do not depend on it.
     **options
         The options of the loss, see `LossOptions`: label_smoothing, class_weights, ignore_index,
-        temperature, reduction, unnormalized_target. By default there is one loss per row.
+        temperature, reduction, unnormalized_target, num_classes, loss_scale, denominator,
+        kl_divergence. By default there is one loss per row.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def softmax_cross_entropy(
 
     >>> logits = [[2.0, 1.0, 0.1], [0.0, 0.0, 3.0]]
     >>> result = softmax_cross_entropy(logits, [0, 2], label_smoothing=0.1, reduction="mean")
-    >>> float(result.loss.round(6)), result.denominator
+    >>> float(result.loss.round(6)), result.divisor
     (0.40431, 2.0)
     """
     rows = given_rows(logits)
@@ -122,8 +124,8 @@ def softmax_cross_entropy(
     if objective.batches is None:
         return result.part(chosen)
     is_mean = objective.divisor is not None
-    denominator = float(objective.batches.denominators[0]) if is_mean else None
-    return replace(result.part(chosen, losses=0), denominator=denominator)
+    divisor = float(objective.batches.denominators[0]) if is_mean else None
+    return replace(result.part(chosen, losses=0), divisor=divisor)
 
 
 def compute_rows(
@@ -251,9 +253,13 @@ def _compute_some_blocks(
                 return
             block = slice(start, start + step)
             block_objective, block_result = objective.part(block), result.part(block)
-            left = compute_direct(rows[block], block_objective, block_result)
+            logits = block_objective.masked(rows[block])
+            left = compute_direct(logits, block_objective, block_result)
             if left.size:
-                _compute_left(rows[block], left, block_objective, block_result, start)
+                _compute_left(logits, left, block_objective, block_result, start)
+            added = block_objective.neg_entropies(rows.shape[1])
+            if added is not None and block_result.loss is not None:
+                block_result.loss[...] += added
 
 
 def _compute_left(

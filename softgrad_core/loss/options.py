@@ -37,7 +37,7 @@ class Option(NamedTuple):
     metavar
         What the help calls the value; empty for a flag.
     help
-        What the option does, in a few words.
+        What the option does, in a few words; empty for one that the help leaves out.
     """
 
     default: Any
@@ -98,6 +98,39 @@ def check_ignore_index(value: object) -> int | None:
     return int(value)
 
 
+def check_num_classes(value: object) -> int | None:
+    """Return K, the number of columns that are classes, or raise InputError unless it is 2 on."""
+    if value is None:
+        return None
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (is_whole and value >= 2):  # type: ignore[operator]
+        raise InputError(
+            "num-classes-out-of-range",
+            f"expected num_classes to be a whole number from 2 on, got {described(value)}",
+        )
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _check_positive(name: str, value: object) -> float:
+    """Return a finite number above 0, or raise InputError."""
+    if not (is_number(value) and 0 < value < math.inf):
+        raise InputError(
+            f"{name.replace('_', '-')}-out-of-range",
+            f"expected a finite {name} above 0, got {described(value)}",
+        )
+    return float(value)
+
+
+def check_loss_scale(value: object) -> float:
+    """Return m, or raise InputError unless it is finite and above 0."""
+    return _check_positive("loss_scale", value)
+
+
+def check_denominator(value: object) -> float | None:
+    """Return D, or raise InputError unless it is finite and above 0."""
+    return None if value is None else _check_positive("denominator", value)
+
+
 def check_reduction(value: object) -> Reduction:
     """Return the reduction of this name, or raise InputError."""
     if not isinstance(value, str) or value not in list(Reduction):
@@ -108,14 +141,24 @@ def check_reduction(value: object) -> Reduction:
     return Reduction(value)
 
 
-def check_unnormalized(value: object) -> bool:
+def _check_flag(name: str, value: object) -> bool:
     """Return a flag, or raise InputError unless it is true or false."""
     if not isinstance(value, (bool, np.bool)):
         raise InputError(
-            "unnormalized-target-not-a-boolean",
-            f"expected unnormalized_target to be true or false, got {described(value)}",
+            f"{name.replace('_', '-')}-not-a-boolean",
+            f"expected {name} to be true or false, got {described(value)}",
         )
     return bool(value)
+
+
+def check_unnormalized(value: object) -> bool:
+    """Return whether a target may have any sum, or raise InputError."""
+    return _check_flag("unnormalized_target", value)
+
+
+def check_divergence(value: object) -> bool:
+    """Return whether the loss is the divergence, or raise InputError."""
+    return _check_flag("kl_divergence", value)
 
 
 class LossOptions(TypedDict, total=False):
@@ -140,7 +183,21 @@ class LossOptions(TypedDict, total=False):
     ]
     unnormalized_target: Annotated[
         bool,
-        Option(False, check_unnormalized, "", "Accept a target whose sum is not 1"),
+        # The error about such a target names it.
+        Option(False, check_unnormalized, "", ""),
+    ]
+    num_classes: Annotated[
+        int | None,
+        Option(None, check_num_classes, "K", "Columns from K on are padding"),
+    ]
+    loss_scale: Annotated[float, Option(1.0, check_loss_scale, "m", "Multiply the loss by m")]
+    denominator: Annotated[
+        float | None,
+        Option(None, check_denominator, "D", "Take the mean, divided by D"),
+    ]
+    kl_divergence: Annotated[
+        bool,
+        Option(False, check_divergence, "", "Add Σ q log q to the loss"),
     ]
 
 

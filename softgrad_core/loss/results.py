@@ -33,7 +33,7 @@ class SoftmaxCrossEntropy:
         dL/df(x) = -e(y) / f(x)_y, in general -q / f(x), of the shape of `probs`.
     grad_logits
         dL/da = -(e(y) - f(x)), in general (s f(x) - q) / T, of the shape of `probs`.
-    denominator
+    divisor
         The number that the sum over a batch was divided by for its mean; None without a mean.
     """
 
@@ -41,7 +41,7 @@ class SoftmaxCrossEntropy:
     loss: npt.NDArray[np.floating[Any]]
     grad_probs: npt.NDArray[np.floating[Any]]
     grad_logits: npt.NDArray[np.floating[Any]]
-    denominator: float | None = None
+    divisor: float | None = None
 
     def __repr__(self) -> str:
         shape = next((getattr(self, name).shape for name in self.fields), ())

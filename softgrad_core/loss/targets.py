@@ -64,15 +64,18 @@ def are_distributions(targets: npt.ArrayLike, dimensions: int) -> bool:
 
 
 def as_distributions(
-    targets: npt.ArrayLike, shape: tuple[int, ...], *, unnormalized: bool
+    targets: npt.ArrayLike, shape: tuple[int, ...], classes: int, *, unnormalized: bool
 ) -> FloatArray:
     """Return `targets`, of the shape of the logits, as checked rows of target probabilities.
+
+    If only the first columns of the logits are classes, the targets may be those of the classes
+    alone.
 
     Raises
     ------
     InputError
-        If the shape differs, a value is negative or not finite, or, unless `unnormalized`, a row
-        does not sum to 1.
+        If the shape differs, a value is negative or not finite, padding has a probability, or,
+        unless `unnormalized`, a row does not sum to 1.
     """
     given = label_array(targets, shape[0])
     if given.dtype.kind not in "fiu":
@@ -80,11 +83,12 @@ def as_distributions(
             "target-not-a-distribution",
             f"expected target probabilities as numbers, got an array of {given.dtype}",
         )
-    if given.shape != shape:
+    if given.shape not in (shape, (*shape[:-1], classes)):
         raise InputError(
             "targets-shape", f"expected target probabilities of shape {shape}, got {given.shape}"
         )
-    rows = np.atleast_2d(given).astype(np.float64)
+    rows = np.zeros((math.prod(shape[:-1]), shape[-1]))
+    rows[:, : given.shape[-1]] = given.reshape(len(rows), given.shape[-1])
     good = (np.isfinite(rows) & (rows >= 0.0)).all(axis=1)
     if not unnormalized:
         good &= np.abs(rows.sum(axis=1) - 1.0) <= SUM_TOLERANCE
@@ -96,7 +100,18 @@ def as_distributions(
             unnormalized=unnormalized,
             row=row if len(shape) > 1 else None,
         )
+    if (padded := rows[:, classes:].any(axis=1)).any():
+        row = int(padded.argmax())
+        place = classes + int(rows[row, classes:].argmax())
+        what = f"target[{place}], {rows[row, place]:g},"
+        raise padding_target(what, classes, row if len(shape) > 1 else None)
     return rows
+
+
+def padding_target(what: str, classes: int, row: int | None) -> InputError:
+    """Return the error about a target that is no class, but padding."""
+    reason = f"{what} is that of a column of padding: num_classes is {classes}"
+    return InputError("target-padding", reason, row)
 
 
 def check_distribution(

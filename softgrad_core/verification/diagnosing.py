@@ -175,7 +175,7 @@ def _case(claims: Claims, name: str, judged: Judged, records: IndexArray, rows: 
         name,
         claims.tolerance.of(name),
         claimed=by_class(claims.given[name][places].astype(np.float64)),
-        logits=by_class(claims.rows[rows].astype(np.float64)),
+        logits=by_class(claims.logits(rows).astype(np.float64)),
         objective=objective,
         highest_logit=claims.highest_logit,
         rows_of_batch=claims.size,

@@ -121,8 +121,13 @@ class Claims:
     def highest_logit(self) -> float:
         """The largest of all logits."""
         step = max(1, SMALL_BLOCK_ELEMENTS // self.rows.shape[1])
-        starts = range(0, len(self.rows), step)
-        return max((float(self.rows[start : start + step].max()) for start in starts), default=0.0)
+        blocks = (slice(start, start + step) for start in range(0, len(self.rows), step))
+        return max((float(self.logits(block).max()) for block in blocks), default=0.0)
+
+    def logits(self, rows: IndexArray | slice) -> npt.NDArray[Any]:
+        """Return the logits of some rows, with padding as masked classes."""
+        logits, objective = self.rows[rows], self.objective
+        return logits if objective.num_classes is None else objective.part(rows).masked(logits)
 
     def counted_rows(self, records: IndexArray) -> FloatArray:
         """Return how many rows of some records count."""
@@ -152,7 +157,7 @@ class Claims:
 
     def exact(self, rows: IndexArray | slice) -> ExactRows:
         """Return the exact values of some rows."""
-        a = by_class(self.rows[rows].astype(np.float64))
+        a = by_class(self.logits(rows).astype(np.float64))
         objective = self.objective.part(rows)
         return ExactRows(a, objective, reference(a, objective, self.tolerance.widest))
 
@@ -169,7 +174,7 @@ class Claims:
     def nearly(self, name: str, rows: IndexArray) -> FloatArray:
         """Return values of some rows, by the compiled kernel if it has them, of shape (n, C)."""
         if name in SCREENED:
-            return kernel_values(self.rows[rows], self.objective.part(rows), name)
+            return kernel_values(self.logits(rows), self.objective.part(rows), name)
         return self.expected(name, rows).T
 
     def components(self, name: str, places: IndexArray) -> Components:
@@ -191,7 +196,7 @@ class Claims:
         # Overflow, underflow and NaN are what is looked for here.
         with np.errstate(all="ignore"):
             try:
-                check_rows(self.rows[rows])
+                check_rows(self.logits(rows))
             except InputError as error:
                 place = None if error.row is None else error.row + rows.start
                 raise InputError(error.code, error.reason, place) from None
@@ -219,7 +224,7 @@ class Claims:
         self, names: Sequence[str], rows: slice, space: Workspace
     ) -> dict[str, _OfRows | _Losses]:
         """Judge the claims of a block of rows by the kernel's values, where these suffice."""
-        screen = Screen(space, self.rows[rows], self.objective.part(rows), names)
+        screen = Screen(space, self.logits(rows), self.objective.part(rows), names)
         results: dict[str, _OfRows | _Losses] = {}
         for name in names:
             tolerance = self.tolerance.of(name)

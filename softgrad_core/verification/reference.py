@@ -127,8 +127,10 @@ def _of_weights(f: _Softmax, objective: Objective) -> dict[str, WideArray]:
     t = 1.0 if objective.temperature is None else objective.temperature
     costs = np.where(counts, -q * f.log_probs, 0.0)
     ratios = np.where(counts, q * f.total * np.exp(-f.d) * (1.0 - f.d_error), 0.0)
+    losses = _sum_classes(costs)
+    added = objective.neg_entropies(len(f.d), f.d.dtype.type)
     return {
-        "loss": _sum_classes(costs)[np.newaxis],
+        "loss": (losses if added is None else losses + added)[np.newaxis],
         "grad_probs": 0.0 - ratios,
         "grad_logits": f.probs * s_without / t - q * not_p / t,
     }

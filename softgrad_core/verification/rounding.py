@@ -142,7 +142,12 @@ def _of_probs(
 def _of_loss(log_p: _LogProbs, objective: Objective) -> FloatArray:
     """Return the size of the errors of the losses of rows."""
     q: FloatArray = objective.weights(len(log_p.size)).T
-    return np.asarray((q * (log_p.whole + log_p.size * log_p.of_sums)).sum(axis=0)[np.newaxis])
+    size = (q * (log_p.whole + log_p.size * log_p.of_sums)).sum(axis=0)
+    entropies = objective.neg_entropies(len(log_p.size))
+    if entropies is not None:
+        # A product, a logarithm and a sum of terms of one sign, which are subtracted.
+        size += np.abs(entropies) * (2.0 * log_p.roundoff + log_p.of_sums)
+    return np.asarray(size[np.newaxis])
 
 
 def growth_of_sum(classes: int, rows: int, arithmetic: Dtype) -> float:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from softgrad_core.cores import cores
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
+from softgrad_core.loss.from_options import objective_of
 from softgrad_core.loss.logits import FloatArray, given_rows
-from softgrad_core.loss.objective import Objective, objective_of
+from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.claims import as_claim, as_rows_of, dtypes_of, refuse_bits

@@ -17,9 +17,10 @@ class Problem(NamedTuple):
 
     def exact(self) -> Exact:
         """Return the exact values."""
-        names = {"label_smoothing", "class_weights", "temperature"}
+        names = {"label_smoothing", "class_weights", "temperature", "num_classes", "loss_scale"}
+        names |= {"kl_divergence"}
         options = {name: value for name, value in self.options.items() if name in names}
-        divisor = 1.0
+        divisor = self.options.get("denominator", 1.0)
         weights = self.options.get("class_weights")
         if self.options.get("reduction") == "mean" and weights and isinstance(self.target, int):
             divisor = weights[self.target]
@@ -55,4 +56,33 @@ def problems(rows: Iterable[Row], seed: int) -> Iterator[Problem]:
         if rng.random() < 0.5 and not is_masked.any():
             odd = [0.1, 0.5, 1.0, rng.random(), 1e-10, 1e-300]
             options["label_smoothing"] = float(rng.choice(odd))
+        _add_factors(options, rng)
+        if rng.random() < 0.3 and classes > 2 and np.isfinite(logits[:2]).all():
+            _add_padding(options, target, label, classes, rng)
         yield Problem(logits, target, options)
+
+
+def _add_factors(options: dict[str, Any], rng: np.random.Generator) -> None:
+    """Add a factor of the loss, a denominator or the divergence, to some of the options."""
+    if rng.random() < 0.3:
+        options["loss_scale"] = float(10.0 ** rng.uniform(-3, 3))
+    if rng.random() < 0.3:
+        options.pop("reduction", None)
+        options["denominator"] = float(10.0 ** rng.uniform(-3, 3))
+    if rng.random() < 0.3 and "class_weights" not in options:
+        options["kl_divergence"] = True
+
+
+def _add_padding(
+    options: dict[str, Any],
+    target: int | list[float],
+    label: int,
+    classes: int,
+    rng: np.random.Generator,
+) -> None:
+    """Declare some of the last columns to be padding, which the target then has no share of."""
+    first = label + 1 if isinstance(target, int) else 2
+    count = int(rng.integers(max(2, first), classes + 1))
+    options["num_classes"] = count
+    if isinstance(target, list):
+        target[count:] = [0.0] * (classes - count)

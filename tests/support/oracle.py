@@ -22,23 +22,20 @@ class Exact:
     grad_logits: list[mpf]
     terms: list[mpf]
     """The larger of the two terms whose difference is `grad_logits`, for each class."""
+    loss_size: mpf
+    """The larger of the terms that the loss is the sum of."""
 
 
-def exact_weights(
-    classes: int,
-    target: int | list[float],
-    label_smoothing: float = 0.0,
-    class_weights: list[float] | None = None,
-    divisor: float = 1.0,
+def exact_targets(
+    columns: int, target: int | list[float], label_smoothing: float, num_classes: int
 ) -> list[mpf]:
-    """Compute the target weights of one row as torch's cross_entropy defines them."""
-    with mpmath.workprec(PRECISION):
-        given = [float(c == target) for c in range(classes)] if isinstance(target, int) else target
-        smoothing = mpf(label_smoothing)
-        return [
-            mpf(w) / mpf(divisor) * ((1 - smoothing) * mpf(t) + smoothing / classes)
-            for t, w in zip(given, class_weights or [1.0] * classes, strict=True)
-        ]
+    """Compute the smoothed target of one row; columns that are no classes have none."""
+    given = [float(c == target) for c in range(columns)] if isinstance(target, int) else target
+    smoothing = mpf(label_smoothing)
+    return [
+        (1 - smoothing) * mpf(t) + smoothing / num_classes if c < num_classes else mpf(0)
+        for c, t in enumerate(given)
+    ]
 
 
 def exact(
@@ -48,10 +45,21 @@ def exact(
     class_weights: list[float] | None = None,
     temperature: float = 1.0,
     divisor: float = 1.0,
+    num_classes: int | None = None,
+    loss_scale: float = 1.0,
+    kl_divergence: bool = False,
 ) -> Exact:
     """Compute one row from the definitions. A masked class is -inf and must not be the target."""
-    q = exact_weights(len(logits), target, label_smoothing, class_weights, divisor)
     with mpmath.workprec(PRECISION):
+        count = len(logits) if num_classes is None else num_classes
+        logits = [*logits[:count], *[-math.inf] * (len(logits) - count)]
+        shares = exact_targets(len(logits), target, label_smoothing, count)
+        factor = mpf(loss_scale) / mpf(divisor)
+        weights = class_weights or [1.0] * len(logits)
+        q = [factor * mpf(w) * t for t, w in zip(shares, weights, strict=True)]
+        constant = mpf(0)
+        if kl_divergence:
+            constant = factor * mpmath.fsum(t * mpmath.log(t) for t in shares if t)
         # mpf - mpf of two floats is rounded once, to 200 bits, however far apart they are.
         maximum = mpf(max(logits))
         values = [(mpf(value) - maximum) / mpf(temperature) for value in logits]
@@ -64,10 +72,12 @@ def exact(
         pairs = list(zip(q, log_probs, strict=True))
         gained = [term / total * w for term, w in zip(e, q_others, strict=True)]
         lost = [weight * other for weight, other in zip(q, others, strict=True)]
+        loss = mpmath.fsum(-weight * log_p for weight, log_p in pairs if weight)
         return Exact(
             probs=[term / total for term in e],
             log_probs=log_probs,
-            loss=mpmath.fsum(-weight * log_p for weight, log_p in pairs if weight),
+            loss=loss + constant,
+            loss_size=max(loss, abs(constant)),
             grad_probs=[
                 -weight * mpmath.exp(-log_p) if weight else mpf(0) for weight, log_p in pairs
             ],

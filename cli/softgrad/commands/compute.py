@@ -10,12 +10,19 @@ import numpy as np
 import orjson
 
 from softgrad.commands import task, values
-from softgrad.commands.settings import ONLY_FAILURES, RAW_DTYPE, Text, option
+from softgrad.commands.settings import ONLY_FAILURES, RAW_DTYPE, RUN, Text, option
 from softgrad.commands.together import Command, Kind
 from softgrad.exits import Exit, UsageError
 from softgrad.outputs.file import STANDARD_OUTPUT, Output
 from softgrad.outputs.formats import Format
-from softgrad.records.fields import LOGITS, PROBS
+from softgrad.records.fields import (
+    DENOMINATOR,
+    IGNORE_INDEX,
+    LOGITS,
+    NUM_CLASSES,
+    PROBS,
+    REDUCTION,
+)
 from softgrad.records.records import json_number
 from softgrad.running.pipeline import Pipeline
 from softgrad.running.run import Places
@@ -33,11 +40,12 @@ if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
     from softgrad.outputs.arrays.results import ArrayWriter
 
-_FIELDS = option("--fields", "NAME,…", "Write these results only.", "Output")
-_CHECK = option("--check", "", "Check both gradients numerically.", "Run")
-_TOLERANCE = option(
-    "--tolerance", "ERROR", f"Relative error that fails: {CHECK_TOLERANCE:g}.", "Run"
-)
+_FIELDS = option("--fields", "NAME,…", "Write these results only.", RUN)
+_CHECK = option("--check", "", "Check both gradients numerically.", RUN)
+_TOLERANCE = option("--tolerance", "ERROR", f"Relative error that fails: {CHECK_TOLERANCE:g}.", RUN)
+
+OF_LABELS = (REDUCTION, DENOMINATOR, IGNORE_INDEX)
+"""The options of the loss that mean nothing without a target."""
 
 MOST_TARGETS = 1000
 """Of more classes, none is shown as the target for want of one."""
@@ -95,19 +103,24 @@ def _run_without_target(given: task.Task) -> Exit:
     from softgrad.outputs.page.untargeted import blocks_without_target
 
     [row, *others] = given.rows
-    count = len(row)
+    count, why = given.loss.get(NUM_CLASSES, len(row)), ""
     if count > MOST_TARGETS or given.settings.check or others:
         why = "the check" if given.settings.check else f"more than {MOST_TARGETS:,} logits"
         why = f"a table of {len(given.rows)} rows" if others else why
+    elif needing := [name for name in given.loss if name in OF_LABELS]:
+        why = f"--{needing[0].replace('_', '-')}"
+    if why:
         raise UsageError(f"{why} needs --target, the true class: an index from 0 to {count - 1}")
     try:
         if given.names is not None:
             check_class_names(given.names, count)
         tiled = np.tile(np.array(row), (count, 1))
         result = softmax_cross_entropy(tiled, np.arange(count), **given.loss)
+        # Padding cannot be the target.
+        losses = np.append(result.loss, np.full(len(row) - count, np.inf))
     except InputError as error:
         raise UsageError(values.as_typed(error.reason)) from None
-    logits, probs, losses = np.array(row), result.probs[0], result.loss
+    logits, probs = np.array(row), result.probs[0]
     if given.shown is Format.JSONL:
         rows = {LOGITS: logits, PROBS: probs, "losses": losses}
         plain = {name: [json_number(x) for x in row.tolist()] for name, row in rows.items()}

@@ -17,8 +17,8 @@ from softgrad.work import compute
 from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.results import FIELDS
 
-_OTHER = option("--other", "CLASS", "The class to show beside the target.", "Input")
-_ROW = option("--row", "N", "The row of the arrays, from 0.", "Input")
+_OTHER = option("--other", "CLASS", "The class to show beside the target.")
+_ROW = option("--row", "N", "The row of the arrays, from 0.")
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad explain 2.0 1.0 0.1 --target 0

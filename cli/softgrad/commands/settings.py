@@ -18,9 +18,19 @@ Text = str | None
 """The text of an option; None if it is not given."""
 
 
-def option(names: str, metavar: str, help: str, panel: str) -> Any:  # noqa: A002 - as Typer
-    """Return an option of Typer, or a flag if there is no metavar."""
-    return typer.Option(*names.split(), metavar=metavar or None, help=help, rich_help_panel=panel)
+def option(names: str, metavar: str, help: str, panel: str | None = None) -> Any:  # noqa: A002 - as Typer
+    """Return an option of Typer, or a flag if there is no metavar; rare ones have no help."""
+    return typer.Option(
+        *names.split(),
+        metavar=metavar or None,
+        help=help,
+        rich_help_panel=panel,
+        hidden=not help,
+    )
+
+
+RUN = "Output and run"
+"""The panel of the help that has the options of results and of the run."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -32,23 +42,25 @@ def _print_version(wanted: bool) -> None:
 _VERSION = typer.Option(
     "--version", help="Show the version.", callback=_print_version, is_eager=True
 )
-_DEBUG = typer.Option("--debug", help="Show the traceback of a bug in softgrad.")
+# The message about a bug names it.
+_DEBUG = option("--debug", "", "")
 # Hidden, because the text of each command says what the arguments may be.
 _INPUTS = typer.Argument(metavar="[LOGITS... | FILES...]", hidden=True)
-_TARGET = option("--target -t", "Y", "Class index or name, or probabilities.", "Input")
-_CLASSES = option("--classes", "NAME,…", "The names of the classes.", "Input")
-_MAP = option("--map", "NAME=X,…", "Names in files: logits=out,target=y.", "Input")
-RAW_DTYPE = option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.", "Input")
-_FORMATS = ", ".join(form for form in Format if not form.is_of_arrays)
-_FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}", "Output")
-_JSON = option("--json", "", "Short for --format jsonl.", "Output")
-_STANDALONE = option("--standalone", "", "Write a whole LaTeX document.", "Output")
-_OUTPUT = option("--output -o", "FILE", "Replace FILE, in one step.", "Output")
-_OUTPUT_DIR = option("--output-dir", "DIR", "One file of results for each input.", "Output")
-_FAIL_FAST = option("--fail-fast", "", "Stop after the first failure.", "Run")
-_JOBS = option("--jobs -j", "N", "Work on N cores, 0 for all.", "Run")
-_SCHEDULER = option("--scheduler", "ADDRESS", "Work on a Dask cluster.", "Run")
-ONLY_FAILURES = option("--only-failures", "", "Write what fails or is rejected.", "Run")
+_TARGET = option("--target -t", "Y", "Class index or name, or probabilities.")
+_CLASSES = option("--classes", "NAME,…", "The names of the classes.")
+_MAP = option("--map", "NAME=X,…", "Names in files: logits=out,target=y.")
+RAW_DTYPE = option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.")
+_UNNAMED = {Format.PANDOC}  # In the guide: a second flavour of Markdown.
+_FORMATS = ", ".join(form for form in Format if not form.is_of_arrays and form not in _UNNAMED)
+_FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}", RUN)
+_JSON = option("--json", "", "Short for --format jsonl.", RUN)
+_STANDALONE = option("--standalone", "", "Write a whole LaTeX document.", RUN)
+_OUTPUT = option("--output -o", "FILE", "Replace FILE, in one step.", RUN)
+_OUTPUT_DIR = option("--output-dir", "DIR", "One file of results for each input.", RUN)
+_FAIL_FAST = option("--fail-fast", "", "Stop after the first failure.", RUN)
+_JOBS = option("--jobs -j", "N", "Work on N cores, 0 for all.", RUN)
+_SCHEDULER = option("--scheduler", "ADDRESS", "Work on a Dask cluster.", RUN)
+ONLY_FAILURES = option("--only-failures", "", "Write what fails or is rejected.", RUN)
 
 
 def has_no_input(inputs: list[str] | None) -> bool:
@@ -125,7 +137,7 @@ def command_of(settings: type[Any], run: Callable[[Any], int]) -> Callable[..., 
         for name, entry in OPTIONS.items():
             kind, default = (Text, None) if entry.metavar else (bool, False)
             words = f"--{name.replace('_', '-')}"
-            declared = option(words, entry.metavar, f"{entry.help}.", "Loss")
+            declared = option(words, entry.metavar, entry.help and f"{entry.help}.", "Loss")
             parameters.append(_parameter(name, Annotated[kind, declared], default))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

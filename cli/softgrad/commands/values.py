@@ -99,7 +99,7 @@ def _read(text: str, hint: Any, names: Sequence[str] | None) -> Any:
     types = get_args(hint) or (hint,)
     if int in types and float not in types:
         return int(text) if _is_index(text) else text
-    if types == (float,):
+    if types[0] is float:
         return _number_or_text(text)
     if types == (str,):
         return text

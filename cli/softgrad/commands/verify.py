@@ -28,11 +28,11 @@ _ARITHMETIC = option("--arithmetic", "TYPE", "The type computed in, if it is wid
 _LIKE = option("--like", "TEST", "The tolerances of this test: assert_close.", "Standard")
 _ULP = option("--ulp", "N", "Allow N units in the last place instead.", "Standard")
 
-_PROBS = option("--probs", "N,…", "Your probabilities, beside logits.", "Input")
-_LOG_PROBS = option("--log-probs", "N,…", "Your logarithms of them.", "Input")
-_LOSS = option("--loss", "N", "Your loss.", "Input")
-_GRAD_PROBS = option("--grad-probs", "N,…", "Your dL/df(x).", "Input")
-_GRAD_LOGITS = option("--grad-logits", "N,…", "Your dL/da.", "Input")
+_PROBS = option("--probs", "N,…", "Your probabilities, beside logits.")
+_LOG_PROBS = option("--log-probs", "N,…", "Your logarithms of them.")
+_LOSS = option("--loss", "N", "Your loss.")
+_GRAD_PROBS = option("--grad-probs", "N,…", "Your dL/df(x).")
+_GRAD_LOGITS = option("--grad-logits", "N,…", "Your dL/da.")
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad verify 2 1 0.1 -t 0 --grad-logits -0.341,0.242,0.0986

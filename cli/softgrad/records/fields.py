@@ -6,12 +6,13 @@ LOGITS, TARGET, CLASSES = "logits", "target", "classes"
 PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS = "probs", "loss", "grad_probs", "grad_logits"
 LOG_PROBS = "log_probs"
 CHECK, VERIFY, EXPLAIN, ERROR, RECORD = "check", "verify", "explain", "error", "record"
-DENOMINATOR, WARNING = "denominator", "warning"
+DIVISOR, WARNING = "divisor", "warning"
 
 OPTIONS = tuple(LOSS_OPTIONS)
 """The options of the loss."""
 
 CLASS_WEIGHTS, REDUCTION, IGNORE_INDEX = "class_weights", "reduction", "ignore_index"
+NUM_CLASSES, DENOMINATOR = "num_classes", "denominator"
 """Options that readers treat in a way of their own."""
 
 RESULTS = (PROBS, LOSS, GRAD_PROBS, GRAD_LOGITS)

@@ -85,7 +85,8 @@ def elements_of_block(
     rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy
 ) -> int:
     """Return the maximum number of logits per block."""
-    in_place = objective.is_of_labels and _fit_a_kernel(rows, out)
+    in_place = objective.is_of_labels and objective.num_classes is None
+    in_place = in_place and _fit_a_kernel(rows, out)
     return BLOCK_ELEMENTS if in_place else COPIED_ELEMENTS
 
 

@@ -132,3 +132,30 @@ def test_each_array_of_claims_is_held_to_its_own_type(folder):
     assert "ulp of float16" in gradient
     assert total.endswith("(a claim passes where rounding in its type explains its error)")
     assert run("verify", "mixed.npz", "--arithmetic", "float32", cwd=folder).status == 0
+
+
+def test_padding_and_a_denominator_mean_the_same_for_arrays_as_in_python(tmp_path):
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(40, 9))
+    logits[:, 6:] = [np.nan, np.inf, 5.0]
+    labels = rng.integers(6, size=40)
+    np.savez(tmp_path / "x.npz", logits=logits, target=labels)
+    options = {"num_classes": 6, "denominator": 7.0, "loss_scale": 2.0}
+    words = ("--num-classes", "6", "--denominator", "7", "--loss-scale", "2")
+    ended = run(str(tmp_path / "x.npz"), *words, "-o", str(tmp_path / "r.npz"))
+    assert (ended.status, ended.err) == (0, "")
+    expected = softmax_cross_entropy(logits, labels, **options)
+    plain = softmax_cross_entropy(logits[:, :6], labels, reduction="sum")
+    assert float(expected.loss) == pytest.approx(float(plain.loss) * 2 / 7, rel=1e-14)
+    with np.load(tmp_path / "r.npz") as got:
+        assert got["loss"] == expected.loss
+        np.testing.assert_array_equal(got["grad_logits"], expected.grad_logits)
+        assert not got["probs"][:, 6:].any()
+        claims = {name: got[name] for name in got}
+    np.savez(tmp_path / "claims.npz", logits=logits, target=labels, **claims)
+    assert run("verify", str(tmp_path / "claims.npz"), *words).status == 0
+    claims["grad_logits"][3, 7] = 1e-9
+    np.savez(tmp_path / "claims.npz", logits=logits, target=labels, **claims)
+    wrong = run("verify", str(tmp_path / "claims.npz"), *words)
+    assert wrong.status == 1
+    assert "row 3, class 7" in wrong.err

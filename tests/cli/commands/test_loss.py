@@ -23,6 +23,8 @@ OPTIONS = [
         {"label_smoothing": 0.3, "temperature": 0.5, "class_weights": [1.0, 0.0, 3.0]},
         ["--label-smoothing=0.3", "--temperature=0.5", "--class-weights=1,0,3"],
     ),
+    ({"num_classes": 3, "loss_scale": 4.0}, ["--num-classes", "3", "--loss-scale", "4"]),
+    ({"label_smoothing": 0.1, "kl_divergence": True}, ["--label-smoothing=.1", "--kl-divergence"]),
 ]
 
 
@@ -46,7 +48,7 @@ def test_an_option_means_the_same_in_the_command_in_a_record_and_in_python(
         assert_numbers(record, expected)
         assert {name: record[name] for name in fields} == fields
         assert record["reduction"] == reduction
-        assert record.get("denominator") == (expected.denominator if reduction == "mean" else None)
+        assert record.get("divisor") == (expected.divisor if reduction == "mean" else None)
 
 
 def _python(record):
@@ -70,7 +72,7 @@ def test_a_batch_has_the_mean_by_default_and_says_so():
     [record] = run(stdin=lines_of(BATCH)).records
     expected = softmax_cross_entropy(**_python(BATCH), reduction="mean")
     assert_numbers(record, expected)
-    assert (record["reduction"], record["denominator"]) == ("mean", 2.0)
+    assert (record["reduction"], record["divisor"]) == ("mean", 2.0)
 
 
 def test_class_names_work_for_labels_and_weights():
@@ -100,8 +102,8 @@ def test_a_single_row_is_reduced_only_on_request():
     record = {"logits": [2.0, 1.0, 0.1], "target": 0, "class_weights": [4.0, 1.0, 1.0]}
     alone, mean = run(stdin=lines_of(record, {**record, "reduction": "mean"})).records
     assert alone["loss"] == 4 * mean["loss"]
-    assert "denominator" not in alone
-    assert mean["denominator"] == 4.0
+    assert "divisor" not in alone
+    assert mean["divisor"] == 4.0
 
 
 def test_the_mean_of_no_rows_is_nan_with_a_warning_and_no_gradient():
@@ -110,7 +112,7 @@ def test_the_mean_of_no_rows_is_nan_with_a_warning_and_no_gradient():
     assert ended.status == 0
     [result] = ended.records
     assert result["loss"] == "NaN"
-    assert result["denominator"] == 0.0
+    assert result["divisor"] == 0.0
     assert "no row counts" in result["warning"]
     assert result["grad_logits"] == [[0.0] * 3] * 2
     assert run("verify", stdin=ended.out).status == 0
@@ -120,6 +122,8 @@ def test_what_is_computed_passes_its_own_check_and_verification():
     records = [
         {**record, **fields, **reduction}
         for fields, _ in OPTIONS
+        # The two parts of a divergence cancel: it is held to more than ulps of itself.
+        if "kl_divergence" not in fields
         for record in (BATCH, SOFT, {**BATCH, "target": [[0.1, 0.7, 0.2], [0.0, 0.0, 1.0]]})
         if not (isinstance(record["target"][0], (float, list)) and "ignore_index" in fields)
         for reduction in ({}, {"reduction": "sum"}, {"reduction": "none"})
@@ -300,5 +304,59 @@ def test_a_record_with_options_has_the_same_bits_whatever_stands_beside_it(besid
 def test_a_sum_has_no_denominator_even_beside_a_mean():
     batch = {"logits": [[1, 2]], "target": [0], "label_smoothing": 0.1}
     total, mean = run(stdin=lines_of({**batch, "reduction": "sum"}, batch)).records
-    assert "denominator" not in total
-    assert mean["denominator"] == 1.0
+    assert "divisor" not in total
+    assert mean["divisor"] == 1.0
+
+
+def test_a_divergence_passes_its_own_verification_and_misses_the_entropy_if_it_is_left_out():
+    record = {**SOFT, "kl_divergence": True}
+    computed = run(stdin=lines_of(record))
+    assert run("verify", stdin=computed.out).status == 0
+    [result] = computed.records
+    plain = softmax_cross_entropy(SOFT["logits"], SOFT["target"])
+    entropy = -sum(t * math.log(t) for t in SOFT["target"])
+    assert result["loss"] == pytest.approx(float(plain.loss) - entropy, rel=1e-14)
+    assert result["grad_logits"] == plain.grad_logits.tolist()
+    wrong = run("verify", stdin=lines_of({**record, "loss": float(plain.loss)}))
+    assert wrong.status == 1
+
+
+def test_padding_has_no_part_in_anything_whatever_its_logits():
+    [plain] = run("2", "1", "0.1", "-t", "0", "--label-smoothing", "0.3", "--json").records
+    words = ("-t", "0", "--label-smoothing", "0.3", "--num-classes", "3", "--json")
+    [padded] = run("2", "1", "0.1", "50", "-9", *words).records
+    for name in ("probs", "grad_probs", "grad_logits"):
+        assert padded[name] == [*plain[name], 0.0, 0.0]
+    assert padded["loss"] == plain["loss"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["-t", "0", "--num-classes", "4"], "--num-classes up to 3, the number of logits, got 4"),
+        (["-t", "2", "--num-classes", "2"], "target 2 is that of a column of padding"),
+        (["-t", "0.2,0.3,0.5", "--num-classes", "2"], "target[2], 0.5, is that of a column of"),
+        (["-t", "0", "--num-classes", "1"], "--num-classes to be a whole number from 2 on, got 1"),
+        (["-t", "0", "--denominator", "0"], "expected a finite denominator above 0, got 0"),
+        (["-t", "0", "--denominator", "-3"], "expected a finite denominator above 0, got -3"),
+        (["-t", "0", "--loss-scale", "0"], "expected a finite --loss-scale above 0, got 0"),
+        (["-t", "0", "--denominator", "4", "--reduction", "sum"], "expected the reduction mean"),
+        (["-t", "0", "--kl-divergence", "--class-weights", "1,2,3"], "without --class-weights"),
+        (["--reduction", "mean"], "--reduction needs --target"),
+        (["--denominator", "8"], "--denominator needs --target"),
+        (["--ignore-index", "1"], "--ignore-index needs --target"),
+    ],
+)
+def test_an_impossible_option_says_what_was_expected(words, reason):
+    ended = run("2", "1", "0.1", *words)
+    assert ended.status == 2
+    assert reason in ended.err
+
+
+def test_a_denominator_is_that_of_the_mean_and_the_result_says_so_under_another_name():
+    [mean] = run(stdin=lines_of({**BATCH, "denominator": 4390})).records
+    [total] = run(stdin=lines_of({**BATCH, "reduction": "sum"})).records
+    assert mean["divisor"] == 4390.0
+    assert mean["loss"] == pytest.approx(total["loss"] / 4390, rel=1e-15)
+    [again] = run(stdin=lines_of({**mean, "denominator": None})).records
+    assert again["divisor"] == 2.0

@@ -14,9 +14,9 @@ def test_results_read_again_give_the_same_results(options):
 
 
 def test_no_key_is_written_twice():
-    own = {**NOTHING_COUNTS, "warning": "my own", "denominator": 5}
+    own = {**NOTHING_COUNTS, "warning": "my own", "divisor": 5}
     ended = run(stdin=lines_of(own))
-    assert ended.out.count(b'"warning"') == ended.out.count(b'"denominator"') == 1
+    assert ended.out.count(b'"warning"') == ended.out.count(b'"divisor"') == 1
     assert ended.records[0]["warning"].startswith("no row counts")
 
 

@@ -13,7 +13,7 @@ from support.rows import adversarial_rows, faint_rows, random_rows, sampled, wid
 
 from softgrad_core import Verdict, check_gradients, softmax_cross_entropy
 from softgrad_core.checking.differences import difference_loss
-from softgrad_core.loss.objective import objective_of
+from softgrad_core.loss.from_options import objective_of
 
 PLANTED = 1e-12
 

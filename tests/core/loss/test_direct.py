@@ -16,9 +16,10 @@ from support.oracle import exact, ulps
 
 from softgrad_core import InputError, softmax_cross_entropy
 from softgrad_core.loss.cross_entropy import compute_rows
+from softgrad_core.loss.from_options import objective_of
 from softgrad_core.loss.kernels import direct
 from softgrad_core.loss.logits import given_rows
-from softgrad_core.loss.objective import Objective, objective_of
+from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.results import FIELDS, SoftmaxCrossEntropy, empty_results
 
 FOLDER = Path(direct.__file__).parent

@@ -5,7 +5,7 @@ import pytest
 from support.planted import DTYPES, rounder
 
 from softgrad_core import softmax_cross_entropy
-from softgrad_core.loss.objective import objective_of
+from softgrad_core.loss.from_options import objective_of
 from softgrad_core.verification import judging
 from softgrad_core.verification.judging import Claims
 from softgrad_core.verification.tolerances import Tolerance

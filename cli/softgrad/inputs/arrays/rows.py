@@ -10,8 +10,8 @@ import numpy.typing as npt
 from softgrad.records import fields
 from softgrad.records.records import Examples, Interpreted
 from softgrad_core.errors import InputError
+from softgrad_core.loss.from_options import objective_of
 from softgrad_core.loss.logits import as_rows, check_rows, given_rows
-from softgrad_core.loss.objective import objective_of
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.targets import SUM_TOLERANCE
 from softgrad_core.tensors import as_numpy
@@ -65,11 +65,14 @@ class RowBlock:
 class RowReader:
     """Reads blocks of rows.
 
-    `options` are those of the loss of a row, without the reduction over all rows. `divisor` is
-    that of a mean, else None.
+    `options` are those of the loss, and `of_row` those of the loss of a row, without the reduction
+    over all rows. Columns of logits from `classes` on are padding. `divisor` is that of a mean,
+    else None.
     """
 
     options: Mapping[str, Any]
+    of_row: Mapping[str, Any]
+    classes: int
     reduction: Reduction
     divisor: float | None
     with_claims: bool
@@ -84,7 +87,7 @@ class RowReader:
             return Interpreted([], errors)
         some: Any = np.setdiff1d(range(len(logits)), [*errors]) if errors else slice(None)
         logits = given_rows(logits[some]).values
-        objective = objective_of(block.targets[some], logits.shape, **self.options)
+        objective = objective_of(block.targets[some], logits.shape, **self.of_row)
         if self.divisor is not None:
             objective = replace(objective, divisor=np.full(len(logits), self.divisor))
         claims = {
@@ -105,7 +108,7 @@ class RowReader:
             rows = given_rows(block.logits, packed=True).values
             step = max(1, CHECKED_ELEMENTS // rows.shape[1])
             for start in range(0, len(rows), step):
-                check_rows(rows[start : start + step])
+                check_rows(rows[start : start + step, : self.classes])
             options = {**self.options, fields.REDUCTION: self.reduction}
             objective = objective_of(block.targets, rows.shape, **options)
         except InputError as error:
@@ -118,13 +121,13 @@ class RowReader:
 
     def _errors(self, logits: Array, targets: Array) -> Iterator[tuple[int, InputError]]:
         """Yield the rows that cannot be used, each with its error."""
-        odd = np.zeros(len(logits), bool)
+        odd, of_classes = np.zeros(len(logits), bool), logits[:, : self.classes]
         with np.errstate(all="ignore"):
             # A finite sum shows cheaply that a block has neither NaN nor infinity.
-            if logits.size and not np.isfinite(logits.sum()):
-                odd = ~np.isfinite(logits.max(axis=1))
+            if logits.size and not np.isfinite(of_classes.sum()):
+                odd = ~np.isfinite(of_classes.max(axis=1))
             if targets.ndim == 1:
-                is_class = (targets >= 0) & (targets < logits.shape[1])
+                is_class = (targets >= 0) & (targets < self.classes)
                 odd |= ~is_class & (targets != self.options.get(fields.IGNORE_INDEX))
             else:
                 sums = targets.sum(axis=1, dtype=np.float64)
@@ -133,7 +136,7 @@ class RowReader:
                     odd |= ~(np.abs(sums - 1.0) <= SUM_TOLERANCE / 2)
         for row in np.flatnonzero(odd).tolist():
             try:
-                as_rows(logits[row])
-                objective_of(targets[row], logits.shape[1:], **self.options)
+                as_rows(of_classes[row])
+                objective_of(targets[row], logits.shape[1:], **self.of_row)
             except InputError as error:
                 yield row, error

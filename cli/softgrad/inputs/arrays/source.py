@@ -15,8 +15,8 @@ from softgrad.inputs.records.claims import near_claims
 from softgrad.records import fields
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
+from softgrad_core.loss.from_options import objective_of, weight_of
 from softgrad_core.loss.logits import check_class_count
-from softgrad_core.loss.objective import objective_of, weight_of
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.targets import class_index
 from softgrad_core.tensors import BITS, Packed, are_numbers
@@ -73,17 +73,32 @@ class ArraySource:
 
     @property
     def reduction(self) -> Reduction:
-        """The reduction over all rows."""
-        return Reduction(self.options.get(fields.REDUCTION, Reduction.NONE))
+        """The reduction over all rows, which is the mean if its denominator is given."""
+        default = Reduction.MEAN if fields.DENOMINATOR in self.options else Reduction.NONE
+        return Reduction(self.options.get(fields.REDUCTION, default))
+
+    @property
+    def classes(self) -> int:
+        """The number of columns that are classes, and not padding."""
+        columns: int = self.logits.shape[1]
+        return min(columns, self.options.get(fields.NUM_CLASSES) or columns)
 
     @property
     def row_options(self) -> dict[str, Any]:
         """The options of the loss of a row."""
-        return {name: said for name, said in self.options.items() if name != fields.REDUCTION}
+        of_batch = {fields.REDUCTION, fields.DENOMINATOR}
+        return {name: said for name, said in self.options.items() if name not in of_batch}
 
     def reader(self) -> RowReader:
         """Return what reads the blocks."""
-        return RowReader(self.row_options, self.reduction, self._divisor(), self.given.with_claims)
+        return RowReader(
+            self.options,
+            self.row_options,
+            self.classes,
+            self.reduction,
+            self._divisor(),
+            self.given.with_claims,
+        )
 
     def blocks(self, elements: int) -> Iterator[RowBlock]:
         """Yield the rows, so many logits at a time, and last the batch if its loss is claimed."""
@@ -109,14 +124,17 @@ class ArraySource:
         """Return the divisor of the mean over all rows; None for another reduction."""
         if self.reduction is not Reduction.MEAN:
             return None
+        if fields.DENOMINATOR in self.options:
+            return float(self.options[fields.DENOMINATOR])
         if self.targets.ndim > 1:
             return float(len(self.targets))
         weights = self.options.get(fields.CLASS_WEIGHTS)
         labels = self.targets[self.targets != self.options.get(fields.IGNORE_INDEX)]
         # Rows with other labels are rejected.
-        labels = labels[(labels >= 0) & (labels < self.logits.shape[1])]
+        labels = labels[(labels >= 0) & (labels < self.classes)]
         try:
-            return weight_of(labels, None if weights is None else np.asarray(weights, np.float64))
+            weights = None if weights is None else np.asarray(weights, np.float64)
+            return weight_of(labels, weights)
         except InputError as error:
             raise StoppedError(Exit.REJECTED, f"{self.name}: {error.reason}") from None
 
@@ -134,11 +152,12 @@ def open_arrays(name: str, given: ArrayOptions) -> ArraySource:
         raise _refused(name, "logits of shape (N, C), or with more axes before", logits.shape)
     shape = logits.shape
     targets, files = _targets_of(file, shape, given)
-    if targets.shape not in (shape[:-1], shape):
-        shapes = f"{shape[:-1]}, or {shape} for probabilities"
-        raise _refused(name, f"targets of shape {shapes}", targets.shape)
     said = {name: file.array(name).tolist() for name in fields.OPTIONS if name in file.arrays}
     options = {**given.loss, **file.options, **said}
+    of_classes = (*shape[:-1], options.get(fields.NUM_CLASSES))
+    if targets.shape not in (shape[:-1], shape, of_classes):
+        shapes = f"{shape[:-1]}, or {shape} for probabilities"
+        raise _refused(name, f"targets of shape {shapes}", targets.shape)
     claims = _claims_of(file, dtype) if given.with_claims else {}
     source = ArraySource(name, shape, logits, targets, options, claims, None, given, files)
     _check_types(source)
@@ -203,13 +222,13 @@ def _with_fitting_claims(source: ArraySource) -> ArraySource:
 def _in_rows(source: ArraySource) -> ArraySource:
     """Return the source with all its arrays as rows."""
     shape, targets = source.shape, source.targets
-    of_classes, of_rows = (-1, shape[-1]), (-1,)
+    of_targets = (-1, targets.shape[-1]) if targets.ndim == len(shape) else (-1,)
     return replace(
         source,
-        logits=source.logits.reshape(of_classes),
-        targets=targets.reshape(of_classes if targets.shape == shape else of_rows),
+        logits=source.logits.reshape(-1, shape[-1]),
+        targets=targets.reshape(of_targets),
         claims={
-            name: claim.reshape(of_rows if name == fields.LOSS else of_classes)
+            name: claim.reshape((-1,) if name == fields.LOSS else (-1, shape[-1]))
             for name, claim in source.claims.items()
         },
     )
@@ -236,7 +255,7 @@ def _check_types(source: ArraySource) -> None:
             raise _refused(source.name, f"{what} as numbers", got)
         if not are_numbers(array.dtype):
             raise _refused(source.name, f"{what} as numbers, at most float64", array.dtype)
-    are_labels = targets.shape != source.shape
+    are_labels = targets.ndim < len(source.shape)
     kinds, what = ("iu", "whole numbers") if are_labels else ("fiu", "probabilities")
     if targets.dtype.kind not in kinds:
         raise _refused(source.name, f"targets as {what}", targets.dtype)

@@ -12,8 +12,9 @@ from softgrad.inputs.records.plain import QUOTED, READ, UNUSUAL, may_hide_a_key,
 from softgrad.records import fields
 from softgrad.records.records import Defaults, Examples, Interpreted, Records
 from softgrad_core.errors import InputError
-from softgrad_core.loss.objective import Batches, Objective, joined, objective_of
-from softgrad_core.loss.options import Reduction, weights_by_name
+from softgrad_core.loss.from_options import objective_of
+from softgrad_core.loss.objective import Batches, Objective, joined
+from softgrad_core.loss.options import Reduction, check_num_classes, weights_by_name
 from softgrad_core.loss.targets import check_distribution, class_index
 
 _NEAR_TARGETS = ("y", "label", "labels", "targets", "class")
@@ -67,16 +68,11 @@ class _Said(NamedTuple):
         if self.objective is None:
             return (shape, self.half_units is None, *self.claims)
         batches = self.objective.batches
-        is_soft = self.objective.distribution is not None
         # Options may take another path through the kernel even if they change nothing. Such
         # records stand apart, so that a record has the same bits whatever stands beside it.
-        paths = self.objective.is_plain, self.objective.is_of_labels
-        is_mean = self.objective.divisor is not None
         return (
             shape,
-            is_soft,
-            *paths,
-            is_mean,
+            tuple(self.objective.options_in_use),
             batches and batches.reduced,
             self.half_units is None,
             *self.claims,
@@ -91,7 +87,7 @@ def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
     if said[0].objective is None:
         objective = Objective(np.array([one.target for one in said]))
     else:
-        objective = joined([one.objective for one in said], classes)
+        objective = joined([one.objective for one in said])
     claims, half_units = (
         {
             name: np.array([getattr(one, what)[name] for one in said], dtype=np.float64)
@@ -122,23 +118,25 @@ def _interpret_one(
     _refuse_repeated(text, READ + fields.CLAIMS if with_claims else READ)
     logits = v.logits_of(value)
     is_batch = type(logits[0]) is list
-    classes = len(logits[0]) if is_batch else len(logits)
-    names = value.get(fields.CLASSES, defaults.classes)
-    if names is not None:
-        names = v.names_of(names, classes)
+    columns = len(logits[0]) if is_batch else len(logits)
+    options = _options_of(value, defaults)
+    classes = _count_of(options, columns)
+    names = _names_of(value.get(fields.CLASSES, defaults.classes), classes, columns)
+    weights = options.get(fields.CLASS_WEIGHTS)
+    if isinstance(weights, dict):
+        options[fields.CLASS_WEIGHTS] = weights_by_name(weights, names and names[:classes])
     if fields.TARGET not in value and defaults.target is None:
         expected = f'expected the true class as "{fields.TARGET}"'
         seen = "".join(f', got "{name}"' for name in _NEAR_TARGETS if name in value)
         reason = f"{expected}: an index from 0, or give --target{seen}"
         raise InputError("target-missing", reason)
     target = value.get(fields.TARGET, defaults.target)
-    options = _options_of(value, defaults, names)
-    if is_batch:
+    if is_batch and fields.DENOMINATOR not in options:
         options.setdefault(fields.REDUCTION, Reduction.MEAN)
     objective = None
     if options or type(target) is list:
-        target = _target_of(target, logits, names, options)
-        shape = (len(logits), classes) if is_batch else (classes,)
+        target = _target_of(target, logits, classes, names, options)
+        shape = (len(logits), columns) if is_batch else (columns,)
         objective = objective_of(target, shape, **options)
         if is_batch and objective.batches is None:
             objective = replace(objective, batches=Batches(len(logits), np.ones(1), reduced=False))
@@ -161,26 +159,39 @@ def _half_units_of(text: bytes, value: dict[str, Any]) -> dict[str, list[float]]
     return half_units(text, value)
 
 
-def _options_of(
-    value: dict[str, Any], defaults: Defaults, names: list[str] | None
-) -> dict[str, Any]:
+def _options_of(value: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     """Return a record's options of the loss; null cancels the option of the command line."""
     if not defaults.options and UNUSUAL.isdisjoint(value):
         return {}
     said = {**defaults.options, **{name: value[name] for name in fields.OPTIONS if name in value}}
-    options = {name: said[name] for name in fields.OPTIONS if said.get(name) is not None}
-    weights = options.get(fields.CLASS_WEIGHTS)
-    if isinstance(weights, dict):
-        options[fields.CLASS_WEIGHTS] = weights_by_name(weights, names)
-    return options
+    return {name: said[name] for name in fields.OPTIONS if said.get(name) is not None}
+
+
+def _count_of(options: Mapping[str, Any], columns: int) -> int:
+    """Return how many of the columns of logits are classes; the others are padding."""
+    count = check_num_classes(options.get(fields.NUM_CLASSES))
+    return columns if count is None else min(count, columns)
+
+
+def _names_of(names: Any, classes: int, columns: int) -> list[str] | None:
+    """Return a name for each column of logits, where there are names for the classes."""
+    if names is None:
+        return None
+    are_of_columns = isinstance(names, (list, tuple)) and len(names) == columns
+    names = v.names_of(names, columns if are_of_columns else classes)
+    return [*names, *(f"padding {column}" for column in range(len(names), columns))]
 
 
 def _target_of(
-    target: Any, logits: list[Any], names: list[str] | None, options: Mapping[str, Any]
+    target: Any,
+    logits: list[Any],
+    classes: int,
+    names: list[str] | None,
+    options: Mapping[str, Any],
 ) -> Any:
     """Return a target, or one for each row, as class indices or as probabilities."""
     if type(logits[0]) is not list:
-        return _target_of_row(target, len(logits), names, options)
+        return _target_of_row(target, len(logits), classes, names, options)
     if type(target) is not list or len(target) != len(logits):
         got = len(target) if type(target) is list else v.json_kind(target)
         expected = f"expected one target for each of {len(logits)} rows of logits"
@@ -188,7 +199,7 @@ def _target_of(
     targets = []
     for row, one in enumerate(target):
         try:
-            targets.append(_target_of_row(one, len(logits[0]), names, options))
+            targets.append(_target_of_row(one, len(logits[0]), classes, names, options))
         except InputError as error:
             raise v.in_row(error, fields.TARGET, row) from None
     if len({type(one) for one in targets}) > 1:
@@ -198,16 +209,17 @@ def _target_of(
 
 
 def _target_of_row(
-    target: Any, classes: int, names: list[str] | None, options: Mapping[str, Any]
+    target: Any, columns: int, classes: int, names: list[str] | None, options: Mapping[str, Any]
 ) -> int | list[float]:
     """Return the target of one row, or raise InputError."""
     if type(target) is list:
         is_unnormalized = bool(options.get("unnormalized_target"))
-        check_distribution(target, classes, unnormalized=is_unnormalized)
+        count = columns if len(target) == columns else classes
+        check_distribution(target, count, unnormalized=is_unnormalized)
         return [float(share) for share in target]
     if type(target) is int and target == options.get(fields.IGNORE_INDEX):
         return target
-    return class_index(target, classes, names)
+    return class_index(target, columns, names)
 
 
 def _refuse_repeated(text: bytes, names: Sequence[str]) -> None:

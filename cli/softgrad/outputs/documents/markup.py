@@ -26,6 +26,9 @@ from softgrad.work import Batch
 from softgrad_core.derivation import formulas as f
 from softgrad_core.errors import InputError
 
+_Q_C = f.Known("q", "c", ())
+_LIKELIHOOD = f.Sum("c", _Q_C * f.Log(f.Output("c")))
+
 NAMED: dict[str, f.Formula] = {
     "a": f.Logits(),
     "f(x)": f.Outputs(),
@@ -33,7 +36,8 @@ NAMED: dict[str, f.Formula] = {
     "dL/da": f.Gradient(f.Logits()),
     "-log f(x)_y": -f.Log(f.Output("y")),
     "q": f.KnownVector("q", ()),
-    "-sum_c q_c log f(x)_c": -f.Sum("c", f.Known("q", "c", ()) * f.Log(f.Output("c"))),
+    "-sum_c q_c log f(x)_c": -_LIKELIHOOD,
+    "sum_c q_c log q_c - sum_c q_c log f(x)_c": f.Sum("c", _Q_C * f.Log(_Q_C)) - _LIKELIHOOD,
 }
 """The formulas that pages refer to by name."""
 

@@ -11,7 +11,7 @@ import orjson
 from softgrad.records.fields import (
     CHECK,
     CLASSES,
-    DENOMINATOR,
+    DIVISOR,
     EXPLAIN,
     GRAD_LOGITS,
     GRAD_PROBS,
@@ -51,11 +51,11 @@ def members_of(batch: Batch, fields: Sequence[str]) -> dict[str, list[Column]]:
     members = {name: _result(name, batch) for name in fields}
     of_batch, objective = batch.examples.are_batches, batch.examples.objective
     if objective.batches is not None and objective.divisor is not None:
-        denominators = json_numbers(objective.batches.denominators)
+        divisors = json_numbers(objective.batches.denominators)
         warning = b',"%b":%b' % (WARNING.encode(), orjson.dumps(NO_ROWS_COUNT))
         for record in empty_means(batch):
-            denominators[record] += warning
-        members[DENOMINATOR] = [denominators]
+            divisors[record] += warning
+        members[DIVISOR] = [divisors]
     if batch.checks:
         members[CHECK] = [[orjson.dumps(_check(c, of_batch=of_batch)) for c in batch.checks]]
     if batch.derivations:

@@ -101,7 +101,7 @@ def _draw_symbol(formula: f.Formula, n: Notation[T]) -> T:
         case f.Loss():
             return n.letter("L")
         case f.Largest():
-            return n.letter("m")
+            return n.letter("M")
         case f.Jacobian(transposed):
             return n.superscript(n.letter("J"), "ᵀ") if transposed else n.letter("J")
         case _:

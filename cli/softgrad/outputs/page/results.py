@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PROBS, GRAD_PROBS, GRAD_LOGITS = Math("f(x)"), Math("dL/df(x)"), Math("dL/da")
 LOSS, WEIGHT, WEIGHTED_LOSS = Math("-log f(x)_y"), Math("q"), Math("-sum_c q_c log f(x)_c")
+DIVERGENCE = Math("sum_c q_c log q_c - sum_c q_c log f(x)_c")
 
 MOST_ROWS = 10
 
@@ -76,11 +77,15 @@ def _options(examples: Examples, row: int) -> str:
         for name, values in (
             ("label smoothing", objective.smoothing),
             ("temperature", objective.temperature),
+            ("loss scale", objective.scale),
+            ("number of classes", objective.num_classes),
         )
         if values is not None
     ]
     if objective.class_weights is not None:
         options.append("class weights")
+    if objective.is_divergence is not None:
+        options.append("Kullback-Leibler divergence")
     return ", ".join(options)
 
 
@@ -138,6 +143,8 @@ def _blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> 
     batches = examples.objective.batches
     if not (examples.are_batches and batches and batches.reduced):
         formula = LOSS if examples.objective.is_plain else WEIGHTED_LOSS
+        if examples.objective.is_divergence is not None:
+            formula = DIVERGENCE
         yield loss_of(("loss ", formula), result.loss[row])
     if check is not None:
         yield Heading(f"numerical check: {check.method}", level=2)
