@@ -213,6 +213,8 @@ OPTIONS: Mapping[str, Option] = _table()
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return all options, those that are given checked, the others with their defaults.
 
+    None stands for an option that is not given.
+
     Raises
     ------
     InputError
@@ -227,11 +229,29 @@ def check_options(options: Mapping[str, Any]) -> dict[str, Any]:
     (2.0, 0.0)
     """
     if unknown := options.keys() - OPTIONS.keys():
-        raise TypeError(f"expected options out of {', '.join(OPTIONS)}, got {unknown.pop()!r}")
+        from difflib import get_close_matches  # Loading it takes time.
+
+        name = unknown.pop()
+        near = _MEANT.get(name) or next(iter(get_close_matches(name, OPTIONS, n=1)), "")
+        hint = f"; did you mean {near}?" if near else ""
+        raise TypeError(f"expected options out of {', '.join(OPTIONS)}, got {name!r}{hint}")
     return {
-        name: option.check(as_plain_number(options[name])) if name in options else option.default
+        name: option.default
+        if options.get(name) is None
+        else option.check(as_plain_number(options[name]))
         for name, option in OPTIONS.items()
     }
+
+
+_MEANT = {
+    **dict.fromkeys(("weight", "weights"), "class_weights"),
+    **dict.fromkeys(("target", "labels", "label", "y"), "targets"),
+    **dict.fromkeys(("grad", "gradient", "dlogits"), "grad_logits"),
+    **dict.fromkeys(("softmax", "probabilities"), "probs"),
+    "smoothing": "label_smoothing",
+    "nll": "loss",
+}
+"""Keywords that there are not, and what people mean by them."""
 
 
 def weights_by_name(weights: Mapping[str, Any], names: Sequence[str] | None) -> list[Any]:

@@ -215,7 +215,7 @@ def _outside(
     number = str(target) if abs(target) < 2**53 else _rounded(target)
     reason = f"{what} {number} is outside 0..{classes - 1}; classes are numbered from 0"
     if target < 0:
-        reason += " (a negative label often marks a row to be left out)"
+        reason += f" (where it marks rows to be left out, give it as ignore_index {number})"
     return InputError(f"{what}-out-of-range", reason, row)
 
 

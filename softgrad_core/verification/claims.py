@@ -21,18 +21,31 @@ def as_claim(name: str, claim: Any) -> Any:
         raise ValueError(f"expected {name} as an array of numbers, {error}") from None
 
 
-def dtypes_of(claims: Mapping[str, Any], arrays: Arrays) -> tuple[Dtype, DtypesByName]:
+def dtypes_of(
+    claims: Mapping[str, Any], arrays: Arrays, of_logits: Dtype
+) -> tuple[Dtype, DtypesByName]:
     """Return the narrowest type of the claims, and the types of those that have another one.
 
     Python's numbers and integers have no type of their own: they are held to that of the claims
-    beside them, or to float64.
+    beside them. Without such claims they are held to the type of the logits if all are numbers of
+    it, as those of a tensor's item() are, or else to float64.
     """
     own = {
         name: Dtype(array.dtype.name)
         for name, array in arrays.items()
         if has_type(claims[name]) and array.dtype.name in list(Dtype)
     }
+    if not own and all(_are_of(array, of_logits) for array in arrays.values()):
+        return of_logits, {}
     return narrowest_of(own)
+
+
+def _are_of(array: npt.NDArray[Any], dtype: Dtype) -> bool:
+    """Return whether all are numbers of a type."""
+    if array.dtype.kind not in "iuf":
+        return False
+    numbers = np.atleast_1d(array.astype(np.float64))
+    return bool((numbers == dtype.round(numbers)).all())
 
 
 def narrowest_of(own: DtypesByName) -> tuple[Dtype, DtypesByName]:

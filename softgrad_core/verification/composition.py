@@ -41,7 +41,9 @@ def _found(
     if claims.is_summed(name) or not len(rows):
         return
     failed = judged.failed_rows
-    yield extent(failed, judged.failed_columns) if len(failed) > 1 else ""
+    counted = claims.objective.counted
+    may_fail = failed if counted is None else failed | ~counted
+    yield extent(may_fail, judged.failed_columns) if len(failed) > 1 else ""
     with np.errstate(all="ignore"):
         others = _rows_of_others(claims, name, rows, threads)
         if others is not None:
@@ -73,6 +75,8 @@ def _rows_of_others(claims: Claims, name: str, rows: IndexArray, threads: int) -
     before, after = order[place - 1], order[place]
     nearer = np.where(np.abs(right[before] - got) < np.abs(right[after] - got), before, after)
     epsilon = ROUNDINGS * claims.tolerance.of(name).dtype.epsilon
+    if (nearer == rows).any():
+        return None
     # A few rows tell whether it is worth to compare all.
     for some in (slice(0, MOST_LISTED), slice(None)):
         expected = claims.expected(name, nearer[some]).T

@@ -15,6 +15,7 @@ from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import ClaimComparison, Components
 from softgrad_core.verification.composition import composition
 from softgrad_core.verification.diagnosis.recognition import Fit, by_set
+from softgrad_core.verification.extent import extent
 from softgrad_core.verification.judging import Claims, Judged
 
 
@@ -87,6 +88,18 @@ class VerifiedQuantity:
         rows = rows_of(self.records[is_unknown], self.claims.size)
         rows = rows[self.judged.failed_rows[rows]]
         return composition(self.claims, self.name, self.judged, rows, cores())
+
+    @property
+    def extent(self) -> str:
+        """Which rows are wrong, in words, where only some of the one batch that failed are."""
+        failed = np.flatnonzero(self.comparison.failed)
+        if self.size == 1 or len(failed) != 1:
+            return ""
+        rows = rows_of(self.records[failed], self.size)
+        wrong, columns = self.judged.failed_rows[rows], self.judged.failed_columns
+        counted = self.claims.objective.counted
+        may_fail = np.ones_like(wrong) if counted is None else counted[rows]
+        return "" if (wrong | ~may_fail).all() else extent(wrong, columns)
 
     def place(self, components: Any) -> tuple[Any, Any]:
         """Return the row in its record, and the class, of each component of the claims."""

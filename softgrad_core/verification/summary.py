@@ -93,6 +93,8 @@ class Summary:
             (self.rejected, "rejected"),
         )
         total = _amount(self.records.total() + self.rejected, "record")
+        if self.records[Verdict.PASS] and not (self.passed or self.records[Verdict.FAIL]):
+            counts = ((self.records[Verdict.PASS], "passed in part"), *counts[1:])
         said = ", ".join(f"{count:,} {what}" for count, what in counts if count)
         said = said or "nothing was verified"
         return f"{total}: {said} ({self._standard()})"
@@ -131,6 +133,8 @@ class _Quantity:
         self._is_typed = False
         # What errors are made of that no known mistake explains.
         self._unexplained = ""
+        # Which rows of the only batch are wrong, if not all.
+        self._extent = ""
 
     def add(
         self, quantity: VerifiedQuantity, place: Callable[[int], str], *, explained: bool
@@ -150,6 +154,7 @@ class _Quantity:
         self._assert_close += int((comparison.failed & comparison.assert_close).sum())
         if explained and comparison.failed.any():
             self._unexplained = self._unexplained or quantity.unexplained
+            self._extent = self._extent or quantity.extent
         # A failure is worse than any error that passed; uninformative ones do not matter.
         rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank
         errors = np.where(comparison.ranks == rank, comparison.max_error_ulp, -1.0)
@@ -170,6 +175,7 @@ class _Quantity:
         self._uninformative += other._uninformative
         self._assert_close += other._assert_close
         self._unexplained = self._unexplained or other._unexplained
+        self._extent = self._extent or other._extent
         if other._worst > self._worst:
             self._worst, self._where = other._worst, other._where
 
@@ -230,10 +236,13 @@ class _Quantity:
 
     def _too_little(self, tolerance: Tolerance) -> str:
         """Return the line of a quantity of which too little could be judged."""
+        if not self._numbers:
+            return f"{self._name}: not passed: there are no rows to judge"
         count = f"{self._uninformative:,} of {_amount(self._numbers, 'number')}"
         are = "is" if self._numbers == 1 else "are"
         if tolerance.is_rounding:
-            why = f"too small, or too large, for {tolerance.dtype} to show an error"
+            why = f"so small or so large that rounding in {tolerance.arithmetic} may explain any "
+            why += "error"
             what = "scale the loss (a loss scale), or compute in a wider type"
         else:
             why, what = "so small that 0 would pass as well", "set ulp, or a smaller atol"
@@ -258,6 +267,8 @@ class _Quantity:
                     continue
                 yield f"    {mistake.explanation}"
                 yield f"    to do: {mistake.remedy}"
+        if self._extent:
+            yield f"  {self._extent}"
         if unknown:
             yield f"  unknown, or another mistake: {unknown:,} of {failed:,}{more}"
 

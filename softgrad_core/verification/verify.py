@@ -11,7 +11,7 @@ from softgrad_core.cores import cores
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.loss.from_options import objective_of
-from softgrad_core.loss.logits import FloatArray, given_rows
+from softgrad_core.loss.logits import FloatArray, Rows, given_rows
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.verdicts import Verdict
@@ -100,6 +100,9 @@ class Verification:
         """Whether nothing failed, and most numbers of each quantity could be judged."""
         return self._summed_up(explained=False).passed
 
+    def __bool__(self) -> bool:
+        return self.passed
+
     @property
     def standard(self) -> str:
         """What claims are held to, in words."""
@@ -161,7 +164,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     dtype
         The type of the claims: float64, float32, bfloat16, float16, float8_e4m3fn or float8_e5m2.
         By default each array is held to its own type. Python's numbers are held to the type of the
-        arrays beside them, or to float64.
+        arrays beside them; else to that of the logits if they are numbers of it, as those of
+        item() are, or to float64.
     rtol, atol, ulp
         A tolerance in place of what rounding explains, see `Tolerance`.
     arithmetic
@@ -213,7 +217,7 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     arrays = {name: as_claim(name, claim) for name, claim in given.items()}
     if not arrays:
         raise ValueError(f"expected a claim to verify: {', '.join(QUANTITIES)}; got none")
-    own, others = dtypes_of(given, arrays) if dtype is None else (dtype, {})
+    own, others = (dtype, {}) if dtype is not None else dtypes_of(given, arrays, _dtype_of(rows))
     tolerance = Tolerance(own, rtol, atol, ulp, arithmetic=arithmetic, like=like, dtypes=others)
     if tolerance.dtype is Dtype.BFLOAT16:
         given_logits = {"logits": logits} if isinstance(logits, np.ndarray) else {}
@@ -226,6 +230,12 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
         if rows.single:
             raise InputError(error.code, error.reason) from None
         raise
+
+
+def _dtype_of(rows: Rows) -> Dtype:
+    """Return the type of the logits; float64 if it is none that claims have."""
+    name = rows.values.dtype.name
+    return Dtype(name) if name in list(Dtype) else Dtype.FLOAT64
 
 
 def verify_rows(  # noqa: PLR0913 - what is claimed of what, and the standards

@@ -112,6 +112,12 @@ def refuse(command: Command, kind: Kind, shown: Format, settings: Any) -> None:
         if isinstance(needed, str):
             if needed not in given:
                 raise UsageError(f"{_option(name)} needs {_option(needed)}")
+        elif not {kind, shown} & {*needed} and name in CLAIMED.values():
+            option = _option(name)
+            raise UsageError(
+                f"{option} goes with logits given as arguments, as in softgrad verify 2 1 0.1 -t 0 "
+                f"{option} ...; in a file, claims stand beside the logits"
+            )
         elif not {kind, shown} & {*needed}:
             what = "--format " if isinstance(next(iter(needed)), Format) else ""
             raise UsageError(f"{_option(name)} needs {what}{' or '.join(needed)}")

@@ -169,8 +169,9 @@ _OF_ENDING = {
     ".npz": Format.NPZ,
     ".safetensors": Format.SAFETENSORS,
     ".pt": Format.PT,
+    ".pth": Format.PT,
 }
-_NOT_WRITTEN = {".svg", ".pdf", ".png", ".csv", ".docx", ".xlsx", ".npy"}
+_NOT_WRITTEN = {".svg", ".pdf", ".png", ".csv", ".tsv", ".docx", ".xlsx", ".npy", ".h5", ".parquet"}
 
 
 def parse_format(text: str | None, *, json: bool, output: str | None) -> Format | None:

@@ -13,13 +13,20 @@ NUMBER = re.compile(rf"{_PLAIN}(?:%|/\d+)?|[+-]?(?:inf|infinity|nan)", re.ASCII 
 """A number, a percentage such as 20%, or a fraction such as 1/3."""
 NEGATIVE = re.compile(r"-(?:\.?\d|inf|nan)", re.ASCII | re.IGNORECASE)
 SEPARATORS = re.compile(r"[\s,;\[\]]+")
-DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
+"""A comma that may be that of a decimal, or of thousands."""
 
 _CALL = re.compile(
-    r"\s*(?:[a-z_][\w.]*)?\(\s*(\[.*?\]|[^()=]*?)\s*(?:,\s*[a-z_]+\s*=[^()]*)*,?\s*\)\s*",
+    r"\s*(?:(?:[a-z]\w*\.)*(?:array|asarray|tensor|list|tuple|c))?"
+    r"\(\s*(\[.*?\]|[^()=]*?)\s*(?:,\s*[a-z_]+\s*=(?:[^()]|\([^()]*\))*)*,?\s*\)\s*",
     re.DOTALL | re.IGNORECASE,
 )
 """What Python shows of a list: (2, 1), array([2., 1.]), tensor([2., 1.], device='cuda:0')."""
+
+_SCALAR = re.compile(r"(?:\w+\.)?b?(?:float|int)\d+\(([^()]*)\)", re.IGNORECASE)
+"""What NumPy shows of a number: np.float64(2.0)."""
+
+_FUNCTION = re.compile(r"\b(?:log|ln|exp|sqrt|sin|cos|tan|tanh|pow|abs)\d*\s*[(\d]", re.IGNORECASE)
 
 _FOREIGN_MINUS = re.compile("[\N{MINUS SIGN}\N{EN DASH}\N{HYPHEN}](?=[.0-9])")
 # Numbers in a form that is not read, such as (2,1), 0.1.2 and tensor([2, 1]). A word that ends as
@@ -61,6 +68,8 @@ def numbers_or_files(words: list[str]) -> tuple[list[list[float]], list[str]]:
             f"expected numbers or files, got both: {number!r} is a number, but {odd!r} is not"
         )
     for word in words:
+        if _FUNCTION.search(word) and not Path(word).exists():
+            raise UsageError(f"{shortened(word)!r} is not computed; write the number")
         if _LIKE_NUMBERS.match(word) and not Path(word).exists():
             raise UsageError(
                 f"{shortened(word)!r} is neither a file nor numbers; separate numbers with blanks "
@@ -71,9 +80,10 @@ def numbers_or_files(words: list[str]) -> tuple[list[list[float]], list[str]]:
 
 def without_call(word: str) -> str:
     """Return the numbers in what Python shows of a list, a tuple, an array or a tensor."""
-    call = _CALL.fullmatch(word)
-    inner = call[1] if call else word
-    if call and not is_number_list(inner):
+    plain = _SCALAR.sub(r"\1", word)
+    call = _CALL.fullmatch(plain)
+    inner = call[1] if call else plain
+    if not is_number_list(inner):
         return word
     while re.fullmatch(r"\s*\[\s*\[[^\[\]]*\]\s*\]\s*", inner):
         inner = inner.strip()[1:-1].strip()
@@ -82,27 +92,41 @@ def without_call(word: str) -> str:
 
 def _refuse_two_readings(words: list[str]) -> None:
     """Raise UsageError if a comma may be that of a decimal."""
-    for word, readings in with_two_readings(words):
-        raise UsageError(f"{word!r} {readings}")
+    lines = words[0].splitlines() if len(words) == 1 else [" ".join(words)]
+    for line in lines:
+        for word, readings in with_two_readings(re.split(r"[;\s]+", line.strip(" []\t;"))):
+            raise UsageError(f"{word!r} {readings}")
 
 
 def with_two_readings(words: list[str]) -> Iterator[tuple[str, str]]:
     """Yield the words of a row whose comma may be that of a decimal, and their readings."""
     for word in words if len(words) > 1 else ():
         if DECIMAL_COMMA.fullmatch(word):
-            whole, _, part = word.partition(",")
+            number = word.replace(",", "") if "." in word else word.replace(",", ".", 1)
+            number = number.replace(",", "")
+            parts = word.split(",")
             yield (
                 word,
-                f"may be {whole}.{part}, or two logits {whole} and {part}: write "
-                f"{whole}.{part}, or separate logits with blanks",
+                f"may be {number}, or {'two' if len(parts) == 2 else 'several'} logits "
+                f"{' and '.join(parts)}: write {number}, or separate logits with blanks",
             )
+
+
+def _lines(word: str) -> list[str]:
+    """Return the rows of a word: those of a list of lists, of a matrix of MATLAB, or its lines."""
+    if word.count("[") > 1 and word.count("[") == word.count("]"):
+        return re.findall(r"\[([^\[\]]*)\]", word)
+    inner = word.strip().removeprefix("[").removesuffix("]")
+    if ";" in inner and all(len(part.split()) > 1 for part in inner.split(";") if part.strip()):
+        return [part for part in inner.split(";") if part.strip()]
+    return [line for line in word.splitlines() if line.strip()] if "[" not in word else [word]
 
 
 def _rows(words: list[str]) -> list[list[float]]:
     """Return one row of all words, or a row for each line of the only one."""
-    lines = [line for line in words[0].splitlines() if line.strip()]
+    lines = _lines(words[0])
     counts = {len([part for part in SEPARATORS.split(line) if part]) for line in lines}
-    if len(words) > 1 or len(lines) < 2 or "[" in words[0] or 1 in counts:
+    if len(words) > 1 or len(lines) < 2 or 1 in counts:
         return [parse_numbers(" ".join(words))]
     if len(counts) > 1:
         few, many = min(counts), max(counts)

@@ -1,11 +1,13 @@
 """Lines of numbers, and CSV with a header: each line is a record with logits, and a target if any.
 
+A column "loss" is the claimed loss; --map says which columns are other claims.
+
 Nothing is guessed: a line with two readings, and a column that may be no logit, are rejected with
 what to say instead.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +17,7 @@ import orjson
 from softgrad.exits import UsageError
 from softgrad.inputs.json.stream import LINES, BlockStream
 from softgrad.inputs.numbers import NUMBER, is_number_list, parse_numbers, with_two_readings
-from softgrad.records.fields import CLASSES, LOGITS, TARGET
+from softgrad.records.fields import CLAIMS, CLASSES, LOGITS, LOSS, TARGET
 from softgrad.records.records import Records, json_number
 from softgrad_core.errors import InputError, shortened
 
@@ -23,12 +25,13 @@ TARGETS = ("target", "targets", "label", "labels", "class", "y")
 """The names by which the column of the target is known."""
 
 NO_LOGITS = re.compile(
-    r"|id|idx|index|row|name|loss|weight|split|date|time|unnamed.*|probs?.*|p_?\d*|.*grad.*",
+    r"|id|idx|index|row|name|weight|split|date|time|unnamed.*|probs?.*|p_?\d*|.*grad.*",
     re.IGNORECASE,
 )
 """The names of columns that hardly hold logits."""
 
 _DELIMITERS = "\t;,"
+_PLAIN_DIGITS = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Columns:
     count: int
     logits: Mapping[int, str]
     target: int | None
+    claims: Mapping[str, Mapping[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,15 @@ class TableLines:
                 continue
             try:
                 value = read(text)
+                logits = [json_number(logit) for logit in value[LOGITS]]
+                record = orjson.dumps(value | {LOGITS: logits})
+                if self.columns is not None and self.columns.claims:
+                    record, value = _with_claims(record, value, self.columns, text)
             except (InputError, UsageError) as error:
                 code = getattr(error, "code", "not-a-row")
                 records.add_unreadable(number, InputError(code, str(error)))
                 continue
-            logits = [json_number(logit) for logit in value[LOGITS]]
-            records.add(number, orjson.dumps(value | {LOGITS: logits}), value)
+            records.add(number, record, value)
         return records
 
 
@@ -155,17 +162,25 @@ def _columns(header: str, names: Mapping[str, str]) -> Columns:
         got = " and ".join(f'"{target}"' for target in targets)
         raise InputError("column-twice", f"expected one column for the target, got {got}")
     target = place(targets[0]) if targets else None
+    claimed = {name: names[name] for name in CLAIMS if name in names}
+    if LOSS in cells and LOGITS not in names:
+        claimed.setdefault(LOSS, LOSS)
+    claims = {
+        name: {place(cell): cell for cell in text.split("+")} for name, text in claimed.items()
+    }
+    taken = {target}.union(*claims.values())
     if LOGITS in names:
         chosen = list(map(place, names[LOGITS].split("+")))
     else:
-        chosen = [number for number in range(len(cells)) if number != target]
+        chosen = [number for number in range(len(cells)) if number not in taken]
         for number in chosen:
             if NO_LOGITS.fullmatch(cells[number]):
                 others = [cells[n] for n in chosen if not NO_LOGITS.fullmatch(cells[n])]
                 hint = f"--map {LOGITS}={'+'.join(others) or 'A+B+C'}"
                 got = f'got "{shortened(cells[number])}"; say which they are: {hint}'
                 raise InputError("column-of-no-logits", f"expected columns of logits, {got}")
-    return Columns(delimiter, len(cells), {number: cells[number] for number in chosen}, target)
+    logits = {number: cells[number] for number in chosen}
+    return Columns(delimiter, len(cells), logits, target, claims)
 
 
 def _read_row(columns: Columns, text: str) -> dict[str, Any]:
@@ -173,11 +188,7 @@ def _read_row(columns: Columns, text: str) -> dict[str, Any]:
     cells = _cells(text, columns.delimiter)
     if len(cells) != columns.count:
         raise InputError("row-count", f"expected {columns.count} cells, got {len(cells)}")
-    words = [cells[number] for number in columns.logits]
-    for name, word in zip(columns.logits.values(), words, strict=True):
-        if not NUMBER.fullmatch(word):
-            got = f'"{shortened(word)}"' if word else "nothing"
-            raise InputError("logit-not-a-number", f'column "{name}": expected a number, got {got}')
+    words = _numbers_in(cells, columns.logits)
     record: dict[str, Any] = {LOGITS: parse_numbers(" ".join(words))}
     if columns.target is not None:
         label = cells[columns.target]
@@ -186,6 +197,34 @@ def _read_row(columns: Columns, text: str) -> dict[str, Any]:
         if not is_index:
             record[CLASSES] = list(columns.logits.values())
     return record
+
+
+def _numbers_in(cells: Sequence[str], chosen: Mapping[int, str]) -> list[str]:
+    """Return the cells of some columns, or raise InputError if one is no number."""
+    words = [cells[number] for number in chosen]
+    for name, word in zip(chosen.values(), words, strict=True):
+        if not NUMBER.fullmatch(word):
+            got = f'"{shortened(word)}"' if word else "nothing"
+            raise InputError("logit-not-a-number", f'column "{name}": expected a number, got {got}')
+    return words
+
+
+def _with_claims(
+    record: bytes, value: dict[str, Any], columns: Columns, text: str
+) -> tuple[bytes, dict[str, Any]]:
+    """Return a record with the claims of a row, in its text with the digits that they have."""
+    cells = _cells(text, columns.delimiter)
+    for name, chosen in columns.claims.items():
+        words = _numbers_in(cells, chosen)
+        numbers = parse_numbers(" ".join(words))
+        digits = [
+            word.lstrip("+") if _PLAIN_DIGITS.fullmatch(word) else orjson.dumps(number).decode()
+            for word, number in zip(words, map(json_number, numbers), strict=True)
+        ]
+        claim = digits[0] if name == LOSS else f"[{','.join(digits)}]"
+        record = record[:-1] + f',"{name}":{claim}}}'.encode()
+        value[name] = numbers[0] if name == LOSS else numbers
+    return record, value
 
 
 def _read_numbers(text: str) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class Case:
         one = np.ones(self.count)
         self.temperature = one if objective.temperature is None else objective.temperature
         self.divisor = one if objective.divisor is None else objective.divisor
+        self.scale = one if objective.scale is None else objective.scale
 
         top = self.logits.max(axis=0)
         self.a = self.logits / self.temperature

@@ -56,7 +56,7 @@ def recognise(case: Case, sample: Sequence[Fit] | None = None) -> list[Fit]:
     numbers of a narrower type, are tried again with the rounding errors of that type.
     """
     fits = list(_fits(case, case.epsilon, sample))
-    for dtype in case.dtype.narrower:
+    for dtype in case.dtype.narrower if case.half_units is None else ():
         unknown = np.ones(case.records, dtype=bool)
         for fit in fits:
             unknown[fit.own] = False

@@ -200,3 +200,88 @@ def test_a_claim_that_is_typed_wrongly_is_answered_with_how_to_type_it(claim, me
     ended = run("verify", "2", "1", "0.1", "-t", "0", *claim)
     assert (ended.status, ended.out) == (2, b"")
     assert message in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "claim"),
+    [
+        ("0.01 0", ("--probs", "0.5,0.5")),
+        ("1.1 0", ("--probs", "0.75,0.25")),
+        ("20 0 0", ("--probs", "1.0,0.0,0.0")),
+        ("20 0 0", ("--grad-logits", "0.0,0.0,0.0")),
+        ("0 6 0", ("--loss", "6.0")),
+    ],
+)
+def test_short_binary_fractions_are_typed_numbers_as_well(words, claim):
+    ended = run("verify", *words.split(), "-t", "0", *claim)
+    assert ended.status == 0, ended.text
+
+
+@pytest.mark.parametrize(
+    ("claim", "mistake"),
+    [
+        (("--grad-logits", "1.0,1.0,0.1"), "softmax-left-out"),
+        (("--probs", "0.645,0.323,0.032"), "exponential-left-out"),
+        (("--probs", "0.09612,0.26127,0.64262"), "logits-negated"),
+        (("--grad-logits", "-0.341,-0.242,-0.0986"), "wrong-sign-at-the-others"),
+        (("--grad-logits", "-1.659,-0.242,-0.0986"), "output-added"),
+        (("--grad-logits", "0.22472,0.18366,0.08885"), "jacobian-diagonal-only"),
+        (("--grad-logits", "0.22472,-0.15976,-0.06496"), "derivative-of-the-output"),
+        (("--grad-logits", "-0.34100,-0.75757,-0.90143"), "one-subtracted-everywhere"),
+        (("--loss", "0.34100"), "complement-of-the-target"),
+        (("--loss", "4.15109"), "all-classes-in-the-loss"),
+        (("--loss", "2.31703"), "label-off-by-one"),
+        (("--probs", "65.9,24.2,9.86"), "in-percent"),
+        (("--grad-logits", "-0.340,0.242,0.098"), "last-digit"),
+        (("--grad-logits", "-0.3409,0.2424,0.0985"), "last-digit"),
+        (
+            ("--temperature", "2", "--grad-logits", "-0.498,0.304,0.194"),
+            "temperature-factor-forgotten",
+        ),
+        (("--loss", "0.40625"), "unknown"),
+    ],
+)
+def test_common_mistakes_of_homework_are_named_first(claim, mistake):
+    ended = run("verify", *ROW, *claim)
+    assert ended.status == 1
+    assert f"\n{mistake}: " in ended.text, ended.text
+
+
+def test_the_loss_of_another_class_is_named_by_the_class():
+    ended = run("verify", "1", "2", "3", "4", "-t", "0", "--loss", "1.44")
+    assert "another-label: it equals -log p_k with k = 2" in ended.text
+
+
+@pytest.mark.parametrize(
+    ("logits", "claim", "decimals"),
+    [
+        ("1 2 3", ("--grad-logits", "0.09003057,-0.75527153,0.66524096"), 8),
+        ("1 1 1", ("--loss", "1.0986122887"), 10),
+    ],
+)
+def test_numbers_as_numpy_and_calculators_print_them_are_called_rounded(logits, claim, decimals):
+    ended = run("verify", *logits.split(), "-t", "1", *claim)
+    assert ended.status == 1
+    assert f"rounded to {decimals} decimals" in ended.text
+
+
+@pytest.mark.parametrize("loss", ["1.0986128", "0.4170301"])
+def test_wrong_numbers_with_many_decimals_are_not_called_rounded(loss):
+    logits = ("1", "1", "1") if loss[0] == "1" else ROW[:3]
+    ended = run("verify", *logits, "-t", "0", "--loss", loss)
+    assert ended.status == 1
+    assert "rounded" not in ended.text
+
+
+def test_a_null_beside_typed_digits_fails_alone():
+    record = '{"logits": [2, 1, 0.1], "target": 0, "grad_logits": [-0.341, 0.242, 0.0986], '
+    ended = run("verify", stdin=f'{record}"loss": null}}')
+    assert ended.status == 1
+    verdicts = ended.records[0]["verify"]
+    assert (verdicts["grad_logits"]["verdict"], verdicts["loss"]["verdict"]) == ("pass", "fail")
+
+
+def test_claims_beside_files_say_where_they_belong():
+    ended = run("verify", "-t", "0", "--grad-logits", "1,2", stdin='{"logits": [1, 2]}')
+    assert ended.status == 2
+    assert "--grad-logits goes with logits given as arguments, as in softgrad verify" in ended.err

@@ -77,7 +77,7 @@ def test_options_may_stand_before_between_and_after_numbers():
         (
             ["1", "2", "-t", "-1"],
             "target -1 is outside 0..1; classes are numbered from 0 "
-            "(a negative label often marks a row to be left out)",
+            "(where it marks rows to be left out, give it as --ignore-index -1)",
         ),
         (["1", "2", "-t", "dog"], 'target "dog" is a name, but no class names are given'),
         (
@@ -99,7 +99,7 @@ def test_options_may_stand_before_between_and_after_numbers():
         ),
         (["1", "1e400", "-t", "0"], "1e400 is outside the range of float64"),
         (["1,,2", "-t", "0"], "expected a number between all commas, got '1,,2'"),
-        (["[[1,2],[3,4]]", "-t", "0"], "expected one list of numbers, got '[[1,2],[3,4]]'"),
+        (["[[1,2],[3]]", "-t", "0"], "expected one list of numbers, got '[[1,2],[3]]'"),
         (["[1,2", "-t", "0"], "expected one list of numbers, got '[1,2'"),
         (
             ["1", "1.o", "-t", "0"],

@@ -320,7 +320,7 @@ def test_arrays_in_place_of_json_are_recognised(tmp_path, save):
     what = "NumPy arrays" if save is np.save else "a ZIP archive, as .npz and .pt are"
     expected = (
         f"expected JSON, got {what}; arrays are read from files whose names end in "
-        ".npy, .npz, .safetensors, .pt"
+        ".npy, .npz, .safetensors, .pt, .pth"
     )
     named = run("logits.dat", cwd=tmp_path)
     piped = run(stdin=(tmp_path / "logits.dat").read_bytes())

@@ -82,3 +82,18 @@ def test_names_for_json_are_refused():
     ended = run("--map", "logits=a", stdin='{"logits": [1, 2], "target": 0}\n')
     assert (ended.status, ended.out) == (2, b"")
     assert "--map is for arrays and tables, and <stdin> has JSON" in ended.err
+
+
+def test_csv_has_claims_in_a_column_loss_and_in_those_that_are_mapped():
+    table = "a,b,c,target,loss\n2,1,0.1,0,0.417\n2,1,0.1,0,1.418\n"
+    ended = run("verify", stdin=table)
+    assert ended.status == 1
+    assert [record["verify"]["passed"] for record in ended.records] == [True, False]
+    assert "3 decimals were given" in ended.err
+    table = "cat,dog,label,gc,gd\n2,1,cat,-0.2689,0.2689\n"
+    mapped = ("--map", "logits=cat+dog,grad_logits=gc+gd")
+    ended = run("verify", *mapped, stdin=table)
+    assert ended.status == 0, ended.err
+    assert ended.records[0]["grad_logits"] == [-0.2689, 0.2689]
+    wrong = run("verify", *mapped, stdin=table.replace("-0.2689", "x"))
+    assert (wrong.status, 'column "gc": expected a number, got "x"' in wrong.err) == (3, True)

@@ -252,3 +252,33 @@ def test_a_large_file_of_safetensors_takes_little_memory(tmp_path, safetensors, 
     safetensors.save_file({**tensors, "probs": logits + 1e-3}, tmp_path / "a.safetensors")
     # The file has 80 MB; as float64 its arrays would take 320.
     assert peak_of("verify", "a.safetensors", "-j", "2", cwd=tmp_path) < 200
+
+
+def test_numbers_of_python_in_a_file_of_pytorch_are_claims_as_well(tmp_path, torch):
+    logits = torch.randn(8, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    labels = torch.tensor([0, 1, 2, 3, 4, 0, -100, 1])
+    loss = torch.nn.functional.cross_entropy(logits, labels)
+    loss.backward()
+    step = {"logits": logits.detach(), "labels": labels, "grad_logits": logits.grad}
+    step |= {"reduction": "mean", "ignore_index": -100}
+    path = tmp_path / "step.pt"
+    for claim, status in ((loss.item(), 0), (99.0, 1), ([99.0], 1)):
+        torch.save({**step, "loss": claim}, path)
+        ended = run("verify", str(path))
+        assert (ended.status, "loss: " in ended.err) == (status, True), ended.err
+
+
+def test_an_array_of_the_logits_shape_that_nobody_verifies_is_named(tmp_path):
+    logits, labels = np.zeros((4, 3)), np.zeros(4, int)
+    loss = np.full(4, np.log(3.0))
+    np.savez(tmp_path / "x.npz", logits=logits, labels=labels, loss=loss, my_dz=logits, ids=labels)
+    ended = run("verify", str(tmp_path / "x.npz"))
+    assert '"my_dz" is not verified' in ended.err
+    assert "ids" not in ended.err
+
+
+def test_results_of_arrays_need_an_ending_that_says_what_they_are(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((4, 3)))
+    ended = run(str(tmp_path / "x.npy"), "-t", "0", "-o", str(tmp_path / "r.bin"))
+    assert (ended.status, "expected results in .npz, .safetensors or .pt" in ended.err) == (2, True)
+    assert not (tmp_path / "r.bin").exists()

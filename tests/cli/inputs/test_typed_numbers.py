@@ -96,3 +96,47 @@ def test_pasted_rows_need_a_target_and_have_no_claims():
     assert (ended.status, "a table of 2 rows needs --target" in ended.err) == (2, True)
     ended = run("verify", "2 1\n0 1", "-t", "0", "--loss", "1")
     assert (ended.status, "one row of logits beside claims" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("word", "readings"),
+    [
+        ("2,0;1,0;0,1", "'2,0' may be 2.0, or two logits 2 and 0"),
+        ("2,0 1,0 0,1", "'2,0' may be 2.0, or two logits 2 and 0"),
+        ("2;1;0,1", "'0,1' may be 0.1, or two logits 0 and 1"),
+        ("1,234.5 2.0", "'1,234.5' may be 1234.5, or two logits 1 and 234.5"),
+    ],
+)
+def test_decimal_commas_in_one_argument_are_refused_with_both_readings(word, readings):
+    ended = run(word, "-t", "0")
+    assert (ended.status, readings in ended.err) == (2, True), ended.err
+
+
+@pytest.mark.parametrize(
+    "word", ["[2 1 0.1; 1 2 3]", "[[2,1,0.1],[1,2,3]]", "[[2 1 0.1]\n [1 2 3]]"]
+)
+def test_matrices_are_rows(word):
+    ended = run(word, "-t", "0", "--json")
+    assert [record["logits"] for record in ended.records] == [[2.0, 1.0, 0.1], [1.0, 2.0, 3.0]]
+
+
+@pytest.mark.parametrize("word", ["log(3)", "exp(3)", "np.log(3)", "ln 3", "sqrt(2) 1"])
+def test_functions_are_refused_and_not_dropped(word):
+    for words in ([word, "1", "2"], [word]):
+        ended = run(*words, "-t", "0")
+        assert ended.status == 2, ended.err
+    claim = run("verify", "1", "1", "1", "-t", "0", "--loss", word)
+    assert claim.status == 2, claim.err
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "[np.float64(2.0), np.float64(1.0), np.float64(0.1)]",
+        "tf.Tensor([2. 1. 0.1], shape=(3,), dtype=float32)",
+        "c(2, 1, 0.1)",
+    ],
+)
+def test_what_other_libraries_show_is_read(word):
+    [record] = run(word, "-t", "0", "--json").records
+    assert record["logits"] == [2.0, 1.0, 0.1]

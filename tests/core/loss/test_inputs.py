@@ -31,7 +31,7 @@ NAN, INF = math.nan, math.inf
         (np.ones(2, np.longdouble), 0, "logit-not-a-number", "at most float64, got float128"),
         ([[[1.0, 2.0]]], 0, "targets-shape", r"of shape \(1, 1\), or \(1, 1, 2\) .* got \(\)"),
         ([1.0, 2.0], 2, "target-out-of-range", "^target 2 is outside 0..1; classes are numbered"),
-        ([1.0, 2.0], -1, "target-out-of-range", "^target -1 is outside 0..1; .* negative label"),
+        ([1.0, 2.0], -1, "target-out-of-range", "^target -1 is outside 0..1; .* ignore_index -1"),
         ([[1.0, 2.0]] * 2, [0, 9], "target-out-of-range", "^row 1: target 9 is outside 0..1"),
         ([[1.0, 2.0]] * 2, [[0], [1, 2]], "targets-shape", "got ragged lists"),
         ([1.0, 2.0], 1.0, "target-not-an-index", "got an array of float64"),

@@ -311,7 +311,7 @@ def test_a_failure_is_raised_with_the_summary():
 
 def test_a_verification_that_judged_nothing_has_not_passed():
     result = verify([40.0, 0.0], 0, loss=0.0, dtype="float32")
-    with pytest.raises(VerificationError, match="loss: not passed: 1 of 1 number is too small"):
+    with pytest.raises(VerificationError, match="loss: not passed: 1 of 1 number is so small"):
         result.raise_if_failed()
 
 

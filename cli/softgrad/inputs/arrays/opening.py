@@ -9,7 +9,7 @@ def open_file(name: str, names: Mapping[str, str] | None = None) -> ArrayFile:
     """Open a file of arrays, or raise StoppedError or OSError; `names` are theirs by ours."""
     if name.endswith(".safetensors"):
         from softgrad.inputs.arrays.safetensors_files import open_safetensors as opened
-    elif name.endswith(".pt"):
+    elif name.endswith((".pt", ".pth")):
         from softgrad.inputs.arrays.torch_files import open_torch as opened
     else:
         from softgrad.inputs.arrays.numpy_files import open_numpy as opened

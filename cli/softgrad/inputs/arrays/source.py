@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad.exits import Exit, StoppedError
-from softgrad.inputs.arrays.files import ALONE, ArrayFile, is_raw
+from softgrad.inputs.arrays.files import ALIASES, ALONE, ArrayFile, is_raw
 from softgrad.inputs.arrays.opening import open_file
 from softgrad.inputs.arrays.rows import RowBlock, RowReader
 from softgrad.inputs.records.claims import near_claims
@@ -69,7 +69,13 @@ class ArraySource:
     @property
     def near_claims(self) -> Sequence[str]:
         """The names of arrays that look like claims but are not read."""
-        return near_claims([dict.fromkeys(self.files[0].arrays)]) if self.given.with_claims else ()
+        if not self.given.with_claims:
+            return ()
+        file = self.files[0]
+        named = near_claims([dict.fromkeys(file.arrays)])
+        known = {fields.LOGITS, fields.TARGET, *fields.CLAIMS, *self.given.names.values(), *named}
+        others = [name for name in file.arrays if name not in known and not _is_alias(name)]
+        return [*named, *(name for name in others if file.array(name).shape == self.shape)]
 
     @property
     def reduction(self) -> Reduction:
@@ -142,6 +148,10 @@ class ArraySource:
         """Give back the memory of what was read."""
         for file in self.files:
             file.release()
+
+
+def _is_alias(name: str) -> bool:
+    return any(name in others for others in ALIASES.values())
 
 
 def open_arrays(name: str, given: ArrayOptions) -> ArraySource:

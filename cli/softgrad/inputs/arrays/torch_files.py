@@ -32,7 +32,30 @@ def open_torch(name: str) -> ArrayFile:
     tensors = {key: value for key, value in members.items() if isinstance(value, torch.Tensor)}
     arrays = {key: partial(_array, name, key, tensor) for key, tensor in tensors.items()}
     others = {key: value for key, value in members.items() if key not in tensors}
-    return ArrayFile(name, arrays, {key: others[key] for key in OPTIONS if key in others})
+    options = {key: others.pop(key) for key in OPTIONS if key in others}
+    dtype = tensors["logits"].dtype if "logits" in tensors else torch.float64
+    arrays |= {
+        key: partial(_array, name, key, numbers)
+        for key, value in others.items()
+        if (numbers := _tensor_of(value, dtype, torch)) is not None
+    }
+    return ArrayFile(name, arrays, options)
+
+
+def _tensor_of(value: Any, dtype: Any, torch: Any) -> Any:
+    """Return numbers of Python as a tensor, in this type if it has them; None if they are none."""
+    if not isinstance(value, (int, float, list, tuple)) or isinstance(value, bool):
+        return None
+    try:
+        numbers = torch.tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    if not numbers.is_floating_point():
+        return numbers
+    # What item() returns of a narrow tensor is a number of its type.
+    numbers = torch.tensor(value, dtype=torch.float64)
+    narrow = numbers.to(dtype)
+    return narrow if bool((narrow.to(torch.float64) == numbers).all()) else numbers
 
 
 def _loaded(name: str, torch: Any) -> Any:

@@ -16,8 +16,9 @@ from softgrad_core.loss.objective import Objective
 
 # fmt: off
 _NEAR_CLAIMS = {
-    "dlogits", "grad", "grad_a", "gradient", "gradients", "grads",
-    "log_softmax", "logprobs", "nll", "prob", "probabilities", "softmax",
+    "d_logits", "dlogits", "grad", "grad_a", "grad_input", "grad_logit", "gradLogits",
+    "gradient", "gradients", "grads", "log_softmax", "logits.grad", "logits_grad", "logprobs",
+    "nll", "prob", "probabilities", "softmax",
 }
 # fmt: on
 """Names that somebody might give a claim, and that are not read."""

@@ -42,20 +42,28 @@ class _Written(str):
     __slots__ = ()
 
 
-def half_units(text: bytes, value: Mapping[str, Any]) -> dict[str, list[float]] | None:
+def half_units(
+    text: bytes, value: Mapping[str, Any], *, by_hand: bool
+) -> dict[str, list[float]] | None:
     """Return half a unit of the last digit of each claimed number, or None if a machine wrote them.
 
-    A 0 or 1 without decimals is exact. Trailing zeros count: 0.6590 has four decimals.
+    A 0 or 1 without decimals is exact. Trailing zeros count: 0.6590 has four decimals. Claims that
+    were typed `by_hand` need no more than few digits.
     """
     names = [name for name in CLAIMS if name in value]
     written = json.loads(text, parse_float=_Written, parse_int=_Written)
-    claims = {name: list(_flat(written[name])) for name in names}
-    if not all(isinstance(number, _Written) for claim in claims.values() for number in claim):
-        return None
+    # A null or "Infinity" is wrong or right, whatever the digits of the others are.
+    claims = {
+        name: [text if isinstance(text, _Written) else "0" for text in _flat(written[name])]
+        for name in names
+    }
     numbers = {name: [Decimal(number) for number in claim] for name, claim in claims.items()}
     every = [number for claim in numbers.values() for number in claim]
-    if any(len(number.as_tuple().digits) > MOST_DIGITS for number in every):
+    if any(_has_many_digits(number) for number in every):
         return None
+    units = {name: list(map(_half_unit, claim)) for name, claim in numbers.items()}
+    if by_hand:
+        return units if any(unit for claim in units.values() for unit in claim) else None
     fractions = sum(_exponent(number) < 0 for number in every)
     # A loss, or dL/df(x), has one number that is not 0.
     one_each = all(sum(map(bool, claim)) <= 1 for claim in numbers.values())
@@ -64,7 +72,12 @@ def half_units(text: bytes, value: Mapping[str, Any]) -> dict[str, list[float]] 
     has_zeros = any(_ends_in_zero(number) for claim in claims.values() for number in claim)
     if not has_zeros and all(number * FINENESS % 1 == 0 for number in every):
         return None
-    return {name: list(map(_half_unit, claim)) for name, claim in numbers.items()}
+    return units
+
+
+def _has_many_digits(number: Decimal) -> bool:
+    """Return whether a number has more digits than people type, or is larger than they mean."""
+    return len(number.as_tuple().digits) > MOST_DIGITS or number.adjusted() > MOST_DIGITS
 
 
 def _flat(claim: Any) -> Iterator[Any]:

@@ -39,9 +39,11 @@ def interpret(
         return Interpreted([plain], {}, near)
     errors: dict[int, InputError] = {}
     groups: dict[tuple[object, ...], list[tuple[int, _Said]]] = {}
+    # Arguments have no lines.
+    by_hand = records.lines[:1] == [None] if typed else None
     for index, (text, value) in enumerate(zip(records.texts, records.values, strict=True)):
         try:
-            said = _interpret_one(text, value, defaults, with_claims=with_claims, typed=typed)
+            said = _interpret_one(text, value, defaults, with_claims=with_claims, by_hand=by_hand)
         except InputError as error:
             errors[index] = error.with_traceback(None)
         else:
@@ -108,9 +110,13 @@ def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
 
 
 def _interpret_one(
-    text: bytes, value: Any, defaults: Defaults, *, with_claims: bool, typed: bool
+    text: bytes, value: Any, defaults: Defaults, *, with_claims: bool, by_hand: bool | None
 ) -> _Said:
-    """Return what one record says, or raise InputError."""
+    """Return what one record says, or raise InputError.
+
+    `by_hand` says whether claims with few digits, which are held to these, were typed as arguments;
+    None if no claim is held to its digits.
+    """
     if isinstance(value, InputError):
         raise value
     if not isinstance(value, dict):
@@ -149,14 +155,16 @@ def _interpret_one(
         from softgrad.inputs.records.claims import claims_of
 
         claims = claims_of(value, logits, objective)
-    units = _half_units_of(text, value) if typed else None
+    units = None if by_hand is None else _half_units_of(text, value, by_hand=by_hand)
     return _Said(logits, target, objective, names, other, claims, units)
 
 
-def _half_units_of(text: bytes, value: dict[str, Any]) -> dict[str, list[float]] | None:
+def _half_units_of(
+    text: bytes, value: dict[str, Any], *, by_hand: bool
+) -> dict[str, list[float]] | None:
     from softgrad.inputs.records.digits import half_units
 
-    return half_units(text, value)
+    return half_units(text, value, by_hand=by_hand)
 
 
 def _options_of(value: dict[str, Any], defaults: Defaults) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from softgrad_core.verification.diagnosis.catalogue.functions import FUNCTIONS
 from softgrad_core.verification.diagnosis.catalogue.general import GENERAL
 from softgrad_core.verification.diagnosis.catalogue.losses import LOSSES
 from softgrad_core.verification.diagnosis.catalogue.neighbours import NEIGHBOURS
-from softgrad_core.verification.diagnosis.catalogue.options import OPTIONS
+from softgrad_core.verification.diagnosis.catalogue.options import FACTORS, OPTIONS
 from softgrad_core.verification.diagnosis.catalogue.parts import PARTS
 from softgrad_core.verification.diagnosis.catalogue.signs import SIGNS, ZEROS
 from softgrad_core.verification.diagnosis.catalogue.steps import STEPS
@@ -20,6 +20,7 @@ CATALOGUE = (
     *FEW_DIGITS,
     *ZEROS,
     *ROUNDED,
+    *FACTORS,
     *SIGNS,
     *STEPS,
     *FUNCTIONS,

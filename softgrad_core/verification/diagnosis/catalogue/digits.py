@@ -15,6 +15,9 @@ from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 2.0**-23, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16)
 """The numbers that people add to a probability, or clip it at, to keep its logarithm finite."""
 
+MOST_DECIMALS = 12
+"""More decimals than this are all that a float64 has."""
+
 COMPUTED_IN = [dtype for dtype in Dtype if dtype.is_computed_in]
 
 
@@ -30,8 +33,9 @@ def to_decimals(decimals: int) -> Form:
         f"{{}} rounded to {decimals} decimals",
         lambda c: ((c.safe_unit * total(c.right)).round(decimals) / c.safe_unit,),
         applies=lambda c: c.of_rows(
-            (np.abs(c.claimed - c.claimed.round(decimals)) < 1e-12).all(axis=0)
+            (np.abs(c.claimed - c.claimed.round(decimals)) < 1e-15).all(axis=0)
         ),
+        dtype=lambda _: Dtype.FLOAT64,
     )
 
 
@@ -117,6 +121,17 @@ def of_rounded_logits(dtype: Dtype) -> Form:
     )
 
 
+def within_a_unit(c: Case) -> Terms:
+    """Return the numbers nearest to the claims within a unit of the last digit of the right ones.
+
+    NaN where it is not known with how many digits the claims were typed.
+    """
+    if c.half_units is None:
+        return (np.full_like(c.claimed, np.nan),)
+    right, unit = c.safe_unit * total(c.right), 2.0 * c.half_units
+    return (np.clip(c.claimed, right - unit, right + unit) / c.safe_unit,)
+
+
 def bound(c: Case) -> FloatArray:
     """Return the size of the largest number, NaN where all are 0."""
     largest = np.abs(c.safe_unit * c.claim).max(axis=0)
@@ -140,14 +155,21 @@ ROUNDED = (
     Mistake(
         "rounded-to-decimals",
         "the numbers are right, but written with few decimals",
-        "allow half a unit of the last decimal: for three decimals an atol of 5e-4",
-        *(to_decimals(decimals) for decimals in range(1, 8)),
+        "allow half a unit of the last: an atol of 5e-4 for three decimals, of 5e-9 for eight",
+        *(to_decimals(decimals) for decimals in range(1, MOST_DECIMALS + 1)),
         keeps_digits=False,
     ),
 )
 """Tried before all others but zeros, which are rounded numbers as well."""
 
 LOST_DIGITS = (
+    Mistake(
+        "last-digit",
+        "the last digits are one off: they were cut off, perhaps, and not rounded",
+        "round to the nearest: up where the first digit that is left out is 5 or more",
+        Form(f.EVERY, "{} but for the last digit", within_a_unit),
+        keeps_digits=False,
+    ),
     Mistake(
         "no-shift-by-the-maximum",
         "the maximum was not subtracted before exp, which left the range of the type",

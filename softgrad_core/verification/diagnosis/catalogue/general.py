@@ -9,11 +9,27 @@ from softgrad_core.verification.diagnosis import formulas as f
 from softgrad_core.verification.diagnosis.case import Case, Terms, total
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
+MOST_LABELS = 100
+"""Of the losses of more classes than this, one is near to any number."""
+
 
 def label(c: Case) -> FloatArray:
     """Return the class at which the gradient subtracts most."""
     shown = c.claim - c.p if c.quantity == "grad_logits" else c.claim
     return np.asarray(np.where(np.isnan(shown), np.inf, shown).argmin(axis=0), dtype=np.float64)
+
+
+def for_other_label(c: Case, k: FloatArray) -> Terms:
+    """Return the right terms for other labels; those that are NaN are not looked at."""
+    return f.for_labels(c, np.where(np.isnan(k), 0.0, k).astype(int))
+
+
+def label_of_loss(c: Case) -> FloatArray:
+    """Return the class whose loss is nearest to the claim, if there are few; NaN for many."""
+    if c.classes > MOST_LABELS or c.is_summed or c.dtype.epsilon > Dtype.FLOAT32.epsilon:
+        return np.full(c.count, np.nan)
+    losses = c.log_sum - c.d
+    return np.asarray(np.abs(losses - c.claim).argmin(axis=0), dtype=np.float64)
 
 
 def of_p(c: Case) -> FloatArray:
@@ -33,7 +49,8 @@ def in_digits_of(dtype: Dtype) -> Form:
     """Return the form of the right value, for claims whose numbers have a narrower type."""
 
     def are_of_it(c: Case) -> BoolArray:
-        if dtype.epsilon <= c.dtype.epsilon or not c.is_near_right.any():
+        is_typed = c.half_units is not None
+        if is_typed or dtype.epsilon <= c.dtype.epsilon or not c.is_near_right.any():
             return np.zeros(c.count, dtype=bool)
         # Numbers of float32 may have been written with fewer digits than tell them apart.
         return c.are_of(dtype) | (dtype is Dtype.FLOAT32)
@@ -82,9 +99,10 @@ GENERAL = (
         Form(
             "grad_probs grad_logits",
             "{} with e(k) for e",
-            lambda c, k: f.for_labels(c, k.astype(int)),
+            for_other_label,
             label,
         ),
+        Form("loss", "-log p_k", for_other_label, label_of_loss),
         symbol="k",
         generality=2,
     ),
@@ -98,7 +116,7 @@ GENERAL = (
     Mistake(
         "digits-of-a-narrower-type",
         "the formula is right, but the numbers have no more digits than a narrower type",
-        "if they are of that type, say so: --dtype float32, say; else look for a conversion to it",
+        "if they are of that type, say so, as in dtype float32; else look for a conversion to it",
         *(in_digits_of(dtype) for dtype in Dtype.FLOAT64.narrower),
         generality=1,
         keeps_digits=False,

@@ -124,6 +124,36 @@ def smoothed_by_parts(formula: str, *, in_sum: bool) -> Form:
     )
 
 
+FACTORS = (
+    Mistake(
+        "temperature-factor-forgotten",
+        "the gradient lacks the factor 1 / T",
+        "divide it by T: the softmax is of a / T",
+        row_factor("{} × T", lambda c: c.temperature, "grad_logits"),
+    ),
+    Mistake(
+        "temperature-squared",
+        "the loss was multiplied by T², as for distillation, or divided by it",
+        "remove the factor, or give the loss scale that you use",
+        row_factor("{} × T²", lambda c: c.temperature**2),
+        row_factor("{} / T²", lambda c: c.temperature**-2.0),
+        row_factor("{} / T", lambda c: 1.0 / c.temperature, "grad_logits"),
+    ),
+    Mistake(
+        "loss-scale-left-out",
+        "the loss was not multiplied by its factor m",
+        "multiply the loss by the loss scale, or leave the loss scale out of the options here",
+        row_factor("{} / m", lambda c: 1.0 / c.scale),
+    ),
+    Mistake(
+        "loss-scale-twice",
+        "the loss was multiplied twice by its factor m",
+        "multiply by the loss scale in one place only",
+        row_factor("m × {}", lambda c: c.scale),
+    ),
+)
+"""A factor of an option in use, which other mistakes may have by chance."""
+
 OPTIONS = (
     Mistake(
         "sum-for-mean",
@@ -225,20 +255,6 @@ OPTIONS = (
             lambda c: (c.p / (c.q_sum * c.divisor), -c.e),
             applies=lambda c: np.abs(c.q_sum * c.divisor - 1.0) > 1e-9,
         ),
-    ),
-    Mistake(
-        "temperature-factor-forgotten",
-        "the gradient lacks the factor 1 / T",
-        "divide it by T: the softmax is of a / T",
-        row_factor("{} × T", lambda c: c.temperature, "grad_logits"),
-    ),
-    Mistake(
-        "temperature-squared",
-        "the loss was multiplied by T², as for distillation, or divided by it",
-        "remove the factor, or give the loss scale that you use",
-        row_factor("{} × T²", lambda c: c.temperature**2),
-        row_factor("{} / T²", lambda c: c.temperature**-2.0),
-        row_factor("{} / T", lambda c: 1.0 / c.temperature, "grad_logits"),
     ),
     Mistake(
         "temperature-ignored",

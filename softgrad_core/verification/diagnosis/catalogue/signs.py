@@ -36,6 +36,26 @@ SIGNS = (
         step="The vector",
     ),
     Mistake(
+        "wrong-sign-at-the-others",
+        "the sign is wrong for every class but the target",
+        "where c is not the target the derivative is p_c, which is positive",
+        Form("grad_logits", "-p, and p - 1 at the target", lambda c: (-c.p, -c.e, 2.0 * c.e * c.p)),
+        step="The vector",
+    ),
+    Mistake(
+        "output-added",
+        "the output was added to the one-hot vector, not subtracted from it",
+        "-(e - p) is p - e",
+        Form("grad_logits", "-(e + p)", lambda c: (-c.e, -c.p)),
+        step="The vector",
+    ),
+    Mistake(
+        "in-percent",
+        "the probabilities are 100 times what they should be, as percentages are",
+        "divide by 100, or write the percent sign",
+        f.scaled("100 × {}", lambda _: 100.0, quantities="probs"),
+    ),
+    Mistake(
         "target-not-subtracted",
         "the probabilities were returned: 1 was not subtracted at the target",
         "subtract 1 at the target",

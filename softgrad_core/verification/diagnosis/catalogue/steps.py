@@ -14,6 +14,7 @@ STEPS = (
         Form("probs", "a", lambda c: (c.a,)),
         Form("loss", "-a_y", lambda c: (-c.kept(c.a),)),
         Form("grad_logits", "-e", lambda c: (-c.e,)),
+        Form("grad_logits", "a - e", lambda c: (c.a, -c.e)),
         step="The softmax",
     ),
     Mistake(
@@ -47,10 +48,38 @@ STEPS = (
         step="The loss",
     ),
     Mistake(
+        "exponential-left-out",
+        "the logits were divided by their sum, without exp",
+        "take exp of the logits before they are divided by their sum",
+        Form("probs", "a / Σ a", lambda c: (c.a / c.a.sum(axis=0),)),
+        step="The exponentials",
+    ),
+    Mistake(
+        "logits-negated",
+        "the signs of the logits are wrong: this is the softmax of -a",
+        "take exp of a, not of -a",
+        Form(f.EVERY, "{} of -a", lambda c: f.from_log_p(c, f.log_softmax(-c.a))),
+        step="The exponentials",
+    ),
+    Mistake(
+        "derivative-of-the-output",
+        "this is the derivative of the output f(x)_y: the loss's own, -1 / p_y, is missing",
+        "multiply it by -1 / p_y, which gives p - e",
+        Form("grad_logits", "p_y (e - p)", lambda c: (c.p_y * c.e, -c.p_y * c.p)),
+        step="The chain rule",
+    ),
+    Mistake(
         "probability-of-the-target",
         "the probability of the target was returned",
         "take its negative logarithm",
         Form("loss", "p_y", lambda c: (c.kept(c.p),)),
+        step="The loss",
+    ),
+    Mistake(
+        "complement-of-the-target",
+        "the probability of the other classes was returned",
+        "take the negative logarithm of the target's own probability",
+        Form("loss", "1 - p_y", lambda c: (c.kept(1.0 - c.p),)),
         step="The loss",
     ),
     Mistake(
@@ -86,10 +115,25 @@ STEPS = (
         step="All outputs",
     ),
     Mistake(
+        "one-subtracted-everywhere",
+        "1 was subtracted at every class, not at the target alone",
+        "subtract the one-hot vector",
+        Form("grad_logits", "p - 1 in every class", lambda c: (c.p, -np.ones_like(c.p))),
+        step="The vector",
+    ),
+    Mistake(
+        "all-classes-in-the-loss",
+        "the negative logarithms of all classes were added up, not that of the target alone",
+        "take the target's term only",
+        Form("loss", "-Σ log p", lambda c: ((c.log_sum - c.d).sum(axis=0, keepdims=True),)),
+        step="The loss",
+    ),
+    Mistake(
         "jacobian-diagonal-only",
         "only the diagonal of the softmax's Jacobian was used",
         "use the whole Jacobian, diag(p) - p pᵀ: each output depends on every logit",
         Form("grad_logits", "-e (1 - p)", lambda c: (-c.e, c.e * c.p)),
+        Form("grad_logits", "p (1 - p)", lambda c: (c.p, -(c.p**2))),
         step="The Jacobian",
     ),
     Mistake(
