@@ -197,9 +197,11 @@ def check_class_names(names: Sequence[object], classes: int) -> list[str]:
             "classes-not-names", f"expected class names as text, got {shortened(repr(wrong))}"
         )
     if len(texts) != classes:
+        is_one = len(texts) == 1 and len(texts[0].split()) == classes
+        hint = f"; write {','.join(texts[0].split())}" if is_one else ""
         raise InputError(
             "classes-count",
-            f"expected one class name for each of {classes} logits, got {len(texts)}",
+            f"expected one class name for each of {classes} logits, got {len(texts)}{hint}",
         )
     if len(set(texts)) < classes:
         [(twice, _)] = Counter(texts).most_common(1)

@@ -24,7 +24,10 @@ COMMANDS = {
 }
 """The commands that have a name, and their line in the help."""
 
-_SHORT_FORMS = {"help": "--help", "-help": "--help", "-V": "--version", "-version": "--version"}
+_SHORT_FORMS = {
+    **dict.fromkeys(("help", "-help"), "--help"),
+    **dict.fromkeys(("version", "-V", "-version"), "--version"),
+}
 """What people type alone, and the option that they mean."""
 
 _MEANT = {
@@ -36,7 +39,7 @@ _MEANT = {
     **dict.fromkeys(("--names", "--class-names"), "--classes"),
     **dict.fromkeys(("--weights", "--weight"), "--class-weights"),
     **dict.fromkeys(("--smoothing", "--epsilon"), "--label-smoothing"),
-    **dict.fromkeys(("--type", "--precision"), "--dtype"),
+    "--type": "--dtype",
     **dict.fromkeys(("--gradient", "--grad", "--dlogits"), "--grad-logits"),
     **dict.fromkeys(("--softmax", "--probabilities"), "--probs"),
     **dict.fromkeys(("--steps", "--derivation", "--derive"), "softgrad explain ..."),
@@ -44,6 +47,13 @@ _MEANT = {
     **dict.fromkeys(("--mean", "--sum"), "--reduction {}"),
 }
 """Options that there are not, and what people mean by them."""
+
+_NO_COMMANDS = {
+    "check": "the numerical check is an option: softgrad ... --check",
+    **dict.fromkeys(("derive", "derivation"), "the derivation is softgrad explain ..."),
+    **dict.fromkeys(("compute", "softmax", "loss"), "softgrad ... computes without one"),
+}
+"""Commands that there are not, and what people mean by them."""
 
 _TARGETS = {"-t", "--target"}
 _LISTS = {*_TARGETS, "--probs", "--log-probs", "--grad-probs", "--grad-logits"}
@@ -87,6 +97,7 @@ class NumbersCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put a blank before negative numbers while the words are parsed."""
         _refuse_several_words(args)
+        _refuse_single_dashes(args, {word for p in self.params for word in p.opts})
         rest = super().parse_args(ctx, [f" {a}" if NEGATIVE.match(a) else a for a in args])
         for name, value in ctx.params.items():
             if isinstance(value, str):
@@ -109,6 +120,13 @@ def _refuse_several_words(words: list[str]) -> None:
             )
 
 
+def _refuse_single_dashes(words: list[str], options: set[str]) -> None:
+    """Raise UsageError if a long option has one dash, which is read as its first letter."""
+    for word in words:
+        if len(word) > 2 and f"-{word}" in options:
+            raise UsageError(f"there is no {word}; did you mean -{word}?")
+
+
 def _processed(parameter: Any, context: Any, value: Any) -> Any:
     """Return the value of an option, passed through its callback if it has one."""
     return parameter.callback(context, parameter, value) if parameter.callback else value
@@ -127,8 +145,10 @@ def run_command() -> int:
         words = line.split()[1:]
     if len(words) == 1:
         words[0] = _SHORT_FORMS.get(words[0], words[0])
-    elif words[:1] == ["help"] and words[1] in COMMANDS:
-        words = [words[1], "--help"]
+    elif words[:1] == ["help"]:
+        words = [words[1], "--help"] if words[1] in COMMANDS else ["guide", *words[1:]]
+    elif len(words) == 2 and words[0] in COMMANDS and words[1] in _SHORT_FORMS:
+        words[1] = _SHORT_FORMS[words[1]]
     name = words.pop(0) if words and words[0] in COMMANDS else ""
     called = f"softgrad {name}".rstrip()
     try:
@@ -215,5 +235,7 @@ def _refuse_near_command(words: list[str]) -> None:
         return
     from difflib import get_close_matches
 
+    if words[0] in _NO_COMMANDS:
+        raise UsageError(f"there is no command {words[0]!r}; {_NO_COMMANDS[words[0]]}")
     for near in get_close_matches(words[0], COMMANDS, n=1, cutoff=0.7):
         raise UsageError(f"there is no file {words[0]!r}; did you mean 'softgrad {near}'?")

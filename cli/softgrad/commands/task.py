@@ -67,8 +67,8 @@ class Task(NamedTuple):
             other = next(name for name in files if name not in arrays)
             raise UsageError(f"expected arrays or JSON, got {arrays[0]!r} and {other!r}")
         if any(map(_are_like_probabilities, rows)):
-            hint = "their logarithms are logits with that softmax"
-            say(f"softgrad: these look like probabilities; {hint}")
+            hint = "for the loss of these probabilities, give their logarithms"
+            say(f"softgrad: these look like probabilities, and are taken for logits; {hint}")
         kind = Kind.NUMBERS if rows else Kind.ARRAYS if arrays else Kind.RECORDS
         asked = values.parse_format(settings.format, json=settings.json, output=settings.output)
         shown = format_of(command, kind, asked)

@@ -40,7 +40,10 @@ def parse_classes(text: str | None) -> list[str] | None:
         return None
     names: list[Any]
     try:
-        names = orjson.loads(text) if text.lstrip().startswith("[") else _as_utf8(text).split(",")
+        is_list = text.lstrip().startswith("[")
+        # Python writes a list of names with single quotes.
+        json = text if '"' in text else text.replace("'", '"')
+        names = orjson.loads(json) if is_list else _as_utf8(text).split(",")
         names = [name.strip() for name in names]
     except (AttributeError, ValueError):
         raise UsageError(f"expected a list of class names, got {text!r}") from None
@@ -234,4 +237,6 @@ def _is_index(word: str) -> bool:
 
 
 def _number_or_text(word: str) -> float | str:
+    if re.fullmatch(r"\d+,\d+", word, re.ASCII):
+        raise UsageError(f"expected a number, got {word!r}; write {word.replace(',', '.')}")
     return number_of(word) if NUMBER.fullmatch(word) else word

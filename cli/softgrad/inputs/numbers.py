@@ -58,10 +58,7 @@ def numbers_or_files(words: list[str]) -> tuple[list[list[float]], list[str]]:
     if plain != odd and is_number_list(plain):
         raise UsageError(f"{odd!r} has a typographic minus sign; write {plain}")
     if any(are_numbers) and not _LIKE_FILE.search(odd) and not Path(odd).exists():
-        blanks = ""
-        if "," in odd:
-            blanks = '; names with blanks need quotes, as in --classes "big cat,dog"'
-        raise UsageError(f"expected numbers, got {odd!r}{blanks}")
+        raise UsageError(f"expected numbers, got {odd!r}{_hint_for(odd)}")
     if any(are_numbers):
         number = words[are_numbers.index(True)]
         raise UsageError(
@@ -76,6 +73,15 @@ def numbers_or_files(words: list[str]) -> tuple[list[list[float]], list[str]]:
                 "or commas, as in 2.0,-1.0,0.1"
             )
     return [], words
+
+
+def _hint_for(word: str) -> str:
+    """Return what a word among numbers may be, for a message."""
+    if "," in word:
+        return '; names with blanks need quotes, as in --classes "big cat,dog"'
+    if word.isalpha():
+        return "; the names of classes are one argument, as in --classes cat,dog"
+    return ""
 
 
 def without_call(word: str) -> str:

@@ -85,7 +85,8 @@ def read_stream(
         yield from read_table(stream, source, columns)
         return
     if columns:
-        what = f"--map is for arrays and tables, and {source} has JSON"
+        what = f"--map is for arrays and tables, and {source} has JSON; jq renames its fields: "
+        what += "jq -c '.logits = .NAME'"
         raise StoppedError(Exit.USAGE, what)
     layout = read_lines if begins_in_lines(first_line) else read_values
     yield from layout(stream, source)

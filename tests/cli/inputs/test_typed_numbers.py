@@ -70,7 +70,7 @@ def test_a_target_of_several_words_is_refused():
 def test_probabilities_as_logits_are_computed_with_a_note():
     ended = run("0.7", "0.2", "0.1", "-t", "0", "--json")
     assert ended.status == 0
-    assert "these look like probabilities; their logarithms are logits" in ended.err
+    assert "these look like probabilities, and are taken for logits" in ended.err
     assert "look like" not in run("0.7", "0.2", "0.2", "-t", "0").err
 
 
@@ -140,3 +140,30 @@ def test_functions_are_refused_and_not_dropped(word):
 def test_what_other_libraries_show_is_read(word):
     [record] = run(word, "-t", "0", "--json").records
     assert record["logits"] == [2.0, 1.0, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("2", "1", "-target", "0"), "there is no -target; did you mean --target?"),
+        (("check", "x.jsonl"), "there is no command 'check'; the numerical check is an option"),
+        (("derive", "2", "1"), "the derivation is softgrad explain ..."),
+        (("2", "1", "-t", "0", "--temperature", "0,5"), "got '0,5'; write 0.5"),
+        (("2", "1", "-t", "0", "--classes", "cat", "dog"), "one argument, as in --classes cat,dog"),
+        (("2", "1", "-t", "0", "--classes", "cat dog"), "got 1; write cat,dog"),
+    ],
+)
+def test_a_slip_is_answered_with_what_to_type(words, message):
+    ended = run(*words)
+    assert (ended.status, message in ended.err) == (2, True), ended.err
+
+
+def test_help_leads_to_chapters_and_commands_and_version_to_the_version():
+    assert "# The whole loss" in run("help", "loss").text
+    assert "Usage: softgrad explain" in run("explain", "help").text
+    assert run("version").text == run("--version").text
+
+
+def test_names_may_be_a_list_of_python():
+    [record] = run("2", "1", "-t", "dog", "--classes", "['cat', 'dog']", "--json").records
+    assert record["classes"] == ["cat", "dog"]

@@ -11,7 +11,18 @@ from softgrad_core.loss.targets import check_class_names
 
 INFINITIES: dict[str | None, float] = {"Infinity": math.inf, "-Infinity": -math.inf}
 
-_NEAR_LOGITS = ("logit", "Logits", "a", "scores", "outputs")
+_NEAR_LOGITS = (
+    "logit",
+    "Logits",
+    "a",
+    "scores",
+    "output",
+    "outputs",
+    "input",
+    "inputs",
+    "pred",
+    "x",
+)
 
 
 def logits_of(value: dict[str, Any]) -> list[Any]:

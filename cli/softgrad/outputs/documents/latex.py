@@ -78,6 +78,7 @@ class Latex(Markup):
     """Renders pages as LaTeX."""
 
     def __init__(self, *, standalone: bool) -> None:
+        self.opening = b"% A part of a document; --standalone writes a whole one.\n"
         if standalone:
             self.opening, self.closing = OPENING, CLOSING
 
