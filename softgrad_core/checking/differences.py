@@ -2,10 +2,11 @@
 
 A check must not share code with what it checks. So this module knows the loss,
 
-    L(a) = -sum_c q_c log f(x)_c, with -log f(x)_c = log(sum_k exp(a_k / T)) - a_c / T,
+    L(a) = -sum_c q_c log f(x)_c + ζ l**2, with -log f(x)_c = l - z_c, l = log(sum_k exp(z_k)),
 
-and neither gradient. Notation: q are the target weights (the one-hot vector of a label), T is the
-temperature, E_c = exp((a_c - max(a)) / T), S = sum_c E_c, and h is the step.
+and neither gradient. Notation: q are the target weights (the one-hot vector of a label), z is a / T
+with the temperature T, or cap tanh(a / cap) / T with a soft cap, ζ is the weight of a z-loss,
+E_c = exp(z_c - max(z)), S = sum_c E_c, and h is the step.
 """
 
 from collections.abc import Sequence
@@ -21,9 +22,6 @@ METHOD = f"central differences of the loss, step 1e{STEP_EXPONENT}, {DIGITS} dig
 
 # The error of a central difference is about a sixth of the squared step, here 2e-25.
 _STEP = Decimal(10) ** STEP_EXPONENT
-_UP = EXTENDED.exp(_STEP)
-_DOWN = EXTENDED.exp(-_STEP)
-_SPREAD = EXTENDED.subtract(_UP, _DOWN)
 
 # Stands for an exponential that even a decimal cannot hold: far below what float64 can.
 _TINY = Decimal("1e-1000000")
@@ -49,9 +47,72 @@ def difference_loss(a: FloatArray, objective: Objective) -> tuple[Differences, D
         if any(q_c and not logit.is_finite() for q_c, logit in zip(q, logits, strict=True)):
             unknown = Differences([None] * len(a), [None] * len(a))
             return unknown, unknown
-        largest = max(logits)
-        e = [_exp(logit - largest if t == 1 else (logit - largest) / t) for logit in logits]
-        return _by_probs(e, q), _by_logits(e, q, t)
+        cap = None if objective.softcap is None else Decimal(float(objective.softcap[0]))
+        z = logits if cap is None else [_capped(logit, cap) for logit in logits]
+        largest = max(z)
+        e = [_exp(one - largest if t == 1 else (one - largest) / t) for one in z]
+        moves = [_move(logit, t, cap) for logit in logits]
+        penalty = None
+        if objective.z_scale is not None:
+            log_total = sum(e, start=Decimal(0)).ln()
+            penalty = _Penalty(objective.z_weights(Decimal)[0], largest / t, log_total)
+        step = 2 * _STEP * (t if cap is None else min(t, cap))
+        return _by_probs(e, q), _by_logits(e, q, moves, penalty, step)
+
+
+class _Move(NamedTuple):
+    """What becomes of exp(z) where its logit moves up by h, and down."""
+
+    up: Decimal
+    down: Decimal
+    spread: Decimal
+    """The difference of the two, with all its digits."""
+
+
+class _Penalty(NamedTuple):
+    """The weight of a z-loss, and the two parts of log(sum_k exp(z_k))."""
+
+    weight: Decimal
+    largest: Decimal
+    rest: Decimal
+
+
+def _move(logit: Decimal, t: Decimal, cap: Decimal | None) -> _Move:
+    """Return what becomes of exp(z) where a logit moves by a step of T, or of the cap."""
+    up = down = _STEP
+    if cap is not None:
+        # tanh(x) - tanh(y) = sinh(x - y) / (cosh(x) cosh(y)), in which nothing cancels.
+        step = _STEP * min(t, cap)
+        up, down = (
+            cap * _sinh(step / cap) / (_cosh((logit + by) / cap) * _cosh(logit / cap)) / t
+            if logit.is_finite()
+            else Decimal(0)
+            for by in (step, -step)
+        )
+    lower = (-down).exp()
+    return _Move(up.exp(), lower, lower * _expm1(up + down))
+
+
+def _capped(logit: Decimal, cap: Decimal) -> Decimal:
+    """Return cap tanh(a / cap); a masked class stays masked."""
+    if not logit.is_finite():
+        return logit
+    e = (-2 * abs(logit) / cap).exp()
+    return (cap * (1 - e) / (1 + e)).copy_sign(logit)
+
+
+def _cosh(x: Decimal) -> Decimal:
+    return (x.exp() + (-x).exp()) / 2
+
+
+def _sinh(x: Decimal) -> Decimal:
+    """Return the hyperbolic sine of a small number, by its series."""
+    return x * (1 + x * x / 6)
+
+
+def _expm1(x: Decimal) -> Decimal:
+    """Return exp(x) - 1 of a small number, by its series."""
+    return x * (1 + x * (Decimal("0.5") + x / 6))
 
 
 def _exp(d: Decimal) -> Decimal:
@@ -70,19 +131,34 @@ def _by_probs(e: Sequence[Decimal], q: Sequence[Decimal]) -> Differences:
     return Differences(values, values)
 
 
-def _by_logits(e: Sequence[Decimal], q: Sequence[Decimal], t: Decimal) -> Differences:
-    """Return the derivatives with respect to a, of which a_c / T moves by h."""
-    total = sum(e)
-    step = 2 * _STEP * t
+def _by_logits(
+    e: Sequence[Decimal],
+    q: Sequence[Decimal],
+    moves: Sequence[_Move],
+    penalty: _Penalty | None,
+    step: Decimal,
+) -> Differences:
+    """Return the derivatives with respect to a, of which a_c moves by half a step up and down."""
+    total = sum(e, start=Decimal(0))
     values, sizes = [], []
-    for e_c, rest, q_c, others in zip(e, _sums_of_others(e), q, _sums_of_others(q), strict=True):
-        # For the other classes only the sum in -log f(x)_k changes: its term E_c moves to
-        # E_c exp(h) and E_c exp(-h).
-        of_others = others * _log_ratio(e_c * _SPREAD, (total - e_c) + e_c * _DOWN) / step
+    for e_c, rest, q_c, others, move in zip(
+        e, _sums_of_others(e), q, _sums_of_others(q), moves, strict=True
+    ):
+        # For the other classes only the sum in -log f(x)_k changes, by its term E_c.
+        of_sum = _log_ratio(e_c * move.spread, (total - e_c) + e_c * move.down) / step
+        of_others = others * of_sum
         # For c itself -log f(x)_c is log(1 + rest / E_c), where E_c moves.
-        of_itself = q_c and q_c * _log_ratio(-rest * _SPREAD, e_c + rest * _UP) / step
+        spread = -rest * move.spread / (move.up * move.down)
+        of_itself = q_c and q_c * _log_ratio(spread, e_c + rest / move.down) / step
         values.append(of_others + of_itself)
         sizes.append(max(of_others, -of_itself))
+        if penalty is not None:
+            # The difference of two squares is that of the numbers times their sum.
+            moves_of_log = (_log_ratio(e_c * (by - 1), total) for by in (move.up, move.down))
+            moved = sum(moves_of_log, start=Decimal(0))
+            weight = penalty.weight * of_sum
+            values[-1] += weight * (2 * (penalty.largest + penalty.rest) + moved)
+            sizes[-1] = max(sizes[-1], 2 * weight * (abs(penalty.largest) + penalty.rest))
     return Differences(values, sizes)
 
 

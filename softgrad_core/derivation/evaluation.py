@@ -7,7 +7,7 @@ the two sides of a step are computed independently, and their agreement confirms
 import operator
 from collections import ChainMap
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import Any, Self
 
@@ -37,6 +37,35 @@ def context_of(digits: int) -> Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaling:
+    """What the softmax takes: cap tanh(a / cap) / T, or a / T without a cap."""
+
+    temperature: Decimal = Decimal(1)
+    cap: Decimal | None = None
+
+    @property
+    def has_temperature(self) -> bool:
+        """Whether the temperature changes anything."""
+        return self.temperature != 1
+
+    def __call__(self, logit: Decimal) -> Decimal:
+        """Return what the softmax takes for a logit; a masked class stays masked."""
+        if self.cap is None or not logit.is_finite():
+            return logit / self.temperature
+        return self.cap * _tanh(logit / self.cap) / self.temperature
+
+    @property
+    def step(self) -> Decimal:
+        """How far a logit is moved for a difference, in units of `STEP`."""
+        return self.temperature if self.cap is None else min(self.temperature, self.cap)
+
+
+def _tanh(x: Decimal) -> Decimal:
+    e = (-2 * abs(x)).exp()
+    return ((1 - e) / (1 + e)).copy_sign(x)
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """Where formulas are evaluated, in the decimal arithmetic that is current.
 
@@ -56,8 +85,12 @@ class Point:
         The loss, as a formula of the outputs.
     weights
         The target weights other than 0, by class; None for a label, whose weight is 1.
-    temperature
-        What the logits as they are given were divided by.
+    given, scaling
+        The logits as they are given, by class, and what the softmax takes for them.
+    shift
+        What was subtracted from all logits that the softmax takes.
+    penalty
+        The weight of the z-loss in the loss.
     constant
         What the loss has beside the logarithms of outputs: of a divergence, sum_c q_c log q_c.
     """
@@ -70,7 +103,10 @@ class Point:
     moved: Mapping[int, Decimal]
     loss: f.Formula = -f.Log(f.Output("y"))
     weights: Mapping[int, Decimal] | None = None
-    temperature: Decimal = Decimal(1)
+    given: Mapping[int, Decimal] = field(default_factory=dict)
+    scaling: Scaling = Scaling()
+    shift: Decimal = Decimal(0)
+    penalty: Decimal = Decimal(0)
     constant: Decimal = Decimal(0)
 
     @classmethod
@@ -95,7 +131,9 @@ class Point:
         c = self.index(variable.index)
         if isinstance(variable, f.Output):
             return replace(self, moved={c: self.output(c) + by})
-        logit = self.logits[c] + (by / self.temperature if variable.letter == "a" else by)
+        logit = self.logits[c] + by
+        if variable.letter == "a":
+            logit = self.scaling(self.given[c] + by) - self.shift
         exp = logit.exp()
         return replace(
             self,
@@ -133,6 +171,9 @@ def evaluate(formula: f.Formula, point: Point) -> Value:
             return -evaluate(of, point)
         case f.Square(of):
             return evaluate(of, point) ** 2
+        case f.Tanh(of):
+            value = number(of, point)
+            return _tanh(value) if value.is_finite() else Decimal(1).copy_sign(value)
         case f.Log(of):
             return _log(of, point)
         case f.Terms(whole):
@@ -164,8 +205,7 @@ def _evaluate_quantity(formula: f.Formula, point: Point) -> Value:
         case f.Known(_, index, values):
             return values[point.index(index)]
         case f.Logit(index, letter):
-            logit = point.logits[point.index(index)]
-            return logit * point.temperature if letter == "a" else logit
+            return (point.given if letter == "a" else point.logits)[point.index(index)]
         case f.Largest():
             return max(point.logits.values())
         case f.Output(index):
@@ -246,7 +286,8 @@ def _loss(point: Point) -> Decimal:
     if point.weights is None:
         return log_total - point.logits[point.index("y")]
     terms = (weight * (log_total - point.logits[c]) for c, weight in point.weights.items())
-    return sum(terms, start=point.constant)
+    penalty = point.penalty and point.penalty * (point.shift + log_total) ** 2
+    return sum(terms, start=point.constant + penalty)
 
 
 def _sum(formula: f.Sum, point: Point) -> Decimal:
@@ -261,7 +302,7 @@ def _difference_quotient(of: f.Formula, by: f.Logit | f.Output, point: Point) ->
     value = number(by, point)
     step = STEP * value if isinstance(by, f.Output) and value else STEP
     if isinstance(by, f.Logit) and by.letter == "a":
-        step *= point.temperature
+        step *= point.scaling.step
     up, down = point.with_moved(by, step), point.with_moved(by, -step)
     return (number(of, up) - number(of, down)) / (2 * step)
 

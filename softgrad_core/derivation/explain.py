@@ -126,8 +126,7 @@ def explain_row(a: FloatArray, objective: Objective, other: int | None) -> Deriv
     classes: tuple[int | None, ...] = tuple(range(len(a)))
     if len(a) > MOST_CLASSES:
         classes = with_gaps(classes, {*range(FIRST_CLASSES), y, c, len(a) - 1})
-    t = 1.0 if objective.temperature is None else float(objective.temperature[0])
-    with localcontext(context_of(_digits(a, t, y, classes))):
+    with localcontext(context_of(_digits(a, objective, y, classes))):
         logits = [Decimal(logit) for logit in a.tolist()]
         steps = Steps(Point.at(logits, {"y": y, "i": y, "c": c}, classes))
         derive(steps, objective)
@@ -137,8 +136,15 @@ def explain_row(a: FloatArray, objective: Objective, other: int | None) -> Deriv
     return Derivation(target, (y, c), classes, tuple(steps.done), objective.is_plain)
 
 
-def _digits(a: FloatArray, t: float, y: int, classes: Sequence[int | None]) -> int:
+def _digits(a: FloatArray, objective: Objective, y: int, classes: Sequence[int | None]) -> int:
     """Return the digits with which no difference cancels before a float64 would underflow."""
+    t = 1.0 if objective.temperature is None else float(objective.temperature[0])
+    flat = 0.0
+    if objective.softcap is not None:
+        # The derivative of a cap is exp(-2 |a| / cap), and so is 1 - tanh.
+        cap = float(objective.softcap[0])
+        flat = 2.0 * float(np.abs(a[np.isfinite(a)]).max()) / cap / math.log(10.0)
+        flat = min(flat, MOST_DIGITS) + max(0.0, -math.log10(min(1.0, cap)))
     largest = float(a.max())
     # 1 - f(x)_y is as small as the most probable of the other classes makes it.
     relevant = [*a[[c for c in classes if c is not None]].tolist(), float(np.delete(a, y).max())]
@@ -148,4 +154,4 @@ def _digits(a: FloatArray, t: float, y: int, classes: Sequence[int | None]) -> i
     # At a high temperature the outputs are nearly the same, and terms made of them cancel.
     near = min(2 * math.log10(max(t, 1.0)), MOST_DIGITS)
     small = min(2 * half / math.log(10), MOST_DIGITS)
-    return 61 + math.ceil(near + small + math.log10(1 + half))
+    return 61 + math.ceil(near + small + flat + math.log10(1 + half))

@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 class Logit(Formula):
-    """A logit: "a" as it is given, "z" as the softmax takes it, divided by a temperature.
+    """A logit: "a" as it is given, "z" as the softmax takes it, capped or over a temperature.
 
     Without a letter it is the one that the softmax takes, whichever that is.
     """
@@ -208,6 +208,12 @@ class Product(Binary):
 
 class Fraction(Binary):
     """One formula divided by another."""
+
+
+class Tanh(Compound):
+    """The hyperbolic tangent of a number."""
+
+    of: Formula
 
 
 class Square(Compound):

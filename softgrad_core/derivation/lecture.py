@@ -6,7 +6,8 @@ neural networks. Where float64 would fail, a step shows what to do instead.
 
 from decimal import Decimal
 
-from softgrad_core.derivation import temperature
+from softgrad_core.derivation import penalty, scaling
+from softgrad_core.derivation.evaluation import Scaling
 from softgrad_core.derivation.label import LabelLoss
 from softgrad_core.derivation.softmax import add_jacobian, add_softmax
 from softgrad_core.derivation.steps import Steps
@@ -29,8 +30,9 @@ def derive(steps: Steps, objective: Objective) -> None:
         loss.add_weights()
 
     steps.part = "The output and its loss"
-    if objective.temperature is not None:
-        temperature.add_division(steps, Decimal(float(objective.temperature[0])))
+    changed = scaling_of(objective)
+    if changed is not None:
+        scaling.add_scaling(steps, changed)
     softmax = add_softmax(steps)
     loss.add_loss()
 
@@ -43,6 +45,22 @@ def derive(steps: Steps, objective: Objective) -> None:
     steps.part = "The same by the Jacobian of the softmax"
     add_jacobian(steps, found, loss.letter)
 
-    if objective.temperature is not None:
-        steps.part = "The temperature"
-        temperature.add_chain_rule(steps, loss.gradient)
+    gradient = loss.gradient
+    if objective.z_scale is not None:
+        steps.part = "The z-loss"
+        gradient = penalty.add_penalty(steps, objective.z_weights(Decimal)[0], gradient)
+
+    if changed is not None:
+        steps.part = "The temperature" if changed.cap is None else "The soft cap"
+        scaling.add_chain_rule(steps, changed, gradient)
+
+
+def scaling_of(objective: Objective) -> Scaling | None:
+    """Return what the softmax takes for the logits of one row; None for the logits themselves."""
+    if not objective.is_scaled:
+        return None
+    t, cap = objective.temperature, objective.softcap
+    return Scaling(
+        Decimal(1) if t is None else Decimal(float(t[0])),
+        None if cap is None else Decimal(float(cap[0])),
+    )

@@ -1,6 +1,7 @@
 """Steps of the softmax and its derivatives, which every loss shares."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from softgrad_core.decimals import LARGEST, SMALLEST_NORMAL
 from softgrad_core.derivation import formulas as f
@@ -53,7 +54,7 @@ def _subtract_largest(steps: Steps, what: str) -> None:
     )
     largest = number(f.Largest(), steps.point)
     logits = [logit - largest for logit in steps.point.logits.values()]
-    steps.point = steps.point.with_logits(logits)
+    steps.point = replace(steps.point.with_logits(logits), shift=largest)
 
 
 def add_derivative(

@@ -11,6 +11,7 @@ from softgrad_core.decimals import LARGEST, SMALLEST_NORMAL, SMALLEST_SUBNORMAL
 from softgrad_core.derivation import formulas as f
 from softgrad_core.derivation.evaluation import (
     Point,
+    Scaling,
     Value,
     evaluate,
     number,
@@ -128,11 +129,20 @@ class Steps:
         self.done.append(Step(self.part, title, spoken, formula, done))
         return len(self.done)
 
-    def divide(self, temperature: Decimal) -> None:
-        """Divide the logits by a temperature; from here on the softmax takes z = a / T."""
-        logits = [logit / temperature for logit in self.point.logits.values()]
-        self.point = replace(self.point.with_logits(logits), temperature=temperature)
+    def scale(self, scaling: Scaling) -> None:
+        """Cap the logits, or divide them by a temperature; from here on the softmax takes z."""
+        given = dict(self.point.logits)
+        scaled = self.point.with_logits(list(map(scaling, given.values())))
+        self.point = replace(scaled, given=given, scaling=scaling)
         self._letter = "z"
+
+    def values(self, entry: f.Formula) -> tuple[Decimal, ...]:
+        """Return the values of an entry for each class; 0 for those that vectors do not show."""
+        shown = set(self.point.shown)
+        return tuple(
+            number(entry, self.point.bound(c=c)) if c in shown else Decimal(0)
+            for c in self.point.logits
+        )
 
     def column(self, entry: f.Formula) -> f.Column:
         """Return the vector with this entry for each class c, with the gaps of the point."""

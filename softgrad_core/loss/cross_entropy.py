@@ -30,6 +30,7 @@ from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.results import (
     BLOCK_FIELDS,
+    LOSSES,
     SoftmaxCrossEntropy,
     check_fields,
     empty_results,
@@ -140,6 +141,8 @@ def compute_rows(
     Raises InputError for the first row that has no softmax.
     """
     wanted = check_fields(fields)
+    if objective.z_scale is None:
+        wanted = tuple(name for name in wanted if name != "z_loss")
     result = empty_results(rows.values.shape, rows.dtype, wanted, out)
     if out is not None:
         _check_memory(rows.values, result)
@@ -149,13 +152,15 @@ def compute_rows(
         if rows.single:
             raise InputError(error.code, error.reason) from None
         raise
-    if "loss" not in wanted:
-        return replace(result, loss=None)  # type: ignore[arg-type]
-    loss: FloatArray = result.loss  # type: ignore[assignment]
-    if objective.batches is not None and objective.batches.reduced:
-        loss = objective.batches.reduce(loss)
-    with np.errstate(over="ignore", under="ignore"):
-        return replace(result, loss=loss.astype(rows.dtype, copy=False))
+    losses: dict[str, Any] = dict.fromkeys(LOSSES)
+    for name in LOSSES:
+        if name in wanted:
+            losses[name] = getattr(result, name)
+            if objective.batches is not None and objective.batches.reduced:
+                losses[name] = objective.batches.reduce(losses[name])
+            with np.errstate(over="ignore", under="ignore"):
+                losses[name] = losses[name].astype(rows.dtype, copy=False)
+    return replace(result, **losses)
 
 
 def _check_memory(logits: npt.NDArray[Any], result: SoftmaxCrossEntropy) -> None:

@@ -13,14 +13,17 @@ def remainder(x: FloatArray, quotient: FloatArray, divisor: FloatArray) -> Float
 
     All steps but one are exact: the product of the two lower halves may lose one bit.
     """
-    product = quotient * divisor
-    quotient_high, divisor_high = upper_half(quotient), upper_half(divisor)
-    quotient_low, divisor_low = quotient - quotient_high, divisor - divisor_high
-    error = quotient_low * divisor_low - (
-        ((product - quotient_high * divisor_high) - quotient_low * divisor_high)
-        - quotient_high * divisor_low
+    rounded = quotient * divisor
+    return np.asarray((x - rounded) - product(quotient, divisor, rounded))
+
+
+def product(x: FloatArray, y: FloatArray, rounded: FloatArray) -> FloatArray:
+    """Return what rounding took from a product, x * y - rounded; it may lose one bit."""
+    x_high, y_high = upper_half(x), upper_half(y)
+    x_low, y_low = x - x_high, y - y_high
+    return np.asarray(
+        x_low * y_low - (((rounded - x_high * y_high) - x_low * y_high) - x_high * y_low)
     )
-    return np.asarray((x - product) - error)
 
 
 def upper_half(x: FloatArray) -> FloatArray:

@@ -72,7 +72,7 @@ def objective_of(
             "divergence-with-weights", "expected kl_divergence without class_weights, got both"
         )
 
-    batches = divisor = None
+    batches = divisor = z_divisor = None
     reduction = _reduction(checked, is_said=options.get("reduction") is not None)
     if reduction is not Reduction.NONE:
         denominator = 1.0
@@ -83,6 +83,8 @@ def objective_of(
             elif distribution is None:
                 denominator = weight_of(labels if counted is None else labels[counted], weights)
             divisor = np.full(count, denominator)
+            rows = count if counted is None else np.count_nonzero(counted)
+            z_divisor = np.full(count, checked["denominator"] or float(rows))
         batches = Batches(count, np.array([denominator]), reduced=True)
 
     def for_each_row(name: str) -> Any:
@@ -99,6 +101,9 @@ def objective_of(
         class_weights=None if weights is None else np.broadcast_to(weights, (count, columns)),
         counted=counted,
         scale=for_each_row("loss_scale"),
+        softcap=for_each_row("softcap"),
+        z_scale=for_each_row("z_loss_scale"),
+        z_divisor=z_divisor if checked["z_loss_scale"] else None,
         num_classes=None if classes == columns else np.full(count, classes),
         is_divergence=for_each_row("kl_divergence") if has_entropy else None,
         batches=batches,

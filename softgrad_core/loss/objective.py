@@ -2,12 +2,14 @@
 
 The loss of a row of K logits a is
 
-    L = -sum_c q_c log f(x)_c,  f(x) = softmax(a / T),  q_c = m w_c / D ((1 - ε) t_c + ε / K),
+    L = -sum_c q_c log f(x)_c + ζ m / n (log sum_c exp z_c)**2,  f(x) = softmax(z),
+    q_c = m w_c / D ((1 - ε) t_c + ε / K),  z = cap tanh(a / cap) / T,
 
 with the target t (the one-hot vector of a label, or a distribution), the label smoothing ε, the
-class weights w, the temperature T, the divisor D of the mean over a batch, and the factor m. Apart
-from T and m, the formulas are those of torch.nn.functional.cross_entropy. As a divergence, the loss
-has sum_c q_c log q_c added, with the q_c without m and D, all times m / D.
+class weights w, the temperature T, the soft cap, the divisor D of the mean over a batch and n of
+its z-loss, the weight ζ of the z-loss, and the factor m. With ε, w and D alone, the formulas are
+those of torch.nn.functional.cross_entropy. As a divergence, the loss has sum_c q_c log q_c added,
+with the q_c without m and D, all times m / D.
 
 Columns of logits from K on are padding. They are masked classes, with target weights of 0.
 """
@@ -73,6 +75,10 @@ class Objective:
         w, of shape (N, K).
     counted
         Which rows count, of shape (N,): False for an ignored row.
+    softcap
+        The cap, of shape (N,).
+    z_scale, z_divisor
+        ζ and n, of shape (N,).
     num_classes
         How many columns are classes, of shape (N,). The others are padding.
     is_divergence
@@ -89,6 +95,9 @@ class Objective:
     class_weights: FloatArray | None = None
     counted: BoolArray | None = None
     scale: FloatArray | None = None
+    softcap: FloatArray | None = None
+    z_scale: FloatArray | None = None
+    z_divisor: FloatArray | None = None
     num_classes: IndexArray | None = None
     is_divergence: BoolArray | None = None
     batches: Batches | None = None
@@ -128,7 +137,7 @@ class Objective:
         q = self._smoothed_targets(classes, number, gained)
         weights = None if self.class_weights is None else _in_type(self.class_weights, number)
         q = q * (gained if weights is None else weights * gained)
-        return np.asarray(self._times_factors(q, number))
+        return np.asarray(self._times_factors(q, number, self.divisor))
 
     def _smoothed_targets(self, classes: int, number: Any, gain: Any) -> npt.NDArray[Any]:
         """Return (1 - ε) t + ε / K, times a factor."""
@@ -155,7 +164,7 @@ class Objective:
         else:
             terms = q * self._logs_of_smoothed(q)
         sums = terms.sum(axis=1) * self.is_divergence
-        return np.asarray(self._times_factors(sums, number))
+        return np.asarray(self._times_factors(sums, number, self.divisor))
 
     def _logs_of_smoothed(self, q: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return log q for smoothed targets q, and 0 for those that are 0."""
@@ -169,19 +178,31 @@ class Objective:
             less -= self.smoothing[:, np.newaxis] * (t - 1.0 / count)
         return np.log1p(less, out=logs, where=(t >= 0.5) & (less > -0.5))
 
-    def _times_factors(self, values: npt.NDArray[Any], number: Any) -> npt.NDArray[Any]:
-        """Return values of rows, of shape (N, ...), times m / D; 0 for rows that do not count."""
+    def z_weights(self, number: Any = np.float64, *, gain: float = 1.0) -> npt.NDArray[Any]:
+        """Return ζ m / n times the square of `gain`, of shape (N,); 0 for rows without a z-loss."""
+        if self.z_scale is None:
+            return _in_type(np.zeros(len(self.labels)), number)
+        weights = _in_type(self.z_scale, number) * number(gain)
+        return np.asarray(self._times_factors(weights, number, self.z_divisor) * number(gain))
+
+    def _times_factors(
+        self, values: npt.NDArray[Any], number: Any, divisor: FloatArray | None
+    ) -> npt.NDArray[Any]:
+        """Return values of rows, of shape (N, ...), times m and divided by D or n.
+
+        They are 0 for rows that do not count.
+        """
 
         def of_rows(factor: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return factor.reshape(-1, *[1] * (values.ndim - 1))
 
         if self.scale is not None:
             values = values * _in_type(of_rows(self.scale), number)
-        if self.divisor is not None:
+        if divisor is not None:
             # The mean of no rows has gradients of 0.
-            is_nothing = of_rows(self.divisor == 0.0)
-            divisor = _in_type(of_rows(self.divisor) + is_nothing, number)
-            values = np.where(is_nothing, 0 * values, values / divisor)
+            is_nothing = of_rows(divisor == 0.0)
+            divisors = _in_type(of_rows(divisor) + is_nothing, number)
+            values = np.where(is_nothing, 0 * values, values / divisors)
         if self.counted is not None:
             values = np.where(of_rows(self.counted), values, 0 * values)
         return values
@@ -189,7 +210,23 @@ class Objective:
     @property
     def is_of_labels(self) -> bool:
         """Whether the loss of each row is -q_y log f(x)_y, with f(x) = softmax(a)."""
-        return not {"distribution", "smoothing", "temperature"}.intersection(self.options_in_use)
+        return self.has_labels and not self.is_scaled and self.z_scale is None
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the class of the label alone has a target weight."""
+        return self.distribution is None and self.smoothing is None
+
+    @property
+    def has_label_weights(self) -> bool:
+        """Whether a label may have another weight than 1."""
+        factors = {"class_weights", "divisor", "counted", "scale"}
+        return bool(factors.intersection(self.options_in_use))
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the softmax takes something else than the logits."""
+        return self.temperature is not None or self.softcap is not None
 
     def label_weights(self, *, gain: float = 1.0) -> FloatArray:
         """Return q_y times the square of `gain`, of shape (N,), if only the labels have weights."""
@@ -258,6 +295,9 @@ OF_ROWS = (
     "class_weights",
     "counted",
     "scale",
+    "softcap",
+    "z_scale",
+    "z_divisor",
     "num_classes",
     "is_divergence",
 )

@@ -121,6 +121,21 @@ def _check_positive(name: str, value: object) -> float:
     return float(value)
 
 
+def check_softcap(value: object) -> float | None:
+    """Return the cap, or raise InputError unless it is finite and above 0."""
+    return None if value is None else _check_positive("softcap", value)
+
+
+def check_z_loss_scale(value: object) -> float:
+    """Return ζ, or raise InputError unless it is finite and not negative."""
+    if not (is_number(value) and 0 <= value < math.inf):
+        raise InputError(
+            "z-loss-scale-out-of-range",
+            f"expected a finite z_loss_scale from 0 on, got {described(value)}",
+        )
+    return float(value)
+
+
 def check_loss_scale(value: object) -> float:
     """Return m, or raise InputError unless it is finite and above 0."""
     return _check_positive("loss_scale", value)
@@ -185,6 +200,14 @@ class LossOptions(TypedDict, total=False):
         bool,
         # The error about such a target names it.
         Option(False, check_unnormalized, "", ""),
+    ]
+    softcap: Annotated[
+        float | None,
+        Option(None, check_softcap, "CAP", "Take CAP tanh(a / CAP) for a"),
+    ]
+    z_loss_scale: Annotated[
+        float,
+        Option(0.0, check_z_loss_scale, "ζ", "Add ζ (log Σ exp z)² to the loss"),
     ]
     num_classes: Annotated[
         int | None,

@@ -13,7 +13,10 @@ from softgrad_core.loss.logits import described
 BLOCK_FIELDS = ("probs", "grad_probs", "grad_logits")
 """The results that have the shape of the logits."""
 
-FIELDS = ("probs", "loss", "grad_probs", "grad_logits")
+LOSSES = ("loss", "z_loss")
+"""The results that have one number for each row, or for a reduced batch."""
+
+FIELDS = ("probs", *LOSSES, "grad_probs", "grad_logits")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -29,6 +32,9 @@ class SoftmaxCrossEntropy:
     loss
         The negative log-likelihood -log f(x)_y in nats, or in general -sum_c q_c log f(x)_c: a
         NumPy scalar for one row or a reduced batch, else of shape (N,). The mean of no rows is NaN.
+    z_loss
+        The part of the loss that is its z-loss, ζ (log sum_c exp z_c)**2, of the same shape; None
+        where there is none.
     grad_probs
         dL/df(x) = -e(y) / f(x)_y, in general -q / f(x), of the shape of `probs`.
     grad_logits
@@ -41,6 +47,7 @@ class SoftmaxCrossEntropy:
     loss: npt.NDArray[np.floating[Any]]
     grad_probs: npt.NDArray[np.floating[Any]]
     grad_logits: npt.NDArray[np.floating[Any]]
+    z_loss: npt.NDArray[np.floating[Any]] | None = None
     divisor: float | None = None
 
     def __repr__(self) -> str:
@@ -59,15 +66,15 @@ class SoftmaxCrossEntropy:
         """
         parts: dict[str, Any] = dict.fromkeys(FIELDS)
         for name in self.fields:
-            chosen = losses if name == "loss" and losses is not None else rows
+            chosen = losses if name in LOSSES and losses is not None else rows
             parts[name] = getattr(self, name)[chosen]
         return SoftmaxCrossEntropy(**parts)
 
     def in_shape(self, shape: tuple[int, ...], *, with_losses: bool) -> "SoftmaxCrossEntropy":
         """Return these results of rows in the shape of the logits."""
         shapes = {name: shape for name in self.fields if name in BLOCK_FIELDS}
-        if with_losses and "loss" in self.fields:
-            shapes["loss"] = shape[:-1]
+        if with_losses:
+            shapes |= {name: shape[:-1] for name in self.fields if name in LOSSES}
         return replace(self, **{name: getattr(self, name).reshape(shapes[name]) for name in shapes})
 
     def put(self, rows: Any, numbers: "SoftmaxCrossEntropy") -> None:
@@ -108,6 +115,8 @@ def empty_results(
             blocks[name] = (np.zeros if name == "grad_probs" else np.empty)(shape, dtype)
         else:
             blocks[name] = _reused(getattr(out, name), name, shape, dtype)
+    if "z_loss" in fields:
+        blocks["z_loss"] = np.empty(shape[0])
     return SoftmaxCrossEntropy(loss=np.empty(shape[0]), **blocks)
 
 

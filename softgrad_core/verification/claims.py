@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype
+from softgrad_core.loss.results import LOSSES
 from softgrad_core.tensors import as_array, has_type, hint_for
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -74,5 +75,5 @@ def as_rows_of(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> np
         if shape and not array.ndim:
             hint = '; for the loss of the whole batch pass reduction="mean" or "sum"'
         raise ValueError(f"expected {name} of shape {shape}, got {array.shape}{hint}")
-    columns = shape[-1] if name != "loss" else 1
+    columns = 1 if name in LOSSES else shape[-1]
     return array.reshape(-1, columns)

@@ -13,6 +13,7 @@ from softgrad_core.dtypes import Dtype, WideArray
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, check_rows
 from softgrad_core.loss.objective import BoolArray, Objective, rows_of
+from softgrad_core.loss.results import LOSSES
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.comparison import (
     FAIL,
@@ -115,7 +116,7 @@ class Claims:
     def is_summed(self, name: str) -> bool:
         """Return whether there is one claim of this quantity for all rows of a batch."""
         batches = self.objective.batches
-        return name == "loss" and batches is not None and batches.reduced
+        return name in LOSSES and batches is not None and batches.reduced
 
     @cached_property
     def highest_logit(self) -> float:
@@ -215,7 +216,7 @@ class Claims:
     def _is_screened(self, name: str) -> bool:
         """Return whether the compiled kernel's values can decide most rows of a claim."""
         tolerance = self.tolerance.of(name)
-        is_enough = self.objective.is_of_labels or name != "loss"
+        is_enough = self.objective.is_of_labels or name not in LOSSES
         if tolerance.dtype is Dtype.FLOAT64:
             is_enough = self.objective.is_of_labels and self.rows.size > EXACT_ELEMENTS
         return name in SCREENED and tolerance.is_rounding and is_enough and not self.half_units

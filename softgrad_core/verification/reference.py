@@ -2,6 +2,7 @@
 
 Shares no code with cross_entropy.py, whose own results can be claims as well. Notation as there:
 a are the logits, m = max(a), d = (a - m) / T, S = sum(exp(d)), rest = S - 1, q the target weights.
+With a soft cap d is the difference of the capped logits, by a formula in which nothing cancels.
 Arrays are of shape (C, N), one column for each row of logits.
 """
 
@@ -15,8 +16,8 @@ from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.targets import IndexArray
 
-QUANTITIES = ("probs", "log_probs", "loss", "grad_probs", "grad_logits")
-"""What can be claimed: the softmax, its logarithm, the loss, and both gradients."""
+QUANTITIES = ("probs", "log_probs", "loss", "z_loss", "grad_probs", "grad_logits")
+"""What can be claimed: the softmax, its logarithm, the loss, its z-loss, and both gradients."""
 
 NARROW = 32
 """Up to this many classes, operations run along the records; above it, along the classes."""
@@ -51,7 +52,8 @@ def reference(a: FloatArray, objective: Objective, dtype: Dtype) -> dict[str, Wi
     Returns
     -------
     dict
-        Arrays of the shape of `a`; the losses are of shape (1, N).
+        Arrays of the shape of `a`; the losses are of shape (1, N). There is a z-loss only if the
+        objective has one.
 
     Examples
     --------
@@ -79,15 +81,26 @@ class _Softmax(NamedTuple):
     top: IndexArray
     complement: WideArray
     """1 - f(x) at the top."""
+    log_sum: WideArray
+    """log sum(exp(a / T))."""
+    slopes: WideArray | None
+    """The derivatives of the soft cap."""
 
 
 def _softmax(a: WideArray, objective: Objective) -> _Softmax:
     top, columns = a.argmax(axis=0), np.arange(a.shape[1])
-    d, d_error = _subtract(a, a.max(axis=0))
+    largest, slopes = a.max(axis=0), None
+    d, d_error = _subtract(a, largest)
+    if objective.softcap is not None:
+        cap = objective.softcap.astype(a.dtype)
+        d, slopes = _capped_differences(a, d, top, cap)
+        d_error = np.zeros_like(d)
+        largest = cap * np.tanh(largest / cap)
     if objective.temperature is not None:
         t = objective.temperature.astype(a.dtype)
         quotient = d / t
         d, d_error = quotient, _without_odd((_remainder(d, quotient, t) + d_error) / t)
+        largest = largest / t
     e = np.exp(d)
     e += e * d_error
     # The loss of the class of the maximum is log1p(rest), in which nothing cancels.
@@ -96,7 +109,27 @@ def _softmax(a: WideArray, objective: Objective) -> _Softmax:
     e[top, columns] = 1.0
     total = 1.0 + rest
     log_probs = d + (d_error - np.log1p(rest))
-    return _Softmax(e / total, log_probs, d, d_error, total, top, rest / total)
+    log_sum = largest + np.log1p(rest)
+    return _Softmax(e / total, log_probs, d, d_error, total, top, rest / total, log_sum, slopes)
+
+
+def _capped_differences(
+    a: WideArray, d: WideArray, top: IndexArray, cap: WideArray
+) -> tuple[WideArray, WideArray]:
+    """Return cap tanh(a / cap) less that of the largest, and the derivatives of the cap.
+
+    tanh(x) - tanh(y) = sinh(x - y) / (cosh(x) cosh(y)), with exponentials of negative numbers only.
+    """
+    is_masked = np.isneginf(a)
+    x = np.where(is_masked, 0.0, a) / cap
+    e = np.exp(-2.0 * np.abs(x))
+    of_top = top, np.arange(a.shape[1])
+    x_top, e_top = x[of_top], e[of_top]
+    of_both = np.where(np.sign(x) == np.sign(x_top), np.maximum(e, e_top), 1.0)
+    share = np.expm1(2.0 * np.where(is_masked, 0.0, d) / cap)
+    differences = cap * 2.0 * of_both * share / ((1.0 + e) * (1.0 + e_top))
+    slopes = 4.0 * e / (1.0 + e) ** 2
+    return np.where(is_masked, -np.inf, differences), np.where(is_masked, 0.0, slopes)
 
 
 def _of_labels(f: _Softmax, objective: Objective) -> dict[str, WideArray]:
@@ -129,11 +162,18 @@ def _of_weights(f: _Softmax, objective: Objective) -> dict[str, WideArray]:
     ratios = np.where(counts, q * f.total * np.exp(-f.d) * (1.0 - f.d_error), 0.0)
     losses = _sum_classes(costs)
     added = objective.neg_entropies(len(f.d), f.d.dtype.type)
-    return {
-        "loss": (losses if added is None else losses + added)[np.newaxis],
-        "grad_probs": 0.0 - ratios,
-        "grad_logits": f.probs * s_without / t - q * not_p / t,
-    }
+    if added is not None:
+        losses = losses + added
+    values = {"grad_probs": 0.0 - ratios, "grad_logits": f.probs * s_without / t - q * not_p / t}
+    if objective.z_scale is not None:
+        weights = objective.z_weights(f.d.dtype.type)
+        z_losses = weights * f.log_sum**2
+        losses = losses + z_losses
+        values["z_loss"] = z_losses[np.newaxis]
+        values["grad_logits"] += 2.0 * weights * f.log_sum * f.probs / t
+    if f.slopes is not None:
+        values["grad_logits"] *= f.slopes
+    return {**values, "loss": losses[np.newaxis]}
 
 
 def _sum_classes(e: WideArray) -> WideArray:

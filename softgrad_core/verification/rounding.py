@@ -1,7 +1,8 @@
 """How large an error rounding can explain: the bound that claims are held to by default.
 
-Notation as in reference.py, with z = a / T, S the sum of exp(z - max(z)), K classes, N rows, target
-weights q of sum s (the D of a mean and the weights of classes are in them). u is the unit roundoff
+Notation as in reference.py, with z = a / T, or cap tanh(a / cap) / T, S the sum of exp(z - max(z)),
+K classes, N rows, target weights q of sum s (the D of a mean and the weights of classes are in
+them), and the weight ζ of the z-loss. u is the unit roundoff
 of the arithmetic, half its epsilon; v that of sums, offsets and exponentials, which kernels for
 narrow types compute in float32.
 
@@ -12,11 +13,16 @@ log-sum-exp, and then f(x) = exp(log f(x)), makes these errors:
   is the relative error of S;
 - rounded numbers as large as z and max(z) are subtracted, and K terms are added, whose roundings
   differ in sign: v (|z| + |max(z)| + sqrt(K) + 1);
-- where z is not what was given, but divided by T, it has been rounded itself: u (|z| + |max(z)|);
+- where z is not what was given, but divided by T or capped, it has been rounded itself:
+  u (|z| + |max(z)|);
 - exp turns the error of log f(x) into a relative error of f(x), and rounds: u;
 - each product, quotient and difference of a gradient is rounded: u times each of its terms;
 - where every class has a weight, s is a sum of K numbers that are often equal, whose roundings have
   one sign. Kernels add them up in several lanes, one by one: v K / LANES in s;
+- the log-sum-exp l = max(z) + log(S) of a z-loss is off by δ = u (|l| + |max(z)|) and the error of
+  the sum, which makes 2 ζ |l| δ and u ζ l² in the z-loss, and 2 ζ (δ + u |l|) f(x) in its gradient;
+- the derivative of the cap has the relative error 2 u |a / cap| of its exponential, and where it is
+  computed by 1 - tanh², the absolute error u of that difference;
 - numbers below the smallest normal one are off by half of the smallest: p, each q, and a product.
 
 `rounding_size` is the sum of these for each quantity. The errors that kernels make are the sum
@@ -33,6 +39,7 @@ import numpy as np
 from softgrad_core.dtypes import Dtype, WideArray
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective
+from softgrad_core.loss.results import LOSSES
 
 ROUNDINGS = 4.0
 """How many times the size of what is rounded the error may be, in units of the roundoff."""
@@ -82,8 +89,9 @@ def rounding_size(
     if quantity == "grad_probs":
         size = np.abs(np.asarray(exact["grad_probs"], dtype=np.float64))
         return size * (log_p.half + 2.0 * u)
-    if quantity == "loss":
-        return _of_loss(log_p, objective)
+    if quantity in LOSSES:
+        penalty = _of_penalty(exact, a, objective, log_p)
+        return penalty if quantity == "z_loss" else _of_loss(log_p, objective) + penalty
     of_p = log_p.half
     lost = arithmetic.smallest / 2.0
     if objective.is_of_labels:
@@ -98,8 +106,55 @@ def rounding_size(
     of_p *= s
     of_p += lost * len(a)
     of_p *= p
+    size = of_p + 2.0 * u * q + lost * (s + 1.0)
+    if objective.z_scale is not None:
+        weights, of_log_sum = objective.z_weights(), _of_log_sum(exact, a, objective, log_p)
+        log_sums = np.sqrt(_z_losses(exact) / np.where(weights > 0.0, weights, 1.0))
+        size += 2.0 * weights * (of_log_sum + log_sums * (log_p.half + 2.0 * u)) * p
     t = 1.0 if objective.temperature is None else objective.temperature
-    return np.asarray((of_p + 2.0 * u * q + lost * (s + 1.0)) / t)
+    if objective.softcap is None:
+        return np.asarray(size / t)
+    x = np.abs(np.where(np.isfinite(a), a, 0.0)) / objective.softcap
+    e = np.exp(-2.0 * x)
+    slopes = 4.0 * e / (1.0 + e) ** 2
+    # The gradient before the cap, from that after it; it is not known where the cap is flat.
+    inner = s * p + q + (0.0 if objective.z_scale is None else 2.0 * weights * log_sums * p)
+    return np.asarray((slopes * (size + inner * u * (2.0 * x + 3.0)) + 2.0 * u * inner) / t)
+
+
+def _z_losses(exact: Mapping[str, WideArray]) -> FloatArray:
+    return np.asarray(exact["z_loss"][0], dtype=np.float64)
+
+
+def _largest(a: FloatArray, objective: Objective) -> FloatArray:
+    """Return max(z) of each column."""
+    largest = a.max(axis=0)
+    if objective.softcap is not None:
+        largest = objective.softcap * np.tanh(largest / objective.softcap)
+    return np.asarray(largest if objective.temperature is None else largest / objective.temperature)
+
+
+def _of_log_sum(
+    exact: Mapping[str, WideArray], a: FloatArray, objective: Objective, log_p: "_LogProbs"
+) -> FloatArray:
+    """Return the size of the errors of the log-sum-exp of each column."""
+    weights = objective.z_weights()
+    log_sums = np.sqrt(_z_losses(exact) / np.where(weights > 0.0, weights, 1.0))
+    largest = np.abs(_largest(a, objective))
+    return np.asarray(log_p.roundoff * (log_sums + 2.0 * largest + 1.0) + log_p.of_sums)
+
+
+def _of_penalty(
+    exact: Mapping[str, WideArray], a: FloatArray, objective: Objective, log_p: "_LogProbs"
+) -> FloatArray:
+    """Return the size of the errors of the z-losses of rows."""
+    if objective.z_scale is None:
+        return np.zeros((1, a.shape[1]))
+    weights, z_losses = objective.z_weights(), _z_losses(exact)
+    # 2 ζ |l| δ and ζ δ², which is what is left where l is 0.
+    of_log_sum = _of_log_sum(exact, a, objective, log_p)
+    size = 2.0 * np.sqrt(weights * z_losses) * of_log_sum + weights * of_log_sum**2
+    return np.asarray((size + 2.0 * log_p.roundoff * z_losses)[np.newaxis])
 
 
 def _roundoff_of_sums(arithmetic: Dtype) -> float:
@@ -128,13 +183,15 @@ def _of_probs(
     u, t = arithmetic.epsilon / 2.0, objective.temperature
     size = np.abs(np.asarray(exact["log_probs"], dtype=np.float64))
     offsets = np.abs(a)
-    offsets += np.abs(a.max(axis=0))
+    if objective.softcap is not None:
+        offsets = objective.softcap * np.tanh(offsets / objective.softcap)
     if t is not None:
         offsets /= t
+    offsets += np.abs(_largest(a, objective))
     for values in (size, offsets):
         np.copyto(values, 0.0, where=~np.isfinite(values))
     of_sums = error_of_sum(len(a), arithmetic)
-    if t is not None:
+    if objective.is_scaled:
         offsets *= 1.0 + u / _roundoff_of_sums(arithmetic)
     return _LogProbs(size, error_of_log_p(size, offsets, len(a), arithmetic), u, of_sums)
 

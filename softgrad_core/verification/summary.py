@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from softgrad_core.dtypes import Dtype
+from softgrad_core.loss.results import LOSSES
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import Ranks
 from softgrad_core.verification.diagnosis.evidence import Evidence
@@ -221,7 +222,7 @@ class _Quantity:
         if not self._rows:
             return ""
         ignored = f", {self._ignored:,} ignored" if self._ignored else ""
-        numbers = "" if self._name == "loss" else f"; {_amount(self._numbers, 'number')}"
+        numbers = "" if self._name in LOSSES else f"; {_amount(self._numbers, 'number')}"
         return f" ({_amount(self._rows, 'row')}{ignored}{numbers})"
 
     @property
@@ -279,7 +280,7 @@ class _Quantity:
         row, c = quantity.place(comparison.worst[record])
         parts = [place]
         parts += [f"row {row}"] if quantity.size > 1 else []
-        parts += [] if self._name == "loss" else [f"class {c}"]
+        parts += [] if self._name in LOSSES else [f"class {c}"]
         where = ", ".join(filter(None, parts))
         return f"{where and f', at {where}'}: expected {expected}, got {got}"
 

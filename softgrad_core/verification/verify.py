@@ -14,6 +14,7 @@ from softgrad_core.loss.from_options import objective_of
 from softgrad_core.loss.logits import FloatArray, Rows, given_rows
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.options import LossOptions
+from softgrad_core.loss.results import LOSSES
 from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.claims import as_claim, as_rows_of, dtypes_of, refuse_bits
 from softgrad_core.verification.diagnosing import diagnose
@@ -138,6 +139,7 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     probs: "npt.ArrayLike" = NOT_CLAIMED,
     log_probs: "npt.ArrayLike" = NOT_CLAIMED,
     loss: "npt.ArrayLike" = NOT_CLAIMED,
+    z_loss: "npt.ArrayLike" = NOT_CLAIMED,
     grad_probs: "npt.ArrayLike" = NOT_CLAIMED,
     grad_logits: "npt.ArrayLike" = NOT_CLAIMED,
     dtype: object = None,
@@ -161,6 +163,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     loss
         Claims of the loss of each row, of shape (...), or of the one loss of all rows, a number, if
         it is reduced.
+    z_loss
+        Claims of the z-loss, of the shape of those of the loss.
     dtype
         The type of the claims: float64, float32, bfloat16, float16, float8_e4m3fn or float8_e5m2.
         By default each array is held to its own type. Python's numbers are held to the type of the
@@ -204,7 +208,7 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     is_batch = objective.batches is not None
     if is_batch and not len(rows.values):
         raise InputError("logits-empty", "expected rows of logits for the reduction, got none")
-    quantities = (probs, log_probs, loss, grad_probs, grad_logits)
+    quantities = (probs, log_probs, loss, z_loss, grad_probs, grad_logits)
     given = {
         name: claim
         for name, claim in zip(QUANTITIES, quantities, strict=True)
@@ -215,6 +219,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
             hint = "; a tensor that is no leaf has a grad only after retain_grad()"
             raise ValueError(f"expected {name} as an array of numbers, got None{hint}")
     arrays = {name: as_claim(name, claim) for name, claim in given.items()}
+    if z_loss is not NOT_CLAIMED and objective.z_scale is None:
+        raise ValueError("expected a z_loss_scale above 0 beside a claim of z_loss, got none")
     if not arrays:
         raise ValueError(f"expected a claim to verify: {', '.join(QUANTITIES)}; got none")
     own, others = (dtype, {}) if dtype is not None else dtypes_of(given, arrays, _dtype_of(rows))
@@ -222,7 +228,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     if tolerance.dtype is Dtype.BFLOAT16:
         given_logits = {"logits": logits} if isinstance(logits, np.ndarray) else {}
         refuse_bits({**given_logits, **arrays})
-    shapes = dict.fromkeys(QUANTITIES, shape) | {"loss": () if is_batch else shape[:-1]}
+    shapes = dict.fromkeys(QUANTITIES, shape)
+    shapes |= dict.fromkeys(LOSSES, () if is_batch else shape[:-1])
     claims = {name: as_rows_of(name, array, shapes[name]) for name, array in arrays.items()}
     try:
         return verify_rows(rows.values, objective, claims, tolerance, threads=cores())
@@ -256,9 +263,8 @@ def verify_rows(  # noqa: PLR0913 - what is claimed of what, and the standards
     Raises InputError for the first row that has no softmax.
     """
     batches, (count, classes) = objective.batches, rows.shape
-    shapes = dict.fromkeys(QUANTITIES, (count, classes)) | {"loss": (count, 1)}
-    if batches is not None and batches.reduced:
-        shapes["loss"] = (len(batches.denominators), 1)
+    records = len(batches.denominators) if batches is not None and batches.reduced else count
+    shapes = dict.fromkeys(QUANTITIES, (count, classes)) | dict.fromkeys(LOSSES, (records, 1))
     given = {name: claim.reshape(shapes[name]) for name, claim in claims.items()}
     units = {name: unit.reshape(shapes[name]) for name, unit in (half_units or {}).items()}
     judge = Claims(rows, objective, given, tolerance, units)

@@ -18,13 +18,14 @@ class Problem(NamedTuple):
     def exact(self) -> Exact:
         """Return the exact values."""
         names = {"label_smoothing", "class_weights", "temperature", "num_classes", "loss_scale"}
-        names |= {"kl_divergence"}
+        names |= {"kl_divergence", "softcap", "z_loss_scale"}
         options = {name: value for name, value in self.options.items() if name in names}
         divisor = self.options.get("denominator", 1.0)
         weights = self.options.get("class_weights")
         if self.options.get("reduction") == "mean" and weights and isinstance(self.target, int):
             divisor = weights[self.target]
-        return exact(self.logits, self.target, divisor=divisor, **options)
+        z_divisor = self.options.get("denominator", 1.0)
+        return exact(self.logits, self.target, divisor=divisor, z_divisor=z_divisor, **options)
 
 
 def problems(rows: Iterable[Row], seed: int) -> Iterator[Problem]:
@@ -56,13 +57,13 @@ def problems(rows: Iterable[Row], seed: int) -> Iterator[Problem]:
         if rng.random() < 0.5 and not is_masked.any():
             odd = [0.1, 0.5, 1.0, rng.random(), 1e-10, 1e-300]
             options["label_smoothing"] = float(rng.choice(odd))
-        _add_factors(options, rng)
+        _add_factors(options, rng, largest=max(logits))
         if rng.random() < 0.3 and classes > 2 and np.isfinite(logits[:2]).all():
             _add_padding(options, target, label, classes, rng)
         yield Problem(logits, target, options)
 
 
-def _add_factors(options: dict[str, Any], rng: np.random.Generator) -> None:
+def _add_factors(options: dict[str, Any], rng: np.random.Generator, largest: float) -> None:
     """Add a factor of the loss, a denominator or the divergence, to some of the options."""
     if rng.random() < 0.3:
         options["loss_scale"] = float(10.0 ** rng.uniform(-3, 3))
@@ -71,6 +72,13 @@ def _add_factors(options: dict[str, Any], rng: np.random.Generator) -> None:
         options["denominator"] = float(10.0 ** rng.uniform(-3, 3))
     if rng.random() < 0.3 and "class_weights" not in options:
         options["kl_divergence"] = True
+    # A temperature far below 1 tells apart what a soft cap has made equal to 100 bits.
+    is_usual = 1e-4 < options.get("temperature", 1.0) < 1e4
+    if rng.random() < 0.3 and is_usual:
+        options["softcap"] = float(10.0 ** rng.uniform(-2, 3))
+    # The logarithm of the sum, over T, may overflow.
+    if rng.random() < 0.3 and is_usual and largest < 1e300:
+        options["z_loss_scale"] = float(10.0 ** rng.uniform(-5, 1))
 
 
 def _add_padding(

@@ -18,10 +18,11 @@ class Exact:
     probs: list[mpf]
     log_probs: list[mpf]
     loss: mpf
+    z_loss: mpf
     grad_probs: list[mpf]
     grad_logits: list[mpf]
     terms: list[mpf]
-    """The larger of the two terms whose difference is `grad_logits`, for each class."""
+    """The largest of the terms that `grad_logits` is made of, for each class."""
     loss_size: mpf
     """The larger of the terms that the loss is the sum of."""
 
@@ -48,6 +49,9 @@ def exact(
     num_classes: int | None = None,
     loss_scale: float = 1.0,
     kl_divergence: bool = False,
+    softcap: float | None = None,
+    z_loss_scale: float = 0.0,
+    z_divisor: float = 1.0,
 ) -> Exact:
     """Compute one row from the definitions. A masked class is -inf and must not be the target."""
     with mpmath.workprec(PRECISION):
@@ -59,10 +63,18 @@ def exact(
         q = [factor * mpf(w) * t for t, w in zip(shares, weights, strict=True)]
         constant = mpf(0)
         if kl_divergence:
-            constant = factor * mpmath.fsum(t * mpmath.log(t) for t in shares if t)
+            # Near 1, 200 bits have too few digits of what the logarithm is made of.
+            with mpmath.workprec(20 * PRECISION):
+                exactly = exact_targets(len(logits), target, label_smoothing, count)
+                constant = factor * mpmath.fsum(t * mpmath.log(t) for t in exactly if t)
+        slopes = [mpf(1)] * len(logits)
+        given = list(map(mpf, logits))
+        if softcap is not None:
+            slopes = [derivative_of_cap(a, mpf(softcap)) for a in given]
+            given = [a if mpmath.isinf(a) else softcap * mpmath.tanh(a / softcap) for a in given]
         # mpf - mpf of two floats is rounded once, to 200 bits, however far apart they are.
-        maximum = mpf(max(logits))
-        values = [(mpf(value) - maximum) / mpf(temperature) for value in logits]
+        maximum = max(given)
+        values = [(value - maximum) / mpf(temperature) for value in given]
         e = [mpmath.exp(value) for value in values]
         total = mpmath.fsum(e)
         others = [rest / total for rest in _sums_of_others(e)]
@@ -73,17 +85,38 @@ def exact(
         gained = [term / total * w for term, w in zip(e, q_others, strict=True)]
         lost = [weight * other for weight, other in zip(q, others, strict=True)]
         loss = mpmath.fsum(-weight * log_p for weight, log_p in pairs if weight)
+        log_sum = maximum / mpf(temperature) + mpmath.log1p(rest)
+        z_weight = mpf(loss_scale) / mpf(z_divisor) * mpf(z_loss_scale)
+        z_loss = z_weight * log_sum**2
+        # The logarithm of the sum is itself a sum of two, which may cancel.
+        size = abs(maximum / mpf(temperature)) + mpmath.log1p(rest)
+        penalty = [2 * z_weight * log_sum * term / total for term in e]
+        sizes = [2 * z_weight * size * term / total for term in e]
+        factors = [slope / mpf(temperature) for slope in slopes]
+        parts = list(zip(gained, lost, penalty, factors, strict=True))
         return Exact(
             probs=[term / total for term in e],
             log_probs=log_probs,
-            loss=loss + constant,
-            loss_size=max(loss, abs(constant)),
+            loss=loss + constant + z_loss,
+            loss_size=max(loss, abs(constant), z_weight * size**2),
+            z_loss=z_loss,
             grad_probs=[
                 -weight * mpmath.exp(-log_p) if weight else mpf(0) for weight, log_p in pairs
             ],
-            grad_logits=[(x - y) / temperature for x, y in zip(gained, lost, strict=True)],
-            terms=[max(x, y) / temperature for x, y in zip(gained, lost, strict=True)],
+            grad_logits=[(x - y + z) * factor for x, y, z, factor in parts],
+            terms=[
+                max(x, y, z) * factor
+                for x, y, z, factor in zip(gained, lost, sizes, factors, strict=True)
+            ],
         )
+
+
+def derivative_of_cap(a: mpf, cap: mpf) -> mpf:
+    """Return the derivative of cap tanh(a / cap), in the form in which nothing cancels."""
+    if mpmath.isinf(a):
+        return mpf(0)
+    e = mpmath.exp(-2 * abs(a) / cap)
+    return 4 * e / (1 + e) ** 2
 
 
 def ulps(got: float, expected: mpf) -> float:

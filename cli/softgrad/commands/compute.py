@@ -22,6 +22,8 @@ from softgrad.records.fields import (
     NUM_CLASSES,
     PROBS,
     REDUCTION,
+    Z_LOSS,
+    Z_LOSS_SCALE,
 )
 from softgrad.records.records import json_number
 from softgrad.running.pipeline import Pipeline
@@ -146,15 +148,18 @@ def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | N
         reader = source.reader()
         is_reduced = reader.reduction is not Reduction.NONE
         is_packed = isinstance(source.logits, Packed)
+        # A result that the loss does not have is no array.
+        has_z_loss = bool(source.options.get(Z_LOSS_SCALE))
+        written = [name for name in fields if has_z_loss or name != Z_LOSS]
         work = partial(
             compute,
-            fields if tolerance is None else FIELDS,
+            written if tolerance is None else FIELDS,
             check_tolerance=tolerance,
             # Results that are checked or added up are rounded afterwards.
             in_float64=is_reduced or is_packed or tolerance is not None,
         )
         results = ArrayResults(
-            fields, result_dtype(source.logits.dtype), is_reduced, settings.only_failures
+            written, result_dtype(source.logits.dtype), is_reduced, settings.only_failures
         )
         pipeline = Pipeline(reader, work, results, None, settings.fail_fast)
         is_empty_mean = reader.divisor == 0.0

@@ -54,7 +54,8 @@ _UNNAMED = {Format.PANDOC}  # In the guide: a second flavour of Markdown.
 _FORMATS = ", ".join(form for form in Format if not form.is_of_arrays and form not in _UNNAMED)
 _FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}", RUN)
 _JSON = option("--json", "", "Short for --format jsonl.", RUN)
-_STANDALONE = option("--standalone", "", "Write a whole LaTeX document.", RUN)
+# The part of a document that LaTeX gets without it says so.
+_STANDALONE = option("--standalone", "", "")
 _OUTPUT = option("--output -o", "FILE", "Replace FILE, in one step.", RUN)
 _OUTPUT_DIR = option("--output-dir", "DIR", "One file of results for each input.", RUN)
 _FAIL_FAST = option("--fail-fast", "", "Stop after the first failure.", RUN)

@@ -21,7 +21,7 @@ from softgrad.inputs.numbers import (
 )
 from softgrad.messages import say
 from softgrad.outputs.formats import Format
-from softgrad.records.fields import CLAIMS, LOGITS, LOSS, TARGET
+from softgrad.records.fields import CLAIMS, LOGITS, LOSSES, TARGET
 from softgrad.records.records import json_number
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError, shortened
@@ -126,7 +126,7 @@ def as_written(name: str, text: str) -> bytes:
     if not words or not all(NUMBER.fullmatch(word) for word in words):
         raise UsageError(f"expected {option} to be numbers separated by commas, got {text!r}")
     numbers = list(map(_digits_of, words))
-    if name == LOSS:
+    if name in LOSSES:
         if len(numbers) > 1:
             hint = f"; write {'.'.join(words)}" if DECIMAL_COMMA.fullmatch(plain) else ""
             raise UsageError(f"expected {option} to be one number, got {text!r}{hint}")

@@ -31,6 +31,7 @@ _ULP = option("--ulp", "N", "Allow N units in the last place instead.", "Standar
 _PROBS = option("--probs", "N,…", "Your probabilities, beside logits.")
 _LOG_PROBS = option("--log-probs", "N,…", "Your logarithms of them.")
 _LOSS = option("--loss", "N", "Your loss.")
+_Z_LOSS = option("--z-loss", "N", "Your z-loss, a part of the loss.")
 _GRAD_PROBS = option("--grad-probs", "N,…", "Your dL/df(x).")
 _GRAD_LOGITS = option("--grad-logits", "N,…", "Your dL/da.")
 
@@ -47,6 +48,7 @@ class Settings(task.Settings):
     probs: Annotated[Text, _PROBS] = None
     log_probs: Annotated[Text, _LOG_PROBS] = None
     claimed_loss: Annotated[Text, _LOSS] = None
+    z_loss: Annotated[Text, _Z_LOSS] = None
     grad_probs: Annotated[Text, _GRAD_PROBS] = None
     grad_logits: Annotated[Text, _GRAD_LOGITS] = None
     dtype: Annotated[Text, _DTYPE] = None

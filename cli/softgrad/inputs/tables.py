@@ -17,7 +17,7 @@ import orjson
 from softgrad.exits import UsageError
 from softgrad.inputs.json.stream import LINES, BlockStream
 from softgrad.inputs.numbers import NUMBER, is_number_list, parse_numbers, with_two_readings
-from softgrad.records.fields import CLAIMS, CLASSES, LOGITS, LOSS, TARGET
+from softgrad.records.fields import CLAIMS, CLASSES, LOGITS, LOSS, LOSSES, TARGET
 from softgrad.records.records import Records, json_number
 from softgrad_core.errors import InputError, shortened
 
@@ -221,9 +221,9 @@ def _with_claims(
             word.lstrip("+") if _PLAIN_DIGITS.fullmatch(word) else orjson.dumps(number).decode()
             for word, number in zip(words, map(json_number, numbers), strict=True)
         ]
-        claim = digits[0] if name == LOSS else f"[{','.join(digits)}]"
+        claim = digits[0] if name in LOSSES else f"[{','.join(digits)}]"
         record = record[:-1] + f',"{name}":{claim}}}'.encode()
-        value[name] = numbers[0] if name == LOSS else numbers
+        value[name] = numbers[0] if name in LOSSES else numbers
     return record, value
 
 

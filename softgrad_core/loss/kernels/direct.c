@@ -13,8 +13,10 @@
    or a gradient is off by twice that and half a unit in the last place of its own, at most 2.7
    units where the last places are as unlucky as can be; a loss by one more, for its logarithm.
    Shares that are not a power of two add half a unit to losses and to dL/df(x). Where several
-   classes have target weights, or there is a temperature, all numbers are good to 8 units, those of
-   dL/da in units of the larger of the two terms that it is the difference of.
+   classes have target weights, or with a temperature, a soft cap or a z-loss, all numbers are good
+   to 8 units, those of dL/da in units of the largest of the terms that it is made of.
+
+   A soft cap takes cap tanh(a / cap) for a, and a z-loss adds z (log S)**2 to the loss.
 
    Every operation is one that IEEE 754 defines, fma among them, in an order that depends on the
    number of classes alone: a row has the same bits alone, in any block, and on any processor.
@@ -62,6 +64,9 @@ static const double SMALLEST_T = 0x1p-100, LARGEST_T = 0x1p100;
 /* exp of all below is as good as 0 beside SMALLEST_SUM and SMALLEST_REST. */
 static const double LOWEST = -985.0;
 
+/* Beyond this |a| / cap the derivative of a cap may be too small for float64. */
+static const double LARGEST_OF_CAP = 340.0;
+
 static const double UNGAINED = 0x1p-600;
 static const double LN2 = 0x1.62e42fefa3800p-1, LN2_TAIL = 0x1.ef35793c76730p-45;
 static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp-1;
@@ -71,7 +76,9 @@ typedef struct {
     ptrdiff_t y[ROWS];
     double e_y[ROWS], rest[ROWS], rest_error[ROWS], total[ROWS], total_error[ROWS];
     double inverse[ROWS], inverse_error[ROWS]; /* 1 / S */
-    double share[ROWS], share_of_inverse[ROWS], share_of_inverse_error[ROWS];
+    double share[ROWS];                                           /* NaN for a row that is left. */
+    double share_of_inverse[ROWS], share_of_inverse_error[ROWS]; /* (share + slope) / T / S */
+    double z[ROWS], log_total[ROWS], slope[ROWS]; /* That of the z-loss by log S: 2 z log S. */
 } Tile;
 
 /* What is to be computed. Arrays of numbers are of float or of double, but for `loss` and `memory`,
@@ -83,12 +90,16 @@ typedef struct {
     const double *shares; /* (N,): what losses and gradients are multiplied by, gained, or NULL. */
     double *weights; /* (N, C): q where other classes than y have weights, gained, or NULL; scratch,
                         too. */
-    const double *temperatures; /* (N,): T where there are weights, or NULL. */
+    const double *temperatures; /* (N,): T, or NULL. */
+    const double *caps;         /* (N,): soft caps, or NULL. */
+    const double *z_weights;    /* (N,): z, gained, or NULL. */
     void *probs;                /* (N, C) */
     double *loss;               /* (N,) */
+    double *z_loss;             /* (N,) */
     void *grad_probs;           /* (N, C), zeros: what is at y is filled in. */
     void *grad_logits;          /* (N, C) */
-    double *memory;             /* C numbers, or TILE where that is more; 3 C for weights. */
+    double *memory;             /* C numbers, or TILE where that is more, twice that for caps; for
+                                   weights 3 C, and 4 C for caps. */
     unsigned char *left; /* (N,): 1 is written for a row that is left, whose results are nothing. */
 } Task;
 
@@ -169,6 +180,92 @@ INLINE double exponential(double a, double a_error)
     q = fma(q, r, 0x1.5555555555557p-3);
     q = fma(q, r, 0.5);
     return (one + fma(r * r, q, lower)) * of_bits(exponent << 52);
+}
+
+/* 2**(j / 32), and what is to be added to it. */
+static const double POWERS[32] = {
+    0x1p+0, 0x1.059b0d3158574p+0, 0x1.0b5586cf9890fp+0, 0x1.11301d0125b51p+0, 0x1.172b83c7d517bp+0,
+    0x1.1d4873168b9aap+0, 0x1.2387a6e756238p+0, 0x1.29e9df51fdee1p+0, 0x1.306fe0a31b715p+0,
+    0x1.371a7373aa9cbp+0, 0x1.3dea64c123422p+0, 0x1.44e086061892dp+0, 0x1.4bfdad5362a27p+0,
+    0x1.5342b569d4f82p+0, 0x1.5ab07dd485429p+0, 0x1.6247eb03a5585p+0, 0x1.6a09e667f3bcdp+0,
+    0x1.71f75e8ec5f74p+0, 0x1.7a11473eb0187p+0, 0x1.82589994cce13p+0, 0x1.8ace5422aa0dbp+0,
+    0x1.93737b0cdc5e5p+0, 0x1.9c49182a3f090p+0, 0x1.a5503b23e255dp+0, 0x1.ae89f995ad3adp+0,
+    0x1.b7f76f2fb5e47p+0, 0x1.c199bdd85529cp+0, 0x1.cb720dcef9069p+0, 0x1.d5818dcfba487p+0,
+    0x1.dfc97337b9b5fp+0, 0x1.ea4afa2a490dap+0, 0x1.f50765b6e4540p+0};
+static const double TAILS[32] = {
+    0.0, 0x1.d73e2a475b465p-55, 0x1.8a62e4adc610bp-54, -0x1.6c51039449b3ap-54,
+    -0x1.19041b9d78a76p-55, 0x1.e016e00a2643cp-54, 0x1.9b07eb6c70573p-54, 0x1.612e8afad1255p-55,
+    0x1.6f46ad23182e4p-55, -0x1.63aeabf42eae2p-54, 0x1.ada0911f09ebcp-55, 0x1.89b7a04ef80d0p-59,
+    0x1.d4397afec42e2p-56, -0x1.07abe1db13cadp-55, 0x1.6324c054647adp-54, -0x1.383c17e40b497p-54,
+    -0x1.bdd3413b26456p-54, -0x1.16e4786887a99p-55, -0x1.41577ee04992fp-55, -0x1.d4c1dd41532d8p-54,
+    0x1.6e9f156864b27p-54, -0x1.75fc781b57ebcp-57, 0x1.c7c46b071f2bep-56, -0x1.d2f6edb8d41e1p-54,
+    0x1.7a1cd345dcc81p-54, -0x1.5584f7e54ac3bp-56, 0x1.11065895048ddp-55, 0x1.503cbd1e949dbp-56,
+    0x1.2ed02d75b3707p-55, -0x1.1a5cd4f184b5cp-54, -0x1.e9c23179c2893p-54, 0x1.9d3e12dd8a18bp-54};
+
+/* Return cap tanh(a / cap) to ten more bits than float64 has, the rest of them in `lost`, and its
+   derivative in `slope`; NaN where |a| / cap is too large.
+
+   With w = |a| / cap and e = exp(-2 w), tanh(w) = (1 - e) / (1 + e), and the derivative is 4 e /
+   (1 + e)**2. e is 2**(k / 32) exp(r), |r| <= log(2) / 64. For small w, tanh(w) / w is a sum of
+   powers of w**2. */
+INLINE double capped(double a, double cap, double *lost, double *slope)
+{
+    const double shift = 0x1.8p52, unit = 0x1.62e42fef8p-6, unit_tail = 0x1.1cf79abc9e3b4p-41;
+    const double size = fabs(a), w = size / cap, tail = fma(-w, cap, size) / cap;
+    const double x = -2.0 * w, by_unit = fma(x, 0x1.71547652b82fep5, shift), k = by_unit - shift;
+    const int64_t whole = (int64_t)(bits_of(by_unit) - bits_of(shift));
+    const double upper = fma(-k, unit, x), lower = fma(-k, unit_tail, -2.0 * tail);
+    const double r = upper + lower, r_tail = (upper - r) + lower;
+    double q = 1.0 / 40320.0;
+    q = fma(q, r, 1.0 / 5040.0);
+    q = fma(q, r, 1.0 / 720.0);
+    q = fma(q, r, 1.0 / 120.0);
+    q = fma(q, r, 1.0 / 24.0);
+    q = fma(q, r, 1.0 / 6.0);
+    q = fma(q, r, 0.5);
+    const double head = POWERS[whole & 31], of_r = fma(r * r, q, r_tail), added = head * r;
+    const double first = head + added;
+    const double rest = ((head - first) + added) +
+                        (fma(head, r, -added) + fma(head, of_r, fma(TAILS[whole & 31], r, TAILS[whole & 31])));
+    const double power = of_bits((uint64_t)((whole >> 5) + 1023) << 52);
+    const double e = (first + rest) * power, e_tail = ((first - (first + rest)) + rest) * power;
+    const double over = 1.0 - e, over_tail = ((1.0 - over) - e) - e_tail;
+    const double under = 1.0 + e, under_tail = ((1.0 - under) + e) + e_tail;
+    const double tanh = over / under;
+    const double tanh_tail = (fma(-tanh, under, over) + over_tail - tanh * under_tail) / under;
+    const double derivative = 4.0 * e / (under * under);
+    const double value = cap * tanh, rounding = fma(cap, tanh, -value) + cap * tanh_tail;
+    const double s = w * w;
+    double p = 21844.0 / 6081075.0;
+    p = fma(p, s, -1382.0 / 155925.0);
+    p = fma(p, s, 62.0 / 2835.0);
+    p = fma(p, s, -17.0 / 315.0);
+    p = fma(p, s, 2.0 / 15.0);
+    p = fma(p, s, -1.0 / 3.0);
+    const int is_small = w < 0x1p-5, is_masked = a == -INFINITY;
+    const double sign = copysign(1.0, a), z = sign * (is_small ? size : value);
+    *lost = is_masked ? 0.0 : sign * (is_small ? size * (s * p) : rounding);
+    *slope = is_masked ? 0.0 : fma(derivative, e_tail / e - 2.0 * under_tail / under, derivative);
+    return is_masked ? a : w <= LARGEST_OF_CAP ? z : NAN;
+}
+
+/* Return log((x + x_error) / 2**GAIN), for a sum of usual size. */
+INLINE double log_of_total(double x, double x_error)
+{
+    /* The form of log_of_one_plus, where x may be below 1. */
+    const int64_t exponent = (int64_t)(bits_of(x) - bits_of(SQRT_HALF)) >> 52;
+    const double k = (double)(exponent - GAIN);
+    const double f = of_bits(bits_of(x) - ((uint64_t)exponent << 52)) - 1.0;
+    const double s = f / (2.0 + f), z = s * s, half = 0.5 * f * f;
+    double g = 0x1.2b5900de53b32p-3;
+    g = fma(g, z, 0x1.39fe51a7c18f9p-3);
+    g = fma(g, z, 0x1.7462b51cb66b1p-3);
+    g = fma(g, z, 0x1.c71c62e3f11e6p-3);
+    g = fma(g, z, 0x1.2492492df281ap-2);
+    g = fma(g, z, 0x1.99999999952d7p-2);
+    g = fma(g, z, 0x1.5555555555558p-1);
+    const double small = fma(k, LN2_TAIL, x_error / x);
+    return fma(k, LN2, f - (half - fma(s, fma(g, z, half), small)));
 }
 
 /* Return log(1 + x) for x from 0 on, to one unit in the last place.
@@ -326,6 +423,72 @@ INLINE void exponentials(const Task *task, ptrdiff_t start, ptrdiff_t count, int
         e[i] = exponential(get(task->logits, start + i, is_float), 0.0);
 }
 
+/* Return where the derivatives of capped logits are: after the e of a tile, or of a long row. */
+INLINE double *slopes_of(const Task *task)
+{
+    return task->memory + (task->classes > TILE ? task->classes : TILE);
+}
+
+/* Compute e of some rows of capped logits, or of logits over T. */
+INLINE void scaled_exponentials(const Task *task, ptrdiff_t start, ptrdiff_t rows, int is_float)
+{
+    const ptrdiff_t classes = task->classes;
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const ptrdiff_t from = (start + row) * classes;
+        double *const e = task->memory + row * classes;
+        double *const slopes = slopes_of(task) + row * classes;
+        const double t = task->temperatures ? task->temperatures[start + row] : 1.0;
+        if (task->caps) {
+            const double cap = task->caps[start + row];
+            for (ptrdiff_t c = 0; c < classes; c++) {
+                double lost;
+                const double z = capped(get(task->logits, from + c, is_float), cap, &lost, &slopes[c]);
+                const double whole = z / t, error = (fma(-whole, t, z) + lost) / t;
+                e[c] = exponential(whole, whole > LOWEST ? error : 0.0);
+            }
+        } else {
+            for (ptrdiff_t c = 0; c < classes; c++) {
+                const double a = get(task->logits, from + c, is_float), whole = a / t;
+                e[c] = exponential(whole, whole > LOWEST ? fma(-whole, t, a) / t : 0.0);
+            }
+        }
+    }
+}
+
+/* Return a power of two by which T is not small: what is divided by it is normal. */
+INLINE double scale_of(double t)
+{
+    return t < 1.0 ? ldexp(1.0, -ilogb(t)) : 1.0;
+}
+
+/* Return whether T and a soft cap are of usual size. */
+INLINE int are_usual(const Task *task, ptrdiff_t row)
+{
+    const double t = task->temperatures ? task->temperatures[row] : 1.0;
+    const double cap = task->caps ? task->caps[row] : 1.0;
+    return (t >= SMALLEST_T) & (t <= LARGEST_T) & (cap >= SMALLEST_T) & (cap <= LARGEST_T);
+}
+
+/* Compute what a tile's rows with a temperature, a soft cap or a z-loss have beside their sums. */
+INLINE void extend(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
+{
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double t = task->temperatures ? task->temperatures[start + row] : 1.0;
+        const double z = task->z_weights ? weight_of(task->z_weights[start + row]) : 0.0;
+        const double log_total = log_of_total(tile->total[row], tile->total_error[row]);
+        const double slope = 2.0 * z * log_total, inverse = tile->inverse[row];
+        const double factor = (tile->share[row] + slope) / t, part = inverse * factor;
+        tile->z[row] = z;
+        tile->log_total[row] = log_total;
+        tile->slope[row] = slope;
+        tile->share_of_inverse[row] = part;
+        tile->share_of_inverse_error[row] =
+            fma(inverse, factor, -part) + tile->inverse_error[row] * factor;
+        /* NaN for a z that is not of usual size. */
+        tile->share[row] = are_usual(task, start + row) && z >= 0.0 ? tile->share[row] : NAN;
+    }
+}
+
 /* Compute the sums of some rows from their e, and what follows from them. */
 INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
 {
@@ -365,18 +528,23 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
     }
 }
 
-/* Write e times what is given in two parts. */
-INLINE void scale(const double *e, ptrdiff_t count, double factor, double error, char *to,
-                  int is_float)
+/* Write e times what is given in two parts, and times derivatives if there are any. */
+INLINE void scale(const double *e, ptrdiff_t count, double factor, double error,
+                  const double *slopes, char *to, int is_float)
 {
-    for (ptrdiff_t i = 0; i < count; i++)
-        put(to, i, fma(e[i], factor, e[i] * error), is_float);
+    if (slopes)
+        for (ptrdiff_t i = 0; i < count; i++)
+            put(to, i, fma(e[i], factor, e[i] * error) * slopes[i], is_float);
+    else
+        for (ptrdiff_t i = 0; i < count; i++)
+            put(to, i, fma(e[i], factor, e[i] * error), is_float);
 }
 
 /* Write the e of each row times its factor to a block of results, from its row `start` on, and the
    same to a second one if there is one. */
 INLINE void scale_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, const double *factors,
-                       const double *errors, void *block, void *second, int is_float)
+                       const double *errors, const double *slopes, void *block, void *second,
+                       int is_float)
 {
     const ptrdiff_t classes = task->classes, whole = classes - classes % PIECE;
     const double *const e = task->memory;
@@ -385,20 +553,23 @@ INLINE void scale_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, const 
     if (classes <= TILE) {
         for (ptrdiff_t row = 0; row < rows; row++)
             scale(e + row * classes, classes, factors[row], errors[row],
-                  place(to, row * classes, is_float), is_float);
+                  slopes ? slopes + row * classes : NULL, place(to, row * classes, is_float),
+                  is_float);
         if (copy)
             memcpy(copy, to, bytes_of(rows * classes, is_float));
         return;
     }
     for (ptrdiff_t c = 0; c < whole; c += PIECE) {
         look_ahead(place(to, c + AHEAD, is_float), is_float, 1);
-        scale(e + c, PIECE, *factors, *errors, place(to, c, is_float), is_float);
+        scale(e + c, PIECE, *factors, *errors, slopes ? slopes + c : NULL, place(to, c, is_float),
+              is_float);
         if (!copy)
             continue;
         look_ahead(place(copy, c + AHEAD, is_float), is_float, 1);
         memcpy(place(copy, c, is_float), place(to, c, is_float), bytes_of(PIECE, is_float));
     }
-    scale(e + whole, classes - whole, *factors, *errors, place(to, whole, is_float), is_float);
+    scale(e + whole, classes - whole, *factors, *errors, slopes ? slopes + whole : NULL,
+          place(to, whole, is_float), is_float);
     if (copy)
         memcpy(place(copy, whole, is_float), place(to, whole, is_float),
                bytes_of(classes - whole, is_float));
@@ -406,14 +577,19 @@ INLINE void scale_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, const 
 
 /* Write probabilities, and gradients as they are where no class is the true one. */
 INLINE void spread(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
-                   int is_float)
+                   int is_float, int is_extended)
 {
-    const int are_alike = task->probs && !task->shares;
+    const int are_alike = task->probs && !task->shares && !is_extended;
     if (task->probs)
-        scale_rows(task, start, rows, tile->inverse, tile->inverse_error, task->probs,
+        scale_rows(task, start, rows, tile->inverse, tile->inverse_error, NULL, task->probs,
                    are_alike ? task->grad_logits : NULL, is_float);
-    if (task->grad_logits && !are_alike)
+    if (!task->grad_logits || are_alike)
+        return;
+    if (is_extended && task->caps)
         scale_rows(task, start, rows, tile->share_of_inverse, tile->share_of_inverse_error,
+                   slopes_of(task), task->grad_logits, NULL, is_float);
+    else
+        scale_rows(task, start, rows, tile->share_of_inverse, tile->share_of_inverse_error, NULL,
                    task->grad_logits, NULL, is_float);
 }
 
@@ -440,6 +616,30 @@ INLINE void finish(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_
                 0.0 - product(tile->rest[row], tile->rest_error[row], tile->share_of_inverse[row],
                               tile->share_of_inverse_error[row]),
                 is_float);
+}
+
+/* Write what a temperature, a soft cap and a z-loss change of that. */
+INLINE void finish_extended(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
+                            int is_float)
+{
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const ptrdiff_t at = start + row, y = tile->y[row];
+        const double share = tile->share[row], log_total = tile->log_total[row];
+        const double z_loss = tile->z[row] * log_total * log_total;
+        if (task->loss)
+            task->loss[at] += z_loss;
+        if (task->z_loss)
+            task->z_loss[at] = z_loss;
+        if (task->grad_logits) {
+            const double t = task->temperatures ? task->temperatures[at] : 1.0;
+            const double lost = share * tile->rest[row] + share * tile->rest_error[row];
+            const double x = fma(tile->slope[row], tile->e_y[row], -lost) * scale_of(t);
+            const double whole = fma(x, tile->inverse[row], x * tile->inverse_error[row]);
+            const double slope = task->caps ? slopes_of(task)[row * task->classes + y] : 1.0;
+            put(task->grad_logits, at * task->classes + y,
+                0.0 + whole / (t * scale_of(t)) * slope, is_float);
+        }
+    }
 }
 
 /* Mark the rows that are left, and return how many they are. */
@@ -494,15 +694,17 @@ typedef struct {
     ptrdiff_t m, top;          /* Where d is largest, and where q is. */
     double s, s_error, others; /* The sum of q, and that without its largest. */
     double rest, rest_error, total, inverse, inverse_error, temperature;
-    double scale; /* A power of two by which T is not small: what is divided by it is normal. */
+    double scale;               /* That of T, see scale_of. */
+    double z, log_total, slope; /* As in a tile. */
 } Row;
 
-/* Return dL/da_c = ((s - q_c) f(x)_c - q_c (1 - f(x)_c)) / T, with rest / S for 1 - f(x)_m, and the
-   sum of the others for s - q_c where q_c is largest: neither difference in it cancels. */
+/* Return dL/da_c = ((s - q_c) f(x)_c - q_c (1 - f(x)_c) + slope f(x)_c) / T, with rest / S for
+   1 - f(x)_m, and the sum of the others for s - q_c where q_c is largest: neither cancels. */
 INLINE double gradient(const Row *row, double e, double q, int is_m, int is_top)
 {
     const double inverse = row->inverse, error = row->inverse_error, scale = row->scale;
-    const double x = e * (is_top ? row->others : (row->s - q) + row->s_error);
+    const double others = is_top ? row->others : (row->s - q) + row->s_error;
+    const double x = e * (others + row->slope);
     const double gained = fma(x, inverse * scale, x * (error * scale));
     const double other = is_m ? product(row->rest, row->rest_error, inverse, error)
                               : 1.0 - fma(e, inverse, e * error);
@@ -514,10 +716,13 @@ INLINE void sum_weighted(const Task *task, ptrdiff_t at, double *q, Row *row, in
 {
     const ptrdiff_t classes = task->classes;
     double *const e = task->memory, *const d = e + classes, *const d_error = d + classes;
-    const double t = row->temperature;
+    double *const slopes = d_error + classes;
+    const double t = row->temperature, cap = task->caps ? task->caps[at / classes] : 0.0;
     for (ptrdiff_t c = 0; c < classes; c++) {
-        const double a = get(task->logits, at + c, is_float), whole = a / t;
-        const double lost = fma(-whole, t, a) / t;
+        double tail = 0.0, a = get(task->logits, at + c, is_float);
+        if (task->caps)
+            a = capped(a, cap, &tail, &slopes[c]);
+        const double whole = a / t, lost = (fma(-whole, t, a) + tail) / t;
         d[c] = whole;
         /* That of a masked class is NaN, and of one below LOWEST it may be larger than LOWEST. */
         d_error[c] = whole > LOWEST ? lost : 0.0;
@@ -533,7 +738,10 @@ INLINE void sum_weighted(const Task *task, ptrdiff_t at, double *q, Row *row, in
     double total_error;
     row->total = plus(row->rest, row->rest_error, e[row->m], &total_error);
     row->inverse = inverse_of(row->total, total_error, &row->inverse_error);
-    row->scale = t < 1.0 ? ldexp(1.0, -ilogb(t)) : 1.0;
+    row->scale = scale_of(t);
+    row->z = task->z_weights ? weight_of(task->z_weights[at / classes]) : 0.0;
+    row->log_total = log_of_total(row->total, total_error);
+    row->slope = 2.0 * row->z * row->log_total;
 }
 
 /* Return whether a row is left. */
@@ -542,7 +750,8 @@ INLINE int is_unusual(const Row *row, const double *e, const double *q, ptrdiff_
     const double t = row->temperature, rest = row->rest, total = row->total;
     int is_odd =
         !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e[row->m]) & (total >= SMALLEST_SUM) &
-          (total <= LARGEST_SUM) & (t >= SMALLEST_T) & (t <= LARGEST_T) & (row->s >= 0.0));
+          (total <= LARGEST_SUM) & (t >= SMALLEST_T) & (t <= LARGEST_T) & (row->s >= 0.0) &
+          (row->z >= 0.0));
     for (ptrdiff_t c = 0; c < classes; c++)
         is_odd |= !((q[c] == 0.0) | (e[c] >= SMALLEST_E_Y));
     return is_odd;
@@ -554,14 +763,14 @@ INLINE int compute_weighted(const Task *task, ptrdiff_t at, int is_float)
 {
     const ptrdiff_t classes = task->classes, start = at * classes;
     double *const e = task->memory, *const d = e + classes, *const d_error = d + classes;
-    double *const q = task->weights + start;
+    double *const q = task->weights + start, *const slopes = d_error + classes;
     Row row = {.temperature = task->temperatures ? task->temperatures[at] : 1.0};
     sum_weighted(task, start, q, &row, is_float);
-    if (is_unusual(&row, e, q, classes))
+    if (is_unusual(&row, e, q, classes) || !are_usual(task, at))
         return 1;
     if (task->probs)
-        scale(e, classes, row.inverse, row.inverse_error, place(task->probs, start, is_float),
-              is_float);
+        scale(e, classes, row.inverse, row.inverse_error, NULL,
+              place(task->probs, start, is_float), is_float);
     if (task->grad_probs)
         for (ptrdiff_t c = 0; c < classes; c++)
             put(task->grad_probs, start + c, q[c] == 0.0 ? 0.0 : -(row.total / e[c] * q[c]),
@@ -572,21 +781,27 @@ INLINE int compute_weighted(const Task *task, ptrdiff_t at, int is_float)
             put(task->grad_logits, start + c, gradient(&row, e[c], q[c], 0, 0), is_float);
         put(task->grad_logits, start + m, gradient(&row, e[m], q[m], 1, m == top), is_float);
         put(task->grad_logits, start + top, gradient(&row, e[top], q[top], m == top, 1), is_float);
+        if (task->caps)
+            for (ptrdiff_t c = 0; c < classes; c++)
+                put(task->grad_logits, start + c,
+                    get(task->grad_logits, start + c, is_float) * slopes[c], is_float);
     }
+    if (task->z_loss)
+        task->z_loss[at] = row.z * row.log_total * row.log_total;
     if (task->loss) {
         double sum, error;
-        const double log_of_total = log_of_sum(row.rest, row.rest_error, e[row.m]);
+        const double log_of_rest = log_of_sum(row.rest, row.rest_error, e[row.m]);
         const double d_m = d[row.m], d_m_error = d_error[row.m];
         for (ptrdiff_t c = 0; c < classes; c++)
             e[c] = q[c] == 0.0 ? 0.0 : q[c] * ((d_m - d[c]) + (d_m_error - d_error[c]));
         sum_wide(e, classes, &sum, &error);
-        task->loss[at] = fma(row.s, log_of_total, error) + sum;
+        task->loss[at] = fma(row.s, log_of_rest, error) + sum + row.z * row.log_total * row.log_total;
     }
     return 0;
 }
 
 /* Compute all rows, as many at a time as fit into the nearest cache. Return how many are left. */
-INLINE ptrdiff_t compute(const Task *task, int is_float)
+INLINE ptrdiff_t compute(const Task *task, int is_float, int is_extended)
 {
     const ptrdiff_t fitting = TILE / task->classes < ROWS ? TILE / task->classes : ROWS;
     const ptrdiff_t step = fitting > 0 ? fitting : 1;
@@ -599,24 +814,37 @@ INLINE ptrdiff_t compute(const Task *task, int is_float)
     }
     for (ptrdiff_t start = 0; start < task->rows; start += step) {
         const ptrdiff_t rows = task->rows - start < step ? task->rows - start : step;
-        exponentials(task, start * task->classes, rows * task->classes, is_float);
+        if (is_extended && (task->caps || task->temperatures))
+            scaled_exponentials(task, start, rows, is_float);
+        else
+            exponentials(task, start * task->classes, rows * task->classes, is_float);
         sums(task, start, rows, &tile);
-        spread(task, &tile, start, rows, is_float);
+        if (is_extended)
+            extend(task, start, rows, &tile);
+        spread(task, &tile, start, rows, is_float, is_extended);
         finish(task, &tile, start, rows, is_float);
+        if (is_extended)
+            finish_extended(task, &tile, start, rows, is_float);
         left += mark(&tile, rows, task->left + start);
     }
     return left;
+}
+
+/* Return whether there is a temperature, a soft cap or a z-loss. */
+INLINE int is_extended(const Task *task)
+{
+    return task->temperatures || task->caps || task->z_weights;
 }
 
 /* The kernel is compiled once for each kind of processor. */
 #define KERNEL(PROCESSOR, TARGET)                                    \
     TARGET ptrdiff_t softgrad_##PROCESSOR##_double(const Task *task) \
     {                                                                \
-        return compute(task, 0);                                     \
+        return is_extended(task) ? compute(task, 0, 1) : compute(task, 0, 0); \
     }                                                                \
     TARGET ptrdiff_t softgrad_##PROCESSOR##_float(const Task *task)  \
     {                                                                \
-        return compute(task, 1);                                     \
+        return is_extended(task) ? compute(task, 1, 1) : compute(task, 1, 0); \
     }
 
 #ifdef __x86_64__

@@ -48,6 +48,8 @@ class _Task(ctypes.Structure):
         ("shares", ctypes.c_void_p),
         ("weights", ctypes.c_void_p),
         ("temperatures", ctypes.c_void_p),
+        ("caps", ctypes.c_void_p),
+        ("z_weights", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in FIELDS),
         ("memory", ctypes.c_void_p),
         ("left", ctypes.c_void_p),
@@ -85,7 +87,7 @@ def elements_of_block(
     rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy
 ) -> int:
     """Return the maximum number of logits per block."""
-    in_place = objective.is_of_labels and objective.num_classes is None
+    in_place = objective.has_labels and objective.num_classes is None
     in_place = in_place and _fit_a_kernel(rows, out)
     return BLOCK_ELEMENTS if in_place else COPIED_ELEMENTS
 
@@ -120,19 +122,24 @@ def _fit_a_kernel(rows: npt.NDArray[Any], out: SoftmaxCrossEntropy) -> bool:
 def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy) -> IndexArray:
     count, classes = rows.shape
     labels = np.ascontiguousarray(objective.labels)
-    shares = weights = temperatures = None
-    if not objective.is_of_labels:
+    shares = weights = z_weights = None
+    if not objective.has_labels:
         # The kernel changes these weights temporarily, which is safe: the array is new.
         weights = np.ascontiguousarray(objective.weights(classes, gain=GAIN))
-        if objective.temperature is not None:
-            temperatures = np.ascontiguousarray(objective.temperature)
-    elif not objective.is_plain:
+    elif objective.has_label_weights:
         shares = np.ascontiguousarray(objective.label_weights(gain=GAIN))
-    memory = np.empty(max(classes, TILE) if weights is None else 3 * classes)
+    if objective.z_scale is not None:
+        z_weights = np.ascontiguousarray(objective.z_weights(gain=GAIN))
+    temperatures, caps = (
+        None if values is None else np.ascontiguousarray(values)
+        for values in (objective.temperature, objective.softcap)
+    )
+    of_row = max(classes, TILE) if weights is None else 3 * classes
+    memory = np.empty(of_row if caps is None else 2 * of_row)
     left = np.empty(count, np.bool)
     task = _Task(
         *(_address(rows), _address(labels), count, classes),
-        *map(_address, (shares, weights, temperatures)),
+        *map(_address, (shares, weights, temperatures, caps, z_weights)),
         *(_address(getattr(out, name)) for name in FIELDS),
         *(_address(memory), _address(left)),
     )

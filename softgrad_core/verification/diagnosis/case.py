@@ -7,7 +7,8 @@ each row of logits: their shape is (K, n), or (n,).
 Formulas are those of the plain loss, -log p_y at T = 1. Any other loss is a multiple of it. With
 target weights q of sum s, and e = q / s for the one-hot vector, the loss and its gradient with
 respect to p are s times as large, and the gradient with respect to a is s / T times as large. This
-factor is the unit of a row.
+factor is the unit of a row. With a soft cap, a are the capped logits, and the unit of a gradient
+has the derivative of the cap, another one for each class. A z-loss adds a term, in the same units.
 """
 
 import math
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray, Objective, rows_of
+from softgrad_core.loss.results import LOSSES
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.comparison import HALF_UNIT_SLACK
 from softgrad_core.verification.tolerances import Tolerance
@@ -32,6 +34,7 @@ CORRECT = {
     "probs": "p",
     "log_probs": "(log p)",
     "loss": "(-log p_y)",
+    "z_loss": "(ζ l²)",
     "grad_probs": "(-e / p)",
     "grad_logits": "(p - e)",
 }
@@ -98,9 +101,10 @@ class Case:
         self.divisor = one if objective.divisor is None else objective.divisor
         self.scale = one if objective.scale is None else objective.scale
 
-        top = self.logits.max(axis=0)
-        self.a = self.logits / self.temperature
-        self.d = (self.logits - top) / self.temperature
+        given = _capped(self.logits, objective)
+        top = given.max(axis=0)
+        self.a = given / self.temperature
+        self.d = (given - top) / self.temperature
         others = np.exp(self.d)
         others[self.a.argmax(axis=0), self.columns] = 0.0
         rest = others.sum(axis=0)
@@ -111,7 +115,7 @@ class Case:
         self.log_sum: FloatArray = np.log1p(rest)
         self.log_normaliser: FloatArray = self.log_sum + top / self.temperature
         self.p_of_others: FloatArray = rest / (1.0 + rest)
-        self.highest = self.highest_logit / self.temperature
+        self.highest = _capped(np.array(self.highest_logit), objective) / self.temperature
         self._take_units()
         self._rounding_errors: dict[float, FloatArray] = {}
         self._parameters: dict[Callable[[Case], FloatArray], FloatArray] = {}
@@ -128,12 +132,36 @@ class Case:
         self.e = q / sums
         self.is_hard = np.asarray((self.e == 1.0).any(axis=0))
         self.p_y = self.at_target(self.p)
-        if self.quantity in {"probs", "log_probs"}:
+        self.row_counts = counts | np.isin(self.quantity, ("probs", "log_probs", "z_loss"))
+        if self.quantity in {"probs", "log_probs", "z_loss"}:
             self.unit = self.safe_unit = np.ones(self.count)
         else:
             self.safe_unit = sums / self.temperature if self.quantity == "grad_logits" else sums
+            if self.quantity == "grad_logits" and self.objective.softcap is not None:
+                self.safe_unit = self.safe_unit * self.slopes
             self.unit = np.where(counts, self.safe_unit, 0.0)
+        self.safe_sums = sums
+        scales = self.objective.z_scale
+        self.z_scales = np.zeros(self.count) if scales is None else scales
+        # The slope of the z-loss by log Σ exp(z), and the z-loss, both in units of the sum of q.
+        self.z_slope = 2.0 * self.objective.z_weights() * self.log_normaliser / sums
+        self.z_loss = self.objective.z_weights() * self.log_normaliser**2 / sums
+        self.has_z_loss = self.objective.z_scale is not None
         self.claim = self.in_units(self.claimed)
+
+    @cached_property
+    def entropies(self) -> FloatArray:
+        """What a divergence adds to the loss of each row."""
+        entropies = self.objective.neg_entropies(self.classes)
+        return np.zeros(self.count) if entropies is None else entropies / self.safe_sums
+
+    @property
+    def slopes(self) -> FloatArray:
+        """The derivatives of the soft cap; a tiny number where they are 0."""
+        assert self.objective.softcap is not None  # noqa: S101 - there is a cap
+        x = np.abs(np.where(np.isfinite(self.logits), self.logits, 0.0)) / self.objective.softcap
+        e = np.exp(-2.0 * x)
+        return np.asarray((4.0 * e / (1.0 + e) ** 2).clip(min=1e-300))
 
     @cached_property
     def wrong(self) -> BoolArray:
@@ -222,7 +250,7 @@ class Case:
 
     def kept(self, values: FloatArray) -> FloatArray:
         """Return the values of all classes; for a loss their mean, with the weights e."""
-        if self.quantity != "loss":
+        if self.quantity not in LOSSES:
             return values
         terms = np.where(self.e > 0.0, self.e * values, 0.0)
         return np.asarray(terms.sum(axis=0, keepdims=True))
@@ -242,9 +270,16 @@ class Case:
             case "log_probs":
                 return (self.d, -self.log_sum)
             case "loss":
-                return (self.log_sum[np.newaxis], -self.kept(self.d))
+                right: Terms = (self.log_sum[np.newaxis], -self.kept(self.d))
+                if self.objective.is_divergence is not None:
+                    right = (*right, self.entropies[np.newaxis])
+                return (*right, self.z_loss[np.newaxis]) if self.has_z_loss else right
+            case "z_loss":
+                return (self.objective.z_weights()[np.newaxis] * self.log_normaliser**2,)
             case "grad_probs":
                 return (-divided(self.e, self.p),)
+            case _ if self.has_z_loss:
+                return (self.p, -self.e, self.z_slope * self.p)
             case _:
                 return (self.p, -self.e)
 
@@ -254,7 +289,7 @@ class Case:
         match self.quantity:
             case "log_probs":
                 return self.claim
-            case "loss":
+            case "loss" | "z_loss":
                 return -self.claim
             case "grad_logits":
                 return np.log(self.claim + self.e)
@@ -309,6 +344,14 @@ class Case:
         )
         near = np.abs(self.claimed - right) <= MOST_LOST * size + self.slack
         return self.of_rows(near.all(axis=0))
+
+
+def _capped(logits: FloatArray, objective: Objective) -> FloatArray:
+    """Return logits with the soft cap of their columns, if there is one."""
+    if objective.softcap is None:
+        return logits
+    z = objective.softcap * np.tanh(logits / objective.softcap)
+    return np.where(np.isneginf(logits), -np.inf, z)
 
 
 def _middle_ones(values: FloatArray) -> FloatArray:

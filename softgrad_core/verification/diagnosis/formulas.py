@@ -12,7 +12,7 @@ from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.diagnosis.case import CORRECT, Case, Terms, divided
 from softgrad_core.verification.diagnosis.mistake import Form
 
-EVERY = " ".join(CORRECT)
+EVERY = " ".join(name for name in CORRECT if name != "z_loss")
 
 OF_P = "probs log_probs grad_logits"
 """The quantities that show the probability of every class."""

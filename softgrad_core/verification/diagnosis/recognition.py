@@ -7,6 +7,7 @@ import numpy as np
 
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray
+from softgrad_core.loss.results import LOSSES
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.diagnosis.case import Case, Terms, total, total_size
 from softgrad_core.verification.diagnosis.catalogue import FORMS
@@ -154,7 +155,7 @@ def _tried(case: Case, mistake: Mistake, form: Form, epsilon: float) -> Iterator
         value = float(np.sort(parameters[left])[(np.count_nonzero(left) - 1) // 2])
         shared = _gives(case, form, form.terms(case, np.full(case.count, value)), epsilon)
         left = left & ~shared
-        if case.quantity in {"loss", "grad_probs"}:
+        if case.quantity in {*LOSSES, "grad_probs"}:
             # These have one number, which some parameter always fits: so it must be known to be
             # whole, or most records must have the same one.
             is_whole = mistake.is_whole & (parameters * epsilon < SURELY_WHOLE)

@@ -22,14 +22,14 @@ def test_a_claim_of_nan_or_infinity_fails_and_is_not_rejected(claim):
         (
             {},
             "claim-missing",
-            'expected a claim to verify, any of "probs", "log_probs", "loss", "grad_probs" and '
-            '"grad_logits"',
+            'expected a claim to verify, any of "probs", "log_probs", "loss", "z_loss", '
+            '"grad_probs" and "grad_logits"',
         ),
         (
             {"gradient": [1, 2, 3]},
             "claim-missing",
-            'expected a claim to verify, any of "probs", "log_probs", "loss", "grad_probs" and '
-            '"grad_logits", got "gradient"',
+            'expected a claim to verify, any of "probs", "log_probs", "loss", "z_loss", '
+            '"grad_probs" and "grad_logits", got "gradient"',
         ),
         (
             {"probs": [0.5, 0.5]},

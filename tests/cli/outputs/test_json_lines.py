@@ -40,6 +40,6 @@ def test_only_the_fields_that_are_asked_for_are_added():
     ended = run("--fields", "loss,prob", stdin="")
     assert (ended.status, ended.err.splitlines()[0]) == (
         2,
-        "softgrad: --fields: expected fields out of probs, loss, grad_probs, grad_logits, "
+        "softgrad: --fields: expected fields out of probs, loss, z_loss, grad_probs, grad_logits, "
         'got the text "prob"',
     )

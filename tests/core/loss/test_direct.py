@@ -20,10 +20,20 @@ from softgrad_core.loss.from_options import objective_of
 from softgrad_core.loss.kernels import direct
 from softgrad_core.loss.logits import given_rows
 from softgrad_core.loss.objective import Objective
-from softgrad_core.loss.results import FIELDS, SoftmaxCrossEntropy, empty_results
+from softgrad_core.loss.results import BLOCK_FIELDS, SoftmaxCrossEntropy, empty_results
 
 FOLDER = Path(direct.__file__).parent
 PACKAGE = FOLDER.parent.parent
+
+FIELDS = ("probs", "loss", "grad_probs", "grad_logits")
+
+OPTIONS = [
+    {},
+    {"label_smoothing": 0.1},
+    {"softcap": 5.0},
+    {"z_loss_scale": 0.1, "temperature": 0.5},
+    {"label_smoothing": 0.1, "softcap": 5.0, "z_loss_scale": 0.1},
+]
 
 
 @pytest.fixture
@@ -85,14 +95,14 @@ def test_the_command_works_without_the_compiled_kernel(tmp_path):
     assert max(map(ulps, record["grad_logits"], wanted.grad_logits)) < 4
 
 
-@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}])
+@pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("classes", [2, 9, 65, 2050])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_nothing_is_written_outside_the_results(classes, dtype, options):
     rng = np.random.default_rng(classes)
     logits = rng.normal(size=(21, classes)).astype(dtype)
     targets = rng.integers(classes, size=len(logits))
-    wide = {name: np.full((25, classes), 7.0, dtype) for name in FIELDS if name != "loss"}
+    wide = {name: np.full((25, classes), 7.0, dtype) for name in BLOCK_FIELDS}
     inner = {name: block[2:-2] for name, block in wide.items()}
     out = SoftmaxCrossEntropy(loss=None, **inner)
     softmax_cross_entropy(logits, targets, out=out, **options)
@@ -116,7 +126,7 @@ def test_logits_need_not_be_aligned(dtype):
 def test_out_may_have_any_layout_but_must_be_writable():
     logits = np.random.default_rng(2).normal(size=(30, 70))
     wanted = softmax_cross_entropy(logits, np.arange(30))
-    strided = {name: np.zeros((30, 140))[:, ::2] for name in FIELDS if name != "loss"}
+    strided = {name: np.zeros((30, 140))[:, ::2] for name in BLOCK_FIELDS}
     got = softmax_cross_entropy(
         logits, np.arange(30), out=SoftmaxCrossEntropy(loss=None, **strided)
     )

@@ -14,7 +14,8 @@ from support.rows import adversarial_rows, faint_rows, random_rows, sampled, wid
 from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.from_options import objective_of
 from softgrad_core.loss.objective import Objective
-from softgrad_core.verification.reference import QUANTITIES, reference
+from softgrad_core.loss.results import LOSSES
+from softgrad_core.verification.reference import reference
 
 LARGEST = 1.7976931348623157e308
 NUMBERS_OF_LONG_DOUBLE = np.finfo(np.longdouble).nmant
@@ -63,11 +64,11 @@ def test_quantities_of_the_plain_loss_are_exact_to_a_small_part_of_an_ulp(rows, 
 def largest_distance(got, expected, dtype):
     """Return the largest error in ulp; for gradients of logits, in ulp of their terms."""
     worst = 0.0
-    for name in QUANTITIES:
+    for name in got:
         wanted = getattr(expected, name)
-        wanted = [wanted] if name == "loss" else wanted
+        wanted = [wanted] if name in LOSSES else wanted
         sizes = expected.terms if name == "grad_logits" else wanted
-        sizes = [expected.loss_size] if name == "loss" else sizes
+        sizes = [expected.loss_size] if name in LOSSES else sizes
         for number, value, size in zip(got[name][:, 0], wanted, sizes, strict=True):
             if dtype == "float64" or (1e-40 < abs(size) < 3e38 and abs(value) > 1e-40):
                 worst = max(worst, distance(number, value, dtype, size))
@@ -93,7 +94,11 @@ def test_quantities_of_any_loss_are_exact_to_a_small_part_of_an_ulp(rows, dtype)
             continue
         objective = objective_of(problem.target, logits.shape, **problem.options)
         got = reference(objective.masked(logits[np.newaxis]).T, objective, Dtype(dtype))
-        worst = max(worst, largest_distance(got, problem.exact(), dtype))
+        distance = largest_distance(got, problem.exact(), dtype)
+        if {"softcap", "z_loss_scale"}.isdisjoint(problem.options):
+            worst = max(worst, distance)
+        # The long double has 11 more bits, of which differences of capped logits take most.
+        assert distance < 0.25, problem
     assert worst < Dtype(dtype).reference_ulp / 2
 
 

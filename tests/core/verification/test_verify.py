@@ -36,7 +36,7 @@ def neighbour(value, steps):
     return value + steps * math.ulp(value) * math.copysign(1, value)
 
 
-@pytest.mark.parametrize("name", QUANTITIES)
+@pytest.mark.parametrize("name", [name for name in QUANTITIES if name != "z_loss"])
 def test_correctly_rounded_claims_are_half_an_ulp_off_at_most(name):
     for logits, target in random_rows(60, seed=1):
         wanted = getattr(exact(logits, target), name)
@@ -318,7 +318,7 @@ def test_a_verification_that_judged_nothing_has_not_passed():
 @pytest.mark.parametrize(
     ("claims", "message"),
     [
-        ({}, "expected a claim to verify: probs, log_probs, loss, grad_probs, grad_logits"),
+        ({}, "expected a claim to verify: probs, log_probs, loss, z_loss, grad_probs, grad_logits"),
         ({"probs": [0.5, 0.5]}, r"expected probs of shape \(3,\), got \(2,\)"),
         ({"loss": [0.5]}, r"expected loss of shape \(\), got \(1,\)"),
         ({"probs": ["a", "b", "c"]}, "expected probs as an array of numbers, got <U1"),

@@ -67,7 +67,7 @@ class RowReader:
 
     `options` are those of the loss, and `of_row` those of the loss of a row, without the reduction
     over all rows. Columns of logits from `classes` on are padding. `divisor` is that of a mean,
-    else None.
+    else None, and `z_divisor` that of a mean z-loss.
     """
 
     options: Mapping[str, Any]
@@ -75,6 +75,7 @@ class RowReader:
     classes: int
     reduction: Reduction
     divisor: float | None
+    z_divisor: float | None
     with_claims: bool
 
     def __call__(self, block: RowBlock) -> Interpreted:
@@ -90,10 +91,12 @@ class RowReader:
         objective = objective_of(block.targets[some], logits.shape, **self.of_row)
         if self.divisor is not None:
             objective = replace(objective, divisor=np.full(len(logits), self.divisor))
+        if self.z_divisor is not None:
+            objective = replace(objective, z_divisor=np.full(len(logits), self.z_divisor))
         claims = {
             name: claim[some]
             .astype(np.float64)
-            .reshape(len(logits), 1 if name == fields.LOSS else logits.shape[1])
+            .reshape(len(logits), 1 if name in fields.LOSSES else logits.shape[1])
             for name, claim in block.claims.items()
         }
         if self.with_claims:
@@ -114,8 +117,10 @@ class RowReader:
         except InputError as error:
             reason = f"{fields.LOSS}: not judged, because a row of its batch was rejected"
             return Interpreted([], {0: InputError(error.code, reason)})
-        loss = as_numpy(block.claims[fields.LOSS]).astype(np.float64).reshape(1, 1)
-        claims = {fields.LOSS: loss}
+        claims = {
+            name: as_numpy(claim).astype(np.float64).reshape(1, 1)
+            for name, claim in block.claims.items()
+        }
         examples = Examples([0], rows, objective, [None], [None], claims, are_batches=True)
         return Interpreted([examples], {})
 

@@ -53,7 +53,7 @@ class ArraySource:
     """The arrays of one file of logits, mapped, with shapes that fit together.
 
     All are rows, of shape (N, C) or (N,); `shape` is that of the logits in the file. `claims` are
-    about single rows, and `loss` is the claimed loss of the whole batch, if any.
+    about single rows, and `losses` are those that are claimed of the whole batch.
     """
 
     name: str
@@ -62,7 +62,7 @@ class ArraySource:
     targets: Array
     options: Mapping[str, Any]
     claims: Mapping[str, Array]
-    loss: Array | None
+    losses: Mapping[str, Array]
     given: ArrayOptions
     files: Sequence[ArrayFile]
 
@@ -103,6 +103,7 @@ class ArraySource:
             self.classes,
             self.reduction,
             self._divisor(),
+            self._z_divisor(),
             self.given.with_claims,
         )
 
@@ -113,9 +114,8 @@ class ArraySource:
             rows = slice(start, start + step)
             claims = {name: claim[rows] for name, claim in self.claims.items()}
             yield RowBlock(self.name, start, self.logits[rows], self.targets[rows], claims)
-        if self.loss is not None:
-            claims = {fields.LOSS: self.loss}
-            yield RowBlock(self.name, 0, self.logits, self.targets, claims, is_batch=True)
+        if self.losses:
+            yield RowBlock(self.name, 0, self.logits, self.targets, self.losses, is_batch=True)
 
     def row(self, number: int) -> dict[str, Any]:
         """Return one row as a record, or raise StoppedError."""
@@ -144,6 +144,16 @@ class ArraySource:
         except InputError as error:
             raise StoppedError(Exit.REJECTED, f"{self.name}: {error.reason}") from None
 
+    def _z_divisor(self) -> float | None:
+        """Return the divisor of the mean z-loss over all rows; None without one."""
+        if self.reduction is not Reduction.MEAN or not self.options.get(fields.Z_LOSS_SCALE):
+            return None
+        if fields.DENOMINATOR in self.options or self.targets.ndim > 1:
+            return self._divisor()
+        ignored = self.options.get(fields.IGNORE_INDEX)
+        is_class = (self.targets >= 0) & (self.targets < self.classes)
+        return float(np.count_nonzero(is_class & (self.targets != ignored)))
+
     def release(self) -> None:
         """Give back the memory of what was read."""
         for file in self.files:
@@ -169,7 +179,9 @@ def open_arrays(name: str, given: ArrayOptions) -> ArraySource:
         shapes = f"{shape[:-1]}, or {shape} for probabilities"
         raise _refused(name, f"targets of shape {shapes}", targets.shape)
     claims = _claims_of(file, dtype) if given.with_claims else {}
-    source = ArraySource(name, shape, logits, targets, options, claims, None, given, files)
+    if fields.Z_LOSS in claims and not options.get(fields.Z_LOSS_SCALE):
+        raise _refused(name, f"--z-loss-scale beside the claim {fields.Z_LOSS}", "none")
+    source = ArraySource(name, shape, logits, targets, options, claims, {}, given, files)
     _check_types(source)
     source = _in_rows(_with_fitting_claims(source))
     _check_options(source)
@@ -215,18 +227,18 @@ def _claims_of(file: ArrayFile, dtype: Dtype | None) -> dict[str, Array]:
 
 def _with_fitting_claims(source: ArraySource) -> ArraySource:
     """Return the source with its claims checked, and the loss of a batch apart from the others."""
-    claims, shape, loss = dict(source.claims), source.shape, None
-    is_single = fields.LOSS in claims and claims[fields.LOSS].size == 1
-    if is_single and source.reduction is not Reduction.NONE:
-        loss = claims.pop(fields.LOSS)
+    claims, shape, losses = dict(source.claims), source.shape, {}
+    for name in fields.LOSSES if source.reduction is not Reduction.NONE else ():
+        if name in claims and claims[name].size == 1:
+            losses[name] = claims.pop(name)
     for name, claim in claims.items():
-        wanted = shape[:-1] if name == fields.LOSS else shape
+        wanted = shape[:-1] if name in fields.LOSSES else shape
         if claim.shape != wanted:
             got = f"{claim.shape}"
-            if name == fields.LOSS and is_single:
+            if name in fields.LOSSES and claim.size == 1:
                 got += "; use --reduction mean or sum if it is the loss of all rows"
             raise _refused(source.name, f"{name} of shape {wanted}", got)
-    return replace(source, claims=claims, loss=loss)
+    return replace(source, claims=claims, losses=losses)
 
 
 def _in_rows(source: ArraySource) -> ArraySource:
@@ -238,7 +250,7 @@ def _in_rows(source: ArraySource) -> ArraySource:
         logits=source.logits.reshape(-1, shape[-1]),
         targets=targets.reshape(of_targets),
         claims={
-            name: claim.reshape((-1,) if name == fields.LOSS else (-1, shape[-1]))
+            name: claim.reshape((-1,) if name in fields.LOSSES else (-1, shape[-1]))
             for name, claim in source.claims.items()
         },
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from softgrad.inputs.records.plain import PLAIN_NUMBERS
 from softgrad.inputs.records.values import INFINITIES, are_finite, json_kind
-from softgrad.records.fields import CLAIMS, LOSS
+from softgrad.records.fields import CLAIMS, LOSSES, Z_LOSS, Z_LOSS_SCALE
 from softgrad_core.errors import InputError, shortened
 from softgrad_core.loss.logits import OutOfRange
 from softgrad_core.loss.objective import Objective
@@ -37,6 +37,11 @@ def claims_of(
             claims[name] = _claim_of_batch(name, value[name], logits, objective)
         elif name in value:
             claims[name] = _claim_of_row(name, value[name], len(logits))
+    if Z_LOSS in claims and (objective is None or objective.z_scale is None):
+        raise InputError(
+            "z-loss-unasked",
+            f'expected "{Z_LOSS_SCALE}" above 0 beside the claim "{Z_LOSS}", got none',
+        )
     if not claims:
         *others, last = (f'"{name}"' for name in CLAIMS)
         hint = "".join(f', got "{near}"' for near in near_claims([value])[:1])
@@ -55,9 +60,9 @@ def near_claims(values: Iterable[object]) -> list[str]:
 
 
 def _claim_of_row(name: str, claim: Any, classes: int) -> list[float]:
-    numbers, count = ([claim], 1) if name == LOSS else (claim, classes)
+    numbers, count = ([claim], 1) if name in LOSSES else (claim, classes)
     if type(numbers) is not list or len(numbers) != count or isinstance(numbers[0], (list, dict)):
-        expected = "a number" if name == LOSS else f"{count} numbers, one for each logit"
+        expected = "a number" if name in LOSSES else f"{count} numbers, one for each logit"
         raise _wrong_shape(name, expected, _shape(claim))
     if set(map(type, numbers)) <= PLAIN_NUMBERS and are_finite(numbers):
         return numbers
@@ -69,14 +74,14 @@ def _claim_of_batch(
 ) -> list[float]:
     """Return the claims about the rows of a batch, one row after another."""
     classes = len(logits[0])
-    if name == LOSS and objective is not None and objective.batches and objective.batches.reduced:
+    if name in LOSSES and objective is not None and objective.batches and objective.batches.reduced:
         if type(claim) is list:
             hint = 'a list; with "reduction": "none" each row has its own'
             raise _wrong_shape(name, "a number", hint)
         return _claim_of_row(name, claim, classes)
     if type(claim) is not list or len(claim) != len(logits):
         got = len(claim) if type(claim) is list else json_kind(claim)
-        each = "numbers" if name == LOSS else "lists"
+        each = "numbers" if name in LOSSES else "lists"
         raise _wrong_shape(name, f"{len(logits)} {each}, one for each row of logits", got)
     try:
         return list(chain.from_iterable(_claim_of_row(name, row, classes) for row in claim))
@@ -103,7 +108,7 @@ def _claimed_number(name: str, place: int, number: Any) -> float:
             return float(number)
     if isinstance(number, (str, NoneType)) and number in _NOT_FINITE:
         return _NOT_FINITE[number]
-    where = name if name == LOSS else f"{name}[{place}]"
+    where = name if name in LOSSES else f"{name}[{place}]"
     got = json_kind(number)
     if type(number) in {int, OutOfRange}:
         got = f"{shortened(str(number))}, which is outside the range of float64"

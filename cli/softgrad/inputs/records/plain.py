@@ -91,7 +91,7 @@ def _plain_claims(values: list[Any], classes: int) -> dict[str, FloatArray] | No
     claims = {}
     for name in names:
         rows, width = list(map(itemgetter(name), values)), classes
-        if name == fields.LOSS:
+        if name in fields.LOSSES:
             rows, width = [[number] for number in rows], 1
         if not _are_number_lists(rows) or len(rows[0]) != width:
             return None

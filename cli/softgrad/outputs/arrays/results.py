@@ -11,7 +11,7 @@ import numpy.typing as npt
 from softgrad.outputs.arrays.npz import NpzFile, Shapes
 from softgrad.outputs.file import Output
 from softgrad.outputs.formats import Format
-from softgrad.records.fields import LOSS
+from softgrad.records.fields import LOSSES
 from softgrad.work import Batch, Computed
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
@@ -57,7 +57,7 @@ class ArrayResults:
         if self.only_failures:
             chosen = sorted([*errors, *(good[row] for row in batch.failed)])
         rounded = {
-            name: part if self.is_reduced and name == LOSS else encoded(part[chosen], self.dtype)
+            name: part if self.is_reduced and name in LOSSES else encoded(part[chosen], self.dtype)
             for name, part in results.items()
         }
         if self.only_failures:
@@ -152,7 +152,7 @@ class ArrayWriter:
         self._kind = file_of(shown)
         self._results = results
         self._shape = shape
-        self._losses: list[float] = []
+        self._losses: dict[str, list[float]] = {name: [] for name in LOSSES}
         self._is_empty_mean = is_empty_mean
         # Nobody knows beforehand how many rows will fail: these few are kept until the end.
         self._kept: list[Mapping[str, Array]] = []
@@ -160,14 +160,17 @@ class ArrayWriter:
 
     def write(self, results: Mapping[str, Array]) -> None:
         """Write the results of the block that comes next."""
-        if self._results.is_reduced and LOSS in results:
+        for name in LOSSES if self._results.is_reduced else ():
+            if name not in results:
+                continue
             # What rounding takes from the sum of a block is added up as well, so that the sum of
             # all does not depend on how many rows a block has.
-            total = sum_of(results[LOSS])
-            self._losses.append(total)
+            total = sum_of(results[name])
+            self._losses[name].append(total)
             if np.isfinite(total):
-                self._losses.append(math.fsum([*results[LOSS].tolist(), -total]))
-            results = {name: values for name, values in results.items() if name != LOSS}
+                self._losses[name].append(math.fsum([*results[name].tolist(), -total]))
+        if self._results.is_reduced:
+            results = {name: values for name, values in results.items() if name not in LOSSES}
         if self._file is None:
             self._kept.append(results)
         else:
@@ -179,9 +182,10 @@ class ArrayWriter:
         file = self._file or self._open((count, self._shape[-1]))
         for part in self._kept:
             self._write(file, part)
-        if self._results.is_reduced and LOSS in self._results.fields:
-            loss = np.nan if self._is_empty_mean else sum_of(self._losses)
-            self._write(file, {LOSS: encoded(np.array([loss]), self._results.dtype)})
+        for name in self._results.fields:
+            if self._results.is_reduced and name in LOSSES:
+                loss = np.nan if self._is_empty_mean else sum_of(self._losses[name])
+                self._write(file, {name: encoded(np.array([loss]), self._results.dtype)})
         with self._output.named_errors():
             file.close()
 

@@ -12,7 +12,7 @@ import orjson
 from softgrad.outputs.file import Output
 from softgrad.outputs.formats import Format
 from softgrad.outputs.json.members import writable
-from softgrad.records.fields import LOSS
+from softgrad.records.fields import LOSSES
 from softgrad.work import Batch, Verified
 from softgrad_core.errors import InputError
 from softgrad_core.verdicts import RANKED, Verdict
@@ -133,7 +133,7 @@ def _cells(row: WorstRow) -> tuple[str, ...]:
     return (
         row.quantity,
         str(row.row),
-        "" if row.quantity == LOSS else str(row.component),
+        "" if row.quantity in LOSSES else str(row.component),
         f"{row.expected:.9g}",
         f"{row.got:.9g}",
         f"{row.error_ulp:.4g}",
@@ -144,7 +144,7 @@ def _cells(row: WorstRow) -> tuple[str, ...]:
 
 def _members(source: str, row: WorstRow) -> Iterator[tuple[str, object]]:
     yield from (("source", source), ("row", row.row), ("quantity", row.quantity))
-    if row.quantity != LOSS:
+    if row.quantity not in LOSSES:
         yield "class", row.component
     for name, number in (("expected", row.expected), ("got", row.got), ("ulp", row.error_ulp)):
         yield name, "NaN" if math.isnan(number) else writable(number)

@@ -15,7 +15,7 @@ from softgrad.records.fields import (
     EXPLAIN,
     GRAD_LOGITS,
     GRAD_PROBS,
-    LOSS,
+    LOSSES,
     NO_ROWS_COUNT,
     VERIFY,
     WARNING,
@@ -48,7 +48,7 @@ def members_of(batch: Batch, fields: Sequence[str]) -> dict[str, list[Column]]:
     """
     if isinstance(batch, Verified):
         return {VERIFY: _verdicts(batch)}
-    members = {name: _result(name, batch) for name in fields}
+    members = {name: _result(name, batch) for name in fields if name in batch.result.fields}
     of_batch, objective = batch.examples.are_batches, batch.examples.objective
     if objective.batches is not None and objective.divisor is not None:
         divisors = json_numbers(objective.batches.denominators)
@@ -75,7 +75,7 @@ def empty_means(batch: Batch) -> Sequence[int]:
 def _result(name: str, batch: Computed) -> list[Column]:
     """Return one of the results of each record."""
     block, examples = getattr(batch.result, name), batch.examples
-    if name == LOSS:
+    if name in LOSSES:
         batches = examples.objective.batches
         if not examples.are_batches or (batches and batches.reduced):
             return [json_numbers(block, nan=b'"NaN"')]
@@ -206,9 +206,9 @@ def _verdict(name: str, quantity: "VerifiedQuantity", *, of_batch: bool) -> list
         b',"relative_error":',
         json_numbers(comparison.relative_error),
     ]
-    if of_batch and (name != LOSS or quantity.size > 1):
+    if of_batch and (name not in LOSSES or quantity.size > 1):
         columns += [b',"worst_row":', json_numbers(worst_row)]
-    if name != LOSS:
+    if name not in LOSSES:
         columns += [b',"worst_class":', json_numbers(worst_class)]
     columns += [
         b',"expected":',
@@ -216,7 +216,7 @@ def _verdict(name: str, quantity: "VerifiedQuantity", *, of_batch: bool) -> list
         b',"got":',
         json_numbers(comparison.got, nan=b'"NaN"'),
     ]
-    if name != LOSS:
+    if name not in LOSSES:
         columns += [b',"uninformative":', json_numbers(comparison.uninformative)]
     if quantity.fits_by_row:
         diagnoses = [b""] * len(errors)

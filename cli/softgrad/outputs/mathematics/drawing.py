@@ -50,8 +50,9 @@ def _draw_function(formula: f.Formula, n: Notation[T]) -> T:
             return n.superscript(_held(of, _ATOM, n), "²")
         case f.Log(of):
             return n.row(n.word("log"), n.between(" "), _held(of, _ATOM, n))
-        case f.Exp(of):
-            return _applied(n.word("exp"), draw(of, n), n)
+        case f.Exp(of) | f.Tanh(of):
+            word = "exp" if isinstance(formula, f.Exp) else "tanh"
+            return _applied(n.word(word), draw(of, n), n)
         case f.Sum(index, term, without):
             k = n.letter(index)
             if without is not None:

@@ -8,6 +8,8 @@ _SIGNS = {
     "∂": r"\partial ",
     "∞": r"\infty",
     "ε": r"\varepsilon",
+    "ζ": r"\zeta",
+    "κ": r"\kappa",
     "≠": r" \neq ",
     "⋯": r"\cdots",
     "⋮": r"\vdots",

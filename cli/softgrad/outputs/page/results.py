@@ -65,6 +65,8 @@ def results_of(batch: Computed, record: int, place: str) -> Iterator[Block]:
         if examples.objective.divisor is not None:
             how = f"mean over its rows (sum / {denominator:.12g})"
         yield loss_of((f"loss of the batch, the {how}",), batch.result.loss[record])
+        if batch.result.z_loss is not None:
+            yield loss_of(("of this the z-loss",), batch.result.z_loss[record])
         if not denominator:
             yield Paragraph(((Toned(f"warning: {NO_ROWS_COUNT}", Tone.FAIL),),))
 
@@ -76,7 +78,9 @@ def _options(examples: Examples, row: int) -> str:
         f"{name} {values[row]:.12g}"
         for name, values in (
             ("label smoothing", objective.smoothing),
+            ("soft cap", objective.softcap),
             ("temperature", objective.temperature),
+            ("z-loss scale", objective.z_scale),
             ("loss scale", objective.scale),
             ("number of classes", objective.num_classes),
         )
@@ -145,7 +149,11 @@ def _blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> 
         formula = LOSS if examples.objective.is_plain else WEIGHTED_LOSS
         if examples.objective.is_divergence is not None:
             formula = DIVERGENCE
-        yield loss_of(("loss ", formula), result.loss[row])
+        if result.z_loss is None:
+            yield loss_of(("loss ", formula), result.loss[row])
+        else:
+            yield loss_of(("loss ", formula, ", with its z-loss"), result.loss[row])
+            yield loss_of(("of this the z-loss",), result.z_loss[row])
     if check is not None:
         yield Heading(f"numerical check: {check.method}", level=2)
         for name, gradient, comparison in (

@@ -20,7 +20,7 @@ from softgrad.outputs.page.blocks import (
     Toned,
 )
 from softgrad.outputs.page.numbers import Classes, batch_title, choose_classes, short
-from softgrad.records.fields import LOSS
+from softgrad.records.fields import LOSS, LOSSES
 from softgrad.work import Verified
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
@@ -58,7 +58,7 @@ def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
         of_batch = examples.are_batches
         yield _table(name, quantity, components, rows, classes, of_batch=of_batch)
         if quantity.comparison.failed[record]:
-            if quantity.size > 1 and name != LOSS:
+            if quantity.size > 1 and name not in LOSSES:
                 wrong = components.ranks.reshape(len(rows), -1) == Verdict.FAIL.rank
                 yield map_of(wrong, quantity.size)
             lines = _diagnosis(quantity, record)
@@ -74,7 +74,7 @@ def _verdict(name: str, quantity: "VerifiedQuantity", record: int, dtype: str) -
     more = ""
     if verdict is not Verdict.UNINFORMATIVE and not quantity.is_typed:
         more += f", worst {short(comparison.max_error_ulp[record], 4)} ulp of {dtype}"
-    if comparison.uninformative[record] and name != LOSS:
+    if comparison.uninformative[record] and name not in LOSSES:
         more += f", {comparison.uninformative[record]:,} uninformative"
     return (Toned(name, Tone.STRONG), ": ", Toned(verdict, Tone(verdict)), more)
 
@@ -103,7 +103,7 @@ def _table(  # noqa: PLR0913 - a claim, and which of its numbers are known
     of_batch: bool,
 ) -> Table:
     """Return a table of the numbers of a claim, the worst of many."""
-    is_loss = name == LOSS
+    is_loss = name in LOSSES
     title = "row, class" if of_batch else "class"
     ulp = () if quantity.is_typed else ("ulp",)
     if is_loss:

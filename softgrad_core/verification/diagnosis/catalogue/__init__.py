@@ -12,6 +12,7 @@ from softgrad_core.verification.diagnosis.catalogue.losses import LOSSES
 from softgrad_core.verification.diagnosis.catalogue.neighbours import NEIGHBOURS
 from softgrad_core.verification.diagnosis.catalogue.options import FACTORS, OPTIONS
 from softgrad_core.verification.diagnosis.catalogue.parts import PARTS
+from softgrad_core.verification.diagnosis.catalogue.practice import PRACTICE
 from softgrad_core.verification.diagnosis.catalogue.signs import SIGNS, ZEROS
 from softgrad_core.verification.diagnosis.catalogue.steps import STEPS
 from softgrad_core.verification.diagnosis.catalogue.unasked import UNASKED
@@ -24,6 +25,7 @@ CATALOGUE = (
     *SIGNS,
     *STEPS,
     *FUNCTIONS,
+    *PRACTICE,
     *OPTIONS,
     *UNASKED,
     *PARTS,

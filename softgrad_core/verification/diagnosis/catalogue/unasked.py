@@ -47,7 +47,8 @@ def smoothing_of_loss(c: Case) -> FloatArray:
     """Return the ε that puts a loss between the target's and the mean over the classes."""
     of_target = c.log_sum - c.at_target(c.d)
     of_all = c.log_sum - c.d.mean(axis=0)
-    return share((c.claim[0] - of_target) / (of_all - of_target))
+    smoothing = share((c.claim[0] - of_target) / (of_all - of_target))
+    return np.where(smoothing > 1e-6, smoothing, np.nan)
 
 
 def z_loss_weight(c: Case) -> FloatArray:

@@ -1,0 +1,200 @@
+"""A soft cap, a z-loss or a divergence that was left out, or done in another way.
+
+The unit of dL/da has the derivative of the cap in it, see case.py. Forms without it, or with
+another one, are divided by it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import BoolArray
+from softgrad_core.verification.diagnosis import formulas as f
+from softgrad_core.verification.diagnosis.case import Case, Terms, total
+from softgrad_core.verification.diagnosis.mistake import Form, Mistake
+
+
+def has_cap(c: Case) -> BoolArray:
+    """Return the rows that have a soft cap: all or none."""
+    return np.full(c.count, c.objective.softcap is not None)
+
+
+def has_z_loss(c: Case) -> BoolArray:
+    """Return the rows that have a z-loss: all or none."""
+    return np.full(c.count, c.has_z_loss)
+
+
+def sech_squared(x: FloatArray) -> FloatArray:
+    """Return the derivative of tanh."""
+    e = np.exp(-2.0 * np.abs(np.where(np.isfinite(x), x, 0.0)))
+    return np.asarray(4.0 * e / (1.0 + e) ** 2)
+
+
+def of_logits(c: Case, z: FloatArray, slope: FloatArray) -> Terms:
+    """Return the terms for softmax(z), where `slope` is the derivative of T z by the logits."""
+    terms = f.from_log_p(c, f.log_softmax(np.where(np.isneginf(c.logits), -np.inf, z)))
+    if c.quantity != "grad_logits":
+        return terms
+    of_unit = c.slopes if c.objective.softcap is not None else np.ones_like(slope)
+    return tuple(term * slope / of_unit for term in terms)
+
+
+def with_cap(
+    formula: str, z: Callable[[Case], FloatArray], slope: Callable[[Case], FloatArray]
+) -> Form:
+    """Return the form for other capped logits, for rows that have a cap."""
+    return Form(f.EVERY, formula, lambda c: of_logits(c, z(c), slope(c)), applies=has_cap)
+
+
+def caps(c: Case) -> FloatArray:
+    """Return the soft cap of each row."""
+    cap = c.objective.softcap
+    return np.full(c.count, np.nan) if cap is None else cap
+
+
+def by_logits(c: Case) -> FloatArray:
+    """Return a tanh(a / cap)."""
+    return c.logits * np.tanh(c.logits / caps(c)) / c.temperature
+
+
+def slope_by_logits(c: Case) -> FloatArray:
+    """Return the derivative of a tanh(a / cap)."""
+    x = c.logits / caps(c)
+    return np.asarray(np.tanh(x) + x * sech_squared(x))
+
+
+def with_penalty(
+    formula: str, factor: Callable[[Case], FloatArray | float], quantities: str
+) -> Form:
+    """Return the form whose z-loss, or its gradient, is multiplied by a factor."""
+
+    def terms(c: Case) -> Terms:
+        *others, penalty = c.right
+        return (*others, factor(c) * penalty)
+
+    return Form(quantities, formula, terms, applies=has_z_loss)
+
+
+def log_sum_before_the_cap(c: Case) -> Terms:
+    """Return the terms with a z-loss of the logits as they are given."""
+    *others, _ = c.right
+    a = c.logits / c.temperature
+    top = a.max(axis=0)
+    log_sum = top + np.log(np.exp(a - top).sum(axis=0))
+    weights = c.objective.z_weights() / c.safe_sums
+    if c.quantity == "loss":
+        return (*others, (weights * log_sum**2)[np.newaxis])
+    return (*others, 2.0 * weights * log_sum * f.softmax(a) / c.slopes)
+
+
+def of_ignored_rows(c: Case) -> Terms:
+    """Return the gradient of the z-loss in rows that do not count."""
+    objective = c.objective
+    assert objective.z_scale is not None  # noqa: S101 - see has_z_loss
+    n = 1.0 if objective.z_divisor is None else objective.z_divisor
+    weights = c.scale * objective.z_scale / n
+    return (2.0 * weights * c.log_normaliser * c.p / c.safe_sums,)
+
+
+def without_entropy(c: Case) -> Terms:
+    """Return the loss without Σ q log q."""
+    return (total(c.right) - c.entropies,)
+
+
+PRACTICE = (
+    Mistake(
+        "cap-derivative-missing",
+        "the gradient lacks the derivative of the soft cap",
+        "multiply by 1 - tanh²(a / cap)",
+        Form(
+            "grad_logits",
+            "{} without 1 - tanh²(a / cap)",
+            lambda c: tuple(term / c.slopes for term in c.right),
+            applies=has_cap,
+        ),
+        step="The chain rule for the soft cap",
+    ),
+    Mistake(
+        "cap-left-out",
+        "the logits were not capped",
+        "take cap tanh(a / cap) for a, or leave the soft cap out of the options here",
+        with_cap(
+            "{} of a, without the cap",
+            lambda c: c.logits / c.temperature,
+            lambda c: np.ones_like(c.p),
+        ),
+        step="The soft cap",
+    ),
+    Mistake(
+        "cap-of-a-times-tanh",
+        "the logits were multiplied by tanh(a / cap), not the cap",
+        "take cap tanh(a / cap)",
+        with_cap("{} of a tanh(a / cap)", by_logits, slope_by_logits),
+        step="The soft cap",
+    ),
+    Mistake(
+        "cap-after-the-temperature",
+        "the logits were divided by T before the soft cap, not after it",
+        "take cap tanh(a / cap) / T",
+        with_cap(
+            "{} of cap tanh(a / T / cap)",
+            lambda c: caps(c) * np.tanh(c.logits / c.temperature / caps(c)),
+            lambda c: sech_squared(c.logits / c.temperature / caps(c)),
+        )._replace(applies=lambda c: has_cap(c) & (np.abs(c.temperature - 1.0) > 1e-9)),
+    ),
+    Mistake(
+        "z-loss-left-out",
+        "the z-loss was left out",
+        "add ζ (log Σ exp z)², or leave the z-loss out of the options here",
+        with_penalty("{} without the z-loss", lambda _: 0.0, "loss grad_logits"),
+        step="The gradient with the z-loss",
+    ),
+    Mistake(
+        "z-loss-without-its-2",
+        "the derivative of the square lacks its factor 2",
+        "the gradient of ζ l² is 2 ζ l times that of l",
+        with_penalty("{} with ζ l p for 2 ζ l p", lambda _: 0.5, "grad_logits"),
+        step="The gradient with the z-loss",
+    ),
+    Mistake(
+        "z-loss-weight-twice",
+        "the weight of the z-loss was multiplied twice",
+        "multiply by ζ in one place only",
+        with_penalty("{} with ζ² for ζ", lambda c: c.z_scales, "loss z_loss grad_logits"),
+    ),
+    Mistake(
+        "z-loss-before-the-cap",
+        "the z-loss has log Σ exp(a) of the logits before the soft cap",
+        "take the logarithm of the sum that the softmax divides by",
+        Form(
+            "loss grad_logits",
+            "{} with log Σ exp(a) before the cap",
+            log_sum_before_the_cap,
+            applies=lambda c: has_z_loss(c) & has_cap(c),
+        ),
+    ),
+    Mistake(
+        "z-loss-of-ignored-rows",
+        "ignored rows have the gradient of the z-loss",
+        "leave rows whose label is ignore_index out of the z-loss too",
+        Form(
+            "grad_logits",
+            "2 ζ l p in ignored rows",
+            of_ignored_rows,
+            applies=lambda c: has_z_loss(c) & ~c.row_counts,
+            counts_all=True,
+        ),
+    ),
+    Mistake(
+        "entropy-left-out",
+        "this is the cross-entropy: the divergence has Σ q log q beside it",
+        "add Σ q log q, or leave the divergence out of the options here",
+        Form(
+            "loss",
+            "-Σ q log p",
+            without_entropy,
+            applies=lambda c: np.full(c.count, c.objective.is_divergence is not None),
+        ),
+    ),
+)
