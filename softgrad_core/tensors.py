@@ -60,6 +60,15 @@ class Packed:
         """Return the same numbers in another shape."""
         return Packed(self._bits.reshape(*shape), self.dtype.name)
 
+    def with_last(self, axis: int) -> "Packed":
+        """Return the same numbers with this axis last."""
+        return Packed(np.moveaxis(self._bits, axis, -1), self.dtype.name)
+
+
+def with_last(array: Any, axis: int) -> Any:
+    """Return an array with this axis last."""
+    return array.with_last(axis) if isinstance(array, Packed) else np.moveaxis(array, axis, -1)
+
 
 def as_numpy(values: Any) -> Array:
     """Return an array of any library, a list or a number as a NumPy array.

@@ -16,6 +16,7 @@ from softgrad_core.loss.logits import FloatArray, given_rows
 from softgrad_core.loss.logits import check_rows as check_logits
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.options import LossOptions
+from softgrad_core.loss.targets import targets_by_rows
 from softgrad_core.tensors import are_numbers, as_numpy, hint_for
 from softgrad_core.verdicts import Verdict
 
@@ -61,12 +62,13 @@ class BatchCheck(NamedTuple):
         return any(row.undecided for row in self.rows)
 
 
-def check_gradients(
+def check_gradients(  # noqa: PLR0913 - keywords
     logits: "npt.ArrayLike",
     targets: "npt.ArrayLike",
     grad_probs: "npt.ArrayLike",
     grad_logits: "npt.ArrayLike",
     *,
+    axis: int = -1,
     tolerance: float = CHECK_TOLERANCE,
     **options: Unpack[LossOptions],
 ) -> list[GradientCheck]:
@@ -78,6 +80,8 @@ def check_gradients(
         As for `softmax_cross_entropy`: one row of C logits, or N rows; or soft targets.
     grad_probs, grad_logits
         The gradients to check, dL/df(x) and dL/da, of the shape of `logits`.
+    axis
+        The axis that the classes are on, of logits and gradients, if it is not the last.
     tolerance
         The relative error at which a component fails, however small the component is, down to
         the smallest normal float64. Where two terms cancel, the error is relative to the larger
@@ -109,19 +113,19 @@ def check_gradients(
     """
     if not 0 < tolerance < math.inf:
         raise ValueError(f"expected a tolerance above 0, got {tolerance}")
-    rows = given_rows(logits)
+    rows = given_rows(logits, axis=axis)
     shape = rows.shape
-    objective = objective_of(targets, shape, **options)
+    objective = objective_of(targets_by_rows(targets, len(shape), axis), shape, **options)
     values = objective.masked(rows.values).astype(np.float64, copy=False)
     check_logits(values, rows.single)
     gradients = (
-        _as_block("grad_probs", grad_probs, shape),
-        _as_block("grad_logits", grad_logits, shape),
+        _as_block("grad_probs", grad_probs, shape, axis),
+        _as_block("grad_logits", grad_logits, shape, axis),
     )
     return check_rows(values, objective, gradients, tolerance)
 
 
-def _as_block(name: str, gradient: npt.ArrayLike, shape: tuple[int, ...]) -> FloatArray:
+def _as_block(name: str, gradient: npt.ArrayLike, shape: tuple[int, ...], axis: int) -> FloatArray:
     """Return a gradient of the shape of the logits as float64 rows, or raise ValueError."""
     try:
         array = as_numpy(gradient)
@@ -129,6 +133,8 @@ def _as_block(name: str, gradient: npt.ArrayLike, shape: tuple[int, ...]) -> Flo
         raise ValueError(f"expected {name} as an array of numbers, {error}") from None
     if not are_numbers(array.dtype):
         raise ValueError(f"expected {name} as an array of numbers, got {hint_for(array.dtype)}")
+    if array.ndim == len(shape):
+        array = np.moveaxis(array, axis, -1)
     if array.shape != shape:
         raise ValueError(f"expected {name} of the shape of the logits, {shape}, got {array.shape}")
     return array.astype(np.float64, copy=False).reshape(-1, shape[-1])

@@ -35,16 +35,17 @@ from softgrad_core.loss.results import (
     check_fields,
     empty_results,
 )
-from softgrad_core.loss.targets import IndexArray
+from softgrad_core.loss.targets import IndexArray, targets_by_rows
 
 THREAD_ELEMENTS = 1 << 18
 """Minimum number of logits per thread: with fewer, a thread waits more than it helps."""
 
 
-def softmax_cross_entropy(
+def softmax_cross_entropy(  # noqa: PLR0913 - keywords
     logits: "npt.ArrayLike",
     targets: "npt.ArrayLike",
     *,
+    axis: int = -1,
     fields: Sequence[str] | None = None,
     out: SoftmaxCrossEntropy | None = None,
     threads: int | None = None,
@@ -52,9 +53,11 @@ def softmax_cross_entropy(
 ) -> SoftmaxCrossEntropy:
     """Compute the softmax, the loss and both gradients, to 4 ulp over the whole float64 range.
 
-    With soft targets or options, the error bound is 8 ulp. `grad_logits` is then a difference of
-    two terms, which may cancel: its bound is 8 ulp of the larger of (s - q_c) f(x)_c / T and
-    q_c (1 - f(x)_c) / T, with target weights q and their sum s.
+    With soft targets or options, the error bound is 8 ulp. `grad_logits` is then made of terms that
+    may cancel: its bound is 8 ulp of the largest of (s - q_c) f(x)_c / T, q_c (1 - f(x)_c) / T and
+    the term of a z-loss, times the derivative of a soft cap, with target weights q and their sum s.
+    A loss with a z-loss or a divergence is good to 8 ulp of its largest term. With a soft cap this
+    holds for temperatures from 1e-4 on.
 
     Parameters
     ----------
@@ -64,8 +67,12 @@ def softmax_cross_entropy(
     targets
         Class indices, counted from 0, of shape () or (...). Or target probabilities, of the same
         shape as `logits`.
+    axis
+        The axis that the classes are on, if it is not the last. All other axes are rows. Results
+        have the shape of the logits.
     fields
-        The results to compute: any of probs, loss, grad_probs and grad_logits. Default: all.
+        The results to compute: any of probs, loss, z_loss, grad_probs and grad_logits. Default: all
+        that the loss has.
     out
         Results of an earlier call for logits of the same shape and type. Their arrays, except the
         losses, are overwritten and returned, which saves allocating large arrays. They must not
@@ -75,8 +82,8 @@ def softmax_cross_entropy(
         number of cores. The results do not depend on it.
     **options
         The options of the loss, see `LossOptions`: label_smoothing, class_weights, ignore_index,
-        temperature, reduction, unnormalized_target, num_classes, loss_scale, denominator,
-        kl_divergence. By default there is one loss per row.
+        temperature, softcap, z_loss_scale, reduction, unnormalized_target, num_classes, loss_scale,
+        denominator, kl_divergence. By default there is one loss per row.
 
     Returns
     -------
@@ -116,11 +123,17 @@ def softmax_cross_entropy(
     >>> float(result.loss.round(6)), result.divisor
     (0.40431, 2.0)
     """
-    rows = given_rows(logits)
+    rows = given_rows(logits, axis=axis)
+    is_moved = axis not in (-1, len(rows.shape) - 1)
+    if is_moved and out is not None:
+        raise InputError("out-with-axis", "expected the classes on the last axis beside `out`")
+    targets = targets_by_rows(targets, len(rows.shape), axis)
     objective = objective_of(targets, rows.shape, **options)
     result = compute_rows(rows, objective, fields, out, threads)
     if len(rows.shape) > 2:
         result = result.in_shape(rows.shape, with_losses=objective.batches is None)
+    if is_moved:
+        result = result.with_classes_on(axis)
     chosen = 0 if rows.single else slice(None)
     if objective.batches is None:
         return result.part(chosen)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.errors import InputError, shortened
-from softgrad_core.tensors import Packed, are_numbers, as_array, as_numpy, hint_for
+from softgrad_core.tensors import Packed, are_numbers, as_array, as_numpy, hint_for, with_last
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -57,8 +57,10 @@ def as_rows(logits: Any) -> Rows:
     return Rows(values, given.dtype, given.shape)
 
 
-def given_rows(logits: Any, *, packed: bool = False) -> Rows:
+def given_rows(logits: Any, *, axis: int = -1, packed: bool = False) -> Rows:
     """Return `logits`, of shape (C,) or (..., C), as rows whose values are not checked yet.
+
+    The classes may be on another `axis`; the shape that is returned has them last.
 
     They keep their floating type. Integers become float64, and types that NumPy lacks float32, or
     remain `Packed`.
@@ -83,6 +85,7 @@ def given_rows(logits: Any, *, packed: bool = False) -> Rows:
         raise InputError(
             "logit-not-a-number", f"expected logits as an array of numbers, {error}"
         ) from None
+    given = classes_last(given, axis)
     if isinstance(given, Packed):
         check_class_count(given.shape[-1])
         values: Any = given.reshape(-1, given.shape[-1])
@@ -98,6 +101,16 @@ def given_rows(logits: Any, *, packed: bool = False) -> Rows:
     dtype = given.dtype.newbyteorder("=") if given.dtype.kind == "f" else np.dtype(np.float64)
     values = np.ascontiguousarray(given.reshape(-1, given.shape[-1]), dtype=dtype)
     return Rows(values, dtype, given.shape)
+
+
+def classes_last(given: Any, axis: int) -> Any:
+    """Return an array with the axis of the classes last, or raise InputError if it has none."""
+    if not isinstance(axis, (int, np.integer)) or not -given.ndim <= axis < max(1, given.ndim):
+        raise InputError(
+            "axis-out-of-range",
+            f"expected an axis of logits of shape {given.shape}, got {axis!r}",
+        )
+    return given if axis in (-1, given.ndim - 1) else with_last(given, int(axis))
 
 
 def check_class_count(count: int) -> None:

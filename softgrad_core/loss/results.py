@@ -77,6 +77,15 @@ class SoftmaxCrossEntropy:
             shapes |= {name: shape[:-1] for name in self.fields if name in LOSSES}
         return replace(self, **{name: getattr(self, name).reshape(shapes[name]) for name in shapes})
 
+    def with_classes_on(self, axis: int) -> "SoftmaxCrossEntropy":
+        """Return these results with their last axis, that of the classes, in another place."""
+        moved = {
+            name: np.moveaxis(getattr(self, name), -1, axis)
+            for name in self.fields
+            if name in BLOCK_FIELDS
+        }
+        return replace(self, **moved)
+
     def put(self, rows: Any, numbers: "SoftmaxCrossEntropy") -> None:
         """Copy the results of some rows into the fields of this object, rounded to their types."""
         for name in self.fields:

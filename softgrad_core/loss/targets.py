@@ -63,6 +63,13 @@ def are_distributions(targets: npt.ArrayLike, dimensions: int) -> bool:
         return False
 
 
+def targets_by_rows(targets: npt.ArrayLike, dimensions: int, axis: int) -> npt.ArrayLike:
+    """Return targets for logits of so many dimensions, probabilities with their classes last."""
+    if axis in (-1, dimensions - 1) or not are_distributions(targets, dimensions):
+        return targets
+    return np.moveaxis(as_numpy(targets), axis, -1)
+
+
 def as_distributions(
     targets: npt.ArrayLike, shape: tuple[int, ...], classes: int, *, unnormalized: bool
 ) -> FloatArray:

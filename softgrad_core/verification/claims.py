@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.results import LOSSES
-from softgrad_core.tensors import as_array, has_type, hint_for
+from softgrad_core.tensors import as_array, has_type, hint_for, with_last
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 DtypesByName = Mapping[str, Dtype]
@@ -63,6 +63,13 @@ def refuse_bits(arrays: Arrays) -> None:
                 f"expected {name} as numbers, got uint16, which may be the bits of bfloat16; "
                 f"as numbers they are ({name}.astype(numpy.uint32) << 16).view(numpy.float32)"
             )
+
+
+def moved_claim(name: str, array: Any, shape: tuple[int, ...], axis: int) -> Any:
+    """Return a claim with the axis of the classes last, for logits of this shape, or raise."""
+    if array.ndim != len(shape):
+        raise ValueError(f"expected {name} with {len(shape)} axes, got shape {array.shape}")
+    return with_last(array, axis)
 
 
 def as_rows_of(name: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -15,8 +15,15 @@ from softgrad_core.loss.logits import FloatArray, Rows, given_rows
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.options import LossOptions
 from softgrad_core.loss.results import LOSSES
+from softgrad_core.loss.targets import targets_by_rows
 from softgrad_core.verdicts import Verdict
-from softgrad_core.verification.claims import as_claim, as_rows_of, dtypes_of, refuse_bits
+from softgrad_core.verification.claims import (
+    as_claim,
+    as_rows_of,
+    dtypes_of,
+    moved_claim,
+    refuse_bits,
+)
 from softgrad_core.verification.diagnosing import diagnose
 from softgrad_core.verification.judging import Claims, Judged
 from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
@@ -142,6 +149,7 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     z_loss: "npt.ArrayLike" = NOT_CLAIMED,
     grad_probs: "npt.ArrayLike" = NOT_CLAIMED,
     grad_logits: "npt.ArrayLike" = NOT_CLAIMED,
+    axis: int = -1,
     dtype: object = None,
     rtol: float | None = None,
     atol: float | None = None,
@@ -165,6 +173,8 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
         it is reduced.
     z_loss
         Claims of the z-loss, of the shape of those of the loss.
+    axis
+        The axis that the classes are on, of logits and claims, if it is not the last.
     dtype
         The type of the claims: float64, float32, bfloat16, float16, float8_e4m3fn or float8_e5m2.
         By default each array is held to its own type. Python's numbers are held to the type of the
@@ -202,9 +212,9 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     >>> verify([2.0, 1.0, 0.1], 0, grad_logits=[-0.340999, 0.242433, 0.098566], rtol=1e-5).passed
     True
     """
-    rows = given_rows(logits, packed=True)
+    rows = given_rows(logits, axis=axis, packed=True)
     shape = rows.shape
-    objective = objective_of(targets, shape, **options)
+    objective = objective_of(targets_by_rows(targets, len(shape), axis), shape, **options)
     is_batch = objective.batches is not None
     if is_batch and not len(rows.values):
         raise InputError("logits-empty", "expected rows of logits for the reduction, got none")
@@ -230,6 +240,9 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
         refuse_bits({**given_logits, **arrays})
     shapes = dict.fromkeys(QUANTITIES, shape)
     shapes |= dict.fromkeys(LOSSES, () if is_batch else shape[:-1])
+    if axis not in (-1, len(shape) - 1):
+        moved = {name: array for name, array in arrays.items() if name not in LOSSES}
+        arrays |= {name: moved_claim(name, array, shape, axis) for name, array in moved.items()}
     claims = {name: as_rows_of(name, array, shapes[name]) for name, array in arrays.items()}
     try:
         return verify_rows(rows.values, objective, claims, tolerance, threads=cores())

@@ -159,7 +159,11 @@ def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | N
             in_float64=is_reduced or is_packed or tolerance is not None,
         )
         results = ArrayResults(
-            written, result_dtype(source.logits.dtype), is_reduced, settings.only_failures
+            written,
+            result_dtype(source.logits.dtype),
+            is_reduced,
+            settings.only_failures,
+            given.axis,
         )
         pipeline = Pipeline(reader, work, results, None, settings.fail_fast)
         is_empty_mean = reader.divisor == 0.0

@@ -76,7 +76,12 @@ def _row_of_arrays(given: task.Task) -> Records:
     number = values.parse_count("--row", settings.row) or 0
     dtype = values.parse_word("--dtype", settings.dtype, Dtype)
     options = ArrayOptions(
-        given.array_target(), given.loss, dtype, with_claims=False, names=given.renamed
+        given.array_target(),
+        given.loss,
+        dtype,
+        with_claims=False,
+        names=given.renamed,
+        axis=values.parse_axis(settings.axis),
     )
     if len(given.files) > 1:
         raise UsageError("--row needs one file of arrays")

@@ -39,9 +39,8 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_VERSION = typer.Option(
-    "--version", help="Show the version.", callback=_print_version, is_eager=True
-)
+# Hidden, as everybody knows it.
+_VERSION = typer.Option("--version", callback=_print_version, is_eager=True, hidden=True)
 # The message about a bug names it.
 _DEBUG = option("--debug", "", "")
 # Hidden, because the text of each command says what the arguments may be.
@@ -49,6 +48,7 @@ _INPUTS = typer.Argument(metavar="[LOGITS... | FILES...]", hidden=True)
 _TARGET = option("--target -t", "Y", "Class index or name, or probabilities.")
 _CLASSES = option("--classes", "NAME,…", "The names of the classes.")
 _MAP = option("--map", "NAME=X,…", "Names in files: logits=out,target=y.")
+_AXIS = option("--axis", "N", "The axis of the classes in arrays: -1, the last.")
 RAW_DTYPE = option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.")
 _UNNAMED = {Format.PANDOC}  # In the guide: a second flavour of Markdown.
 _FORMATS = ", ".join(form for form in Format if not form.is_of_arrays and form not in _UNNAMED)
@@ -90,6 +90,7 @@ class Input(Common):
     target: Annotated[Text, _TARGET] = None
     classes: Annotated[Text, _CLASSES] = None
     map: Annotated[Text, _MAP] = None
+    axis: Annotated[Text, _AXIS] = None
     loss: Mapping[str, str | bool]
 
 

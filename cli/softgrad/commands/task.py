@@ -178,7 +178,9 @@ class Task(NamedTuple):
         from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
 
         with_claims = required is not None
-        options = ArrayOptions(self.array_target(), self.loss, dtype, with_claims, self.renamed)
+        options = ArrayOptions(
+            self.array_target(), self.loss, dtype, with_claims, self.renamed, self.axis
+        )
         report = Report(self.files, may_draw=True, required=required)
         workers = self._workers()
 
@@ -195,6 +197,11 @@ class Task(NamedTuple):
     def renamed(self) -> dict[str, str]:
         """The names that arrays and columns have in files, by those that they have here."""
         return values.parse_map(self.settings.map)
+
+    @property
+    def axis(self) -> int:
+        """The axis of the classes in arrays."""
+        return values.parse_axis(self.settings.axis)
 
     def _workers(self) -> Workers:
         jobs = values.parse_count("--jobs", self.settings.jobs)

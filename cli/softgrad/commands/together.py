@@ -63,6 +63,7 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
         "fields": (Format.JSONL, *_OF_ARRAYS),
         "output_dir": _FILES,
         "dtype": (Kind.ARRAYS,),
+        "axis": (Kind.ARRAYS,),
         "map": _FILES,
         "tolerance": "check",
         "only_failures": "check",
@@ -73,11 +74,13 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
         "row": (Kind.ARRAYS,),
         "map": _FILES,
         "dtype": (Kind.ARRAYS,),
+        "axis": (Kind.ARRAYS,),
     },
     Command.VERIFY: {
         "standalone": (Format.LATEX,),
         "output_dir": _FILES,
         "map": _FILES,
+        "axis": (Kind.ARRAYS,),
         **dict.fromkeys(CLAIMED.values(), (Kind.NUMBERS,)),
     },
 }

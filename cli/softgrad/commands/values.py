@@ -194,6 +194,15 @@ def format_of_ending(name: str) -> Format | None:
     return _OF_ENDING.get(Path(name).suffix.lower())
 
 
+def parse_axis(text: str | None) -> int:
+    """Return the number of an axis, which is the last if none is given."""
+    if text is None:
+        return -1
+    if re.fullmatch(r"-?\d{1,3}", text, re.ASCII) is None:
+        raise UsageError(f"expected --axis to be a whole number, got {text!r}")
+    return int(text)
+
+
 def parse_map(text: str | None) -> dict[str, str]:
     """Return the names that arrays have in files, by those that they have here."""
     names: dict[str, str] = {}

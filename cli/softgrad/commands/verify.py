@@ -63,9 +63,8 @@ class Settings(task.Settings):
 def run(settings: Settings) -> Exit:
     """Compare somebody's numbers with the exact ones, and name the mistake, if any.
 
-    Records and arrays claim probs, log_probs, loss, grad_probs or grad_logits; for arguments
-    these are options. A claim passes where rounding in its type, or the few digits that it was
-    typed with, explain its error.
+    Claims are fields of records, arrays, or options. One passes where rounding in its type, or
+    the few digits that were typed, explain its error.
     """
     given = task.Task.of(Command.VERIFY, settings)
     dtype = values.parse_word("--dtype", settings.dtype, Dtype)

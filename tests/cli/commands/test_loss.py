@@ -24,6 +24,7 @@ OPTIONS = [
         ["--label-smoothing=0.3", "--temperature=0.5", "--class-weights=1,0,3"],
     ),
     ({"num_classes": 3, "loss_scale": 4.0}, ["--num-classes", "3", "--loss-scale", "4"]),
+    ({"softcap": 1.5, "z_loss_scale": 0.1}, ["--softcap", "1.5", "--z-loss-scale", "0.1"]),
     ({"label_smoothing": 0.1, "kl_divergence": True}, ["--label-smoothing=.1", "--kl-divergence"]),
 ]
 

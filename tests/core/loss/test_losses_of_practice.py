@@ -194,3 +194,45 @@ def test_a_cap_or_a_z_loss_that_cannot_be_is_refused(options, code):
 def test_a_claim_of_a_z_loss_needs_its_scale():
     with pytest.raises(ValueError, match="expected a z_loss_scale above 0 beside a claim"):
         verify([1.0, 2.0], 0, z_loss=0.1)
+
+
+@pytest.mark.parametrize("axis", [1, -2, 0])
+@pytest.mark.parametrize("soft", [False, True])
+def test_the_classes_may_be_on_any_axis(axis, soft):
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(3, 4, 6))
+    targets = rng.dirichlet(np.ones(6), size=(3, 4)) if soft else rng.integers(6, size=(3, 4))
+    options = {"reduction": "mean", "z_loss_scale": 0.1}
+    last = softmax_cross_entropy(rows, targets, **options)
+    given = np.moveaxis(rows, -1, axis)
+    moved = np.moveaxis(targets, -1, axis) if soft else targets
+    got = softmax_cross_entropy(given, moved, axis=axis, **options)
+    assert (got.loss, got.z_loss) == (last.loss, last.z_loss)
+    for name in ("probs", "grad_probs", "grad_logits"):
+        assert getattr(got, name).shape == given.shape
+        np.testing.assert_array_equal(
+            np.moveaxis(getattr(got, name), axis, -1), getattr(last, name)
+        )
+    claims = {name: getattr(got, name) for name in got.fields}
+    assert verify(given, moved, axis=axis, **claims, **options).passed
+    checks = check_gradients(given, moved, got.grad_probs, got.grad_logits, axis=axis, **options)
+    assert all(check.passed for check in checks)
+    losses = softmax_cross_entropy(given, moved, axis=axis).loss
+    assert losses.shape == (3, 4)
+
+
+def test_an_axis_of_segmentation_is_that_of_torch():
+    rng = np.random.default_rng(4)
+    a = torch.tensor(rng.normal(size=(2, 5, 3, 4)), requires_grad=True)
+    labels = torch.tensor(rng.integers(5, size=(2, 3, 4)))
+    loss = torch.nn.functional.cross_entropy(a, labels)
+    loss.backward()
+    options = {"axis": 1, "reduction": "mean"}
+    assert verify(a, labels, loss=loss, grad_logits=a.grad, **options).passed
+    assert not verify(a, labels, grad_logits=-a.grad, **options).passed
+
+
+@pytest.mark.parametrize("axis", [3, -4, 1.0])
+def test_an_axis_that_there_is_not_is_refused(axis):
+    with pytest.raises(InputError, match="expected an axis of logits of shape"):
+        softmax_cross_entropy(np.zeros((2, 3, 4)), np.zeros((2, 3), int), axis=axis)

@@ -16,7 +16,7 @@ from softgrad.records import fields
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.loss.from_options import objective_of, weight_of
-from softgrad_core.loss.logits import check_class_count
+from softgrad_core.loss.logits import check_class_count, classes_last
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.targets import class_index
 from softgrad_core.tensors import BITS, Packed, are_numbers
@@ -38,7 +38,8 @@ class ArrayOptions(NamedTuple):
 
     The target is a class, or the name of a file. The type is that of arrays for which NumPy has
     none and that hold its bits. Options of the loss that stand in the file take precedence.
-    `names` are those that arrays have in the file, by those that they have here.
+    `names` are those that arrays have in the file, by those that they have here. `axis` is that of
+    the classes.
     """
 
     target: int | str | None
@@ -46,6 +47,7 @@ class ArrayOptions(NamedTuple):
     dtype: Dtype | None
     with_claims: bool
     names: Mapping[str, str]
+    axis: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,8 +172,14 @@ def open_arrays(name: str, given: ArrayOptions) -> ArraySource:
     logits = file.array(_name_among(file, fields.LOGITS), dtype)
     if logits.ndim < 2:
         raise _refused(name, "logits of shape (N, C), or with more axes before", logits.shape)
+    try:
+        logits = classes_last(logits, given.axis)
+    except InputError as error:
+        raise StoppedError(Exit.REJECTED, f"{name}: {error.reason}") from None
     shape = logits.shape
     targets, files = _targets_of(file, shape, given)
+    if targets.ndim == len(shape):
+        targets = classes_last(targets, given.axis)
     said = {name: file.array(name).tolist() for name in fields.OPTIONS if name in file.arrays}
     options = {**given.loss, **file.options, **said}
     of_classes = (*shape[:-1], options.get(fields.NUM_CLASSES))
@@ -179,6 +187,11 @@ def open_arrays(name: str, given: ArrayOptions) -> ArraySource:
         shapes = f"{shape[:-1]}, or {shape} for probabilities"
         raise _refused(name, f"targets of shape {shapes}", targets.shape)
     claims = _claims_of(file, dtype) if given.with_claims else {}
+    claims |= {
+        name: classes_last(claim, given.axis)
+        for name, claim in claims.items()
+        if name not in fields.LOSSES and claim.ndim == len(shape)
+    }
     if fields.Z_LOSS in claims and not options.get(fields.Z_LOSS_SCALE):
         raise _refused(name, f"--z-loss-scale beside the claim {fields.Z_LOSS}", "none")
     source = ArraySource(name, shape, logits, targets, options, claims, {}, given, files)

@@ -36,12 +36,15 @@ class ArrayResults:
         Whether the losses are added up in the end, before they are rounded.
     only_failures
         Whether only rows that failed or were rejected are written, with their numbers.
+    axis
+        The axis of the classes in the file.
     """
 
     fields: Sequence[str]
     dtype: np.dtype[Any]
     is_reduced: bool
     only_failures: bool
+    axis: int = -1
 
     def __call__(
         self, block: Any, batches: Sequence[Batch], errors: Mapping[int, InputError]
@@ -134,7 +137,7 @@ class ArrayWriter:
     results
         What renders the blocks.
     shape
-        The shape of the logits.
+        The shape of the logits, with the classes last.
     is_empty_mean
         Whether the loss is the mean of no rows, which is NaN.
     """
@@ -154,9 +157,12 @@ class ArrayWriter:
         self._shape = shape
         self._losses: dict[str, list[float]] = {name: [] for name in LOSSES}
         self._is_empty_mean = is_empty_mean
-        # Nobody knows beforehand how many rows will fail: these few are kept until the end.
+        # Nobody knows beforehand how many rows will fail: these few are kept until the end. So are
+        # all if the classes are not last in the file.
         self._kept: list[Mapping[str, Array]] = []
-        self._file = None if results.only_failures else self._open(shape)
+        self._axis = (-1 if results.only_failures else results.axis) % len(shape)
+        is_moved = self._axis < len(shape) - 1
+        self._file = None if results.only_failures or is_moved else self._open(shape)
 
     def write(self, results: Mapping[str, Array]) -> None:
         """Write the results of the block that comes next."""
@@ -178,8 +184,13 @@ class ArrayWriter:
 
     def close(self) -> None:
         """Write what is known in the end only."""
-        count = sum(len(part[ROW]) for part in self._kept)
-        file = self._file or self._open((count, self._shape[-1]))
+        file = self._file
+        if file is None and self._results.only_failures:
+            count = sum(len(part[ROW]) for part in self._kept)
+            file = self._open((count, self._shape[-1]))
+        elif file is None:
+            file = self._open(self._shape)
+            self._kept = [self._moved()]
         for part in self._kept:
             self._write(file, part)
         for name in self._results.fields:
@@ -188,6 +199,17 @@ class ArrayWriter:
                 self._write(file, {name: encoded(np.array([loss]), self._results.dtype)})
         with self._output.named_errors():
             file.close()
+
+    def _moved(self) -> Mapping[str, Array]:
+        """Return all results, with the classes on their axis."""
+        names = [name for name in self._results.fields if name in self._kept[0]]
+        whole = {name: np.concatenate([part[name] for part in self._kept]) for name in names}
+        return {
+            name: np.moveaxis(values.reshape(self._shape), -1, self._axis)
+            if name in BLOCK_FIELDS
+            else values
+            for name, values in whole.items()
+        }
 
     def _write(self, file: ArraysFile, results: Mapping[str, Array]) -> None:
         with self._output.named_errors():
@@ -200,7 +222,9 @@ class ArrayWriter:
         shapes = {ROW: (rows, np.dtype(int))} if self._results.only_failures else {}
         for name in self._results.fields:
             if name in BLOCK_FIELDS:
-                shapes[name] = shape, dtype
+                moved = list(shape[:-1])
+                moved.insert(min(self._axis, len(moved)), shape[-1])
+                shapes[name] = tuple(moved), dtype
             else:
                 shapes[name] = () if self._results.is_reduced else rows, dtype
         with self._output.named_errors():
