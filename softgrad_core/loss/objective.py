@@ -117,7 +117,11 @@ class Objective:
         if self.num_classes is None:
             return rows
         rows = rows.astype(np.float64) if isinstance(rows, Packed) else rows.copy()
-        rows[self._is_padding(rows.shape[1])] = -np.inf
+        first, last = self.num_classes.min(initial=rows.shape[1]), self.num_classes.max(initial=0)
+        if first == last:
+            rows[:, first:] = -np.inf
+        else:
+            rows[self._is_padding(rows.shape[1])] = -np.inf
         return rows
 
     def _is_padding(self, columns: int) -> BoolArray:

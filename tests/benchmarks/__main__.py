@@ -19,6 +19,7 @@ import confusion
 import growth
 import memory
 import numpy as np
+import options
 import pipe
 import sensitivity
 import standard
@@ -33,6 +34,7 @@ MEASUREMENTS = {
     "pipe": pipe.measure,
     "jobs": pipe.measure_jobs,
     "arrays": arrays.measure,
+    "options": options.measure,
     "memory": memory.measure,
     "check": check.measure,
     "sensitivity": sensitivity.measure,
@@ -52,19 +54,19 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MEASUREMENTS))
     parser.add_argument("--markdown", action="store_true", help="print tables for the README")
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the curves of growth")
-    options = parser.parse_args()
-    for name in options.names:
+    asked = parser.parse_args()
+    for name in asked.names:
         if name not in MEASUREMENTS:
             sys.exit(f"expected some of {', '.join(MEASUREMENTS)}, got {name}")
-    names = options.names or ([] if options.plot else list(MEASUREMENTS))
+    names = asked.names or ([] if asked.plot else list(MEASUREMENTS))
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}"
     kernel = f"{'with' if KERNELS else 'without'} the compiled kernel"
     print(f"Measured on {machine}, {kernel}", flush=True)
     for name in names:
         for table in MEASUREMENTS[name]():
-            print(table.as_markdown() if options.markdown else table.as_text(), flush=True)
-    if options.plot:
-        Path(options.plot).write_text(growth.plotted(growth.measured()))
+            print(table.as_markdown() if asked.markdown else table.as_text(), flush=True)
+    if asked.plot:
+        Path(asked.plot).write_text(growth.plotted(growth.measured()))
 
 
 if __name__ == "__main__":
