@@ -225,8 +225,8 @@ INLINE double capped(double a, double cap, double *lost, double *slope)
     q = fma(q, r, 0.5);
     const double head = POWERS[whole & 31], of_r = fma(r * r, q, r_tail), added = head * r;
     const double first = head + added;
-    const double rest = ((head - first) + added) +
-                        (fma(head, r, -added) + fma(head, of_r, fma(TAILS[whole & 31], r, TAILS[whole & 31])));
+    const double small = TAILS[whole & 31], of_head = fma(head, of_r, fma(small, r, small));
+    const double rest = ((head - first) + added) + (fma(head, r, -added) + of_head);
     const double power = of_bits((uint64_t)((whole >> 5) + 1023) << 52);
     const double e = (first + rest) * power, e_tail = ((first - (first + rest)) + rest) * power;
     const double over = 1.0 - e, over_tail = ((1.0 - over) - e) - e_tail;
@@ -442,7 +442,8 @@ INLINE void scaled_exponentials(const Task *task, ptrdiff_t start, ptrdiff_t row
             const double cap = task->caps[start + row];
             for (ptrdiff_t c = 0; c < classes; c++) {
                 double lost;
-                const double z = capped(get(task->logits, from + c, is_float), cap, &lost, &slopes[c]);
+                const double a = get(task->logits, from + c, is_float);
+                const double z = capped(a, cap, &lost, &slopes[c]);
                 const double whole = z / t, error = (fma(-whole, t, z) + lost) / t;
                 e[c] = exponential(whole, whole > LOWEST ? error : 0.0);
             }
@@ -795,7 +796,8 @@ INLINE int compute_weighted(const Task *task, ptrdiff_t at, int is_float)
         for (ptrdiff_t c = 0; c < classes; c++)
             e[c] = q[c] == 0.0 ? 0.0 : q[c] * ((d_m - d[c]) + (d_m_error - d_error[c]));
         sum_wide(e, classes, &sum, &error);
-        task->loss[at] = fma(row.s, log_of_rest, error) + sum + row.z * row.log_total * row.log_total;
+        const double z_loss = row.z * row.log_total * row.log_total;
+        task->loss[at] = fma(row.s, log_of_rest, error) + sum + z_loss;
     }
     return 0;
 }
@@ -837,13 +839,13 @@ INLINE int is_extended(const Task *task)
 }
 
 /* The kernel is compiled once for each kind of processor. */
-#define KERNEL(PROCESSOR, TARGET)                                    \
-    TARGET ptrdiff_t softgrad_##PROCESSOR##_double(const Task *task) \
-    {                                                                \
+#define KERNEL(PROCESSOR, TARGET)                                             \
+    TARGET ptrdiff_t softgrad_##PROCESSOR##_double(const Task *task)          \
+    {                                                                         \
         return is_extended(task) ? compute(task, 0, 1) : compute(task, 0, 0); \
-    }                                                                \
-    TARGET ptrdiff_t softgrad_##PROCESSOR##_float(const Task *task)  \
-    {                                                                \
+    }                                                                         \
+    TARGET ptrdiff_t softgrad_##PROCESSOR##_float(const Task *task)           \
+    {                                                                         \
         return is_extended(task) ? compute(task, 1, 1) : compute(task, 1, 0); \
     }
 

@@ -13,7 +13,6 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from softgrad_core.loss.error_free import product, remainder
 from softgrad_core.loss.logits import FloatArray
@@ -133,8 +132,3 @@ def _quotient(
     quotient = over / under
     tail = (remainder(over, quotient, under) + over_tail - quotient * under_tail) / under
     return quotient, tail
-
-
-def slopes_of(values: Capped) -> npt.NDArray[np.float64]:
-    """Return the derivatives of capped logits, rounded to float64."""
-    return np.ldexp(values.slopes, values.exponents)
