@@ -13,3 +13,20 @@ EXTENDED = Context(
 SMALLEST_NORMAL = EXTENDED.power(Decimal(2), -1022)
 SMALLEST_SUBNORMAL = EXTENDED.power(Decimal(2), -1074)
 LARGEST = Decimal((2**53 - 1) * 2**971)
+
+SMALL = Decimal("1e-10")
+"""Below this, tanh(x) is x - x³/3 in as many digits."""
+
+
+def tanh(x: Decimal) -> Decimal:
+    """Return the hyperbolic tangent, in the arithmetic that is current; small x keep their digits.
+
+    Examples
+    --------
+    >>> tanh(Decimal("1e-30"))
+    Decimal('1E-30')
+    """
+    if abs(x) < SMALL:
+        return x * (1 - x * x / 3)
+    e = (-2 * abs(x)).exp()
+    return ((1 - e) / (1 + e)).copy_sign(x)

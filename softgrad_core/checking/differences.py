@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-from softgrad_core.decimals import DIGITS, EXTENDED
+from softgrad_core.decimals import DIGITS, EXTENDED, tanh
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective
 
@@ -97,8 +97,7 @@ def _capped(logit: Decimal, cap: Decimal) -> Decimal:
     """Return cap tanh(a / cap); a masked class stays masked."""
     if not logit.is_finite():
         return logit
-    e = (-2 * abs(logit) / cap).exp()
-    return (cap * (1 - e) / (1 + e)).copy_sign(logit)
+    return cap * tanh(logit / cap)
 
 
 def _cosh(x: Decimal) -> Decimal:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.decimals import tanh
 from softgrad_core.derivation import formulas as f
 
 Value = Decimal | npt.NDArray[np.object_]
@@ -52,17 +53,12 @@ class Scaling:
         """Return what the softmax takes for a logit; a masked class stays masked."""
         if self.cap is None or not logit.is_finite():
             return logit / self.temperature
-        return self.cap * _tanh(logit / self.cap) / self.temperature
+        return self.cap * tanh(logit / self.cap) / self.temperature
 
     @property
     def step(self) -> Decimal:
         """How far a logit is moved for a difference, in units of `STEP`."""
         return self.temperature if self.cap is None else min(self.temperature, self.cap)
-
-
-def _tanh(x: Decimal) -> Decimal:
-    e = (-2 * abs(x)).exp()
-    return ((1 - e) / (1 + e)).copy_sign(x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +169,7 @@ def evaluate(formula: f.Formula, point: Point) -> Value:
             return evaluate(of, point) ** 2
         case f.Tanh(of):
             value = number(of, point)
-            return _tanh(value) if value.is_finite() else Decimal(1).copy_sign(value)
+            return tanh(value) if value.is_finite() else Decimal(1).copy_sign(value)
         case f.Log(of):
             return _log(of, point)
         case f.Terms(whole):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from softgrad_core.derivation import formulas as f
+from softgrad_core.derivation.evaluation import number
 from softgrad_core.derivation.steps import Steps
 from softgrad_core.derivation.symbols import A_C, EXP_C, F_C, TOTAL
 
@@ -35,15 +36,23 @@ def add_penalty(steps: Steps, weight: Decimal, gradient: f.Formula) -> f.Formula
         EXP_C / TOTAL,
         F_C,
     )
+    so_far = f.Constant("C", number(f.Loss(), steps.point))
     steps.point = replace(steps.point, penalty=weight)
+    steps.add(
+        "The whole loss",
+        "From here on {L} is the whole loss: {C}, the loss so far, and the z-loss {ζ l²}. {ζ} is "
+        "its weight, times the factor of the loss, and divided by the number of rows that a mean "
+        "is over or by the denominator that is given.",
+        f.Loss(),
+        so_far + zeta * f.Square(name),
+        **{"ζ": zeta, "ζ l²": zeta * f.Square(name), "C": so_far},
+    )
     whole = gradient + (f.Number(Decimal(2), 1) * zeta * name) * f.Outputs()
     steps.add(
         "The gradient with the z-loss",
-        "From here on {L} is the whole loss, with {ζ l²} added; {ζ} is the weight of the z-loss, "
-        "times the factor of the loss and divided by the number of rows that a mean is over. The "
-        "derivative of a square is twice the number, times the derivative of the number.",
+        "The derivative of a square is twice the number, times the derivative of the number. This "
+        "is added to the gradient of the loss so far.",
         f.Gradient(f.Logits()),
         whole,
-        **{"ζ": zeta, "ζ l²": zeta * f.Square(name)},
     )
     return whole

@@ -50,8 +50,8 @@ class WeightedLoss:
         steps.add("The vector of the weights", rule, q, steps.column(q.entry("c")), **symbols)
         steps.add(
             "Their sum",
-            "It is 1 for a distribution without class weights and without a mean over a batch. For "
-            "any other the gradient needs it.",
+            "It is 1 for a distribution without class weights, without a factor of the loss, and "
+            "without a mean over a batch. For any other the gradient needs it.",
             self._total,
             steps.terms(f.Sum("k", q.entry("k"))),
         )

@@ -56,8 +56,9 @@ def softmax_cross_entropy(  # noqa: PLR0913 - keywords
     With soft targets or options, the error bound is 8 ulp. `grad_logits` is then made of terms that
     may cancel: its bound is 8 ulp of the largest of (s - q_c) f(x)_c / T, q_c (1 - f(x)_c) / T and
     the term of a z-loss, times the derivative of a soft cap, with target weights q and their sum s.
-    A loss with a z-loss or a divergence is good to 8 ulp of its largest term. With a soft cap this
-    holds for temperatures from 1e-4 on.
+    A loss with a z-loss or a divergence is good to 8 ulp of its largest term; the logarithm of the
+    sum is itself two terms, the largest logit and the rest. With a soft cap this holds for
+    temperatures from 1e-4 on.
 
     Parameters
     ----------
@@ -169,8 +170,9 @@ def compute_rows(
     for name in LOSSES:
         if name in wanted:
             losses[name] = getattr(result, name)
-            if objective.batches is not None and objective.batches.reduced:
-                losses[name] = objective.batches.reduce(losses[name])
+            batches = objective.batches_of(name)
+            if batches is not None and batches.reduced:
+                losses[name] = batches.reduce(losses[name])
             with np.errstate(over="ignore", under="ignore"):
                 losses[name] = losses[name].astype(rows.dtype, copy=False)
     return replace(result, **losses)

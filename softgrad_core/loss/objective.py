@@ -264,6 +264,13 @@ class Objective:
         }
         return replace(self, num_classes=None, **given)
 
+    def batches_of(self, name: str) -> Batches | None:
+        """Return how rows form batches, with the divisors of a loss: "loss", or "z_loss"."""
+        if name != "z_loss" or self.batches is None or self.z_divisor is None:
+            return self.batches
+        divisors = self.z_divisor[:: self.batches.size] if len(self.z_divisor) else np.zeros(1)
+        return self.batches._replace(denominators=divisors)
+
     def part(self, rows: IndexArray | slice | Sequence[int]) -> "Objective":
         """Return the objective of some rows, without their batches but each with its 1/D."""
         given = {name: getattr(self, name)[rows] for name in self.options_in_use}

@@ -271,6 +271,8 @@ _MEANT = {
     **dict.fromkeys(("target", "labels", "label", "y"), "targets"),
     **dict.fromkeys(("grad", "gradient", "dlogits"), "grad_logits"),
     **dict.fromkeys(("softmax", "probabilities"), "probs"),
+    **dict.fromkeys(("lse_square_scale", "z_loss_weight", "z_loss_multiplier"), "z_loss_scale"),
+    **dict.fromkeys(("logit_softcap", "soft_cap", "softcapping"), "softcap"),
     "smoothing": "label_smoothing",
     "nll": "loss",
 }

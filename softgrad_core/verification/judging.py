@@ -272,7 +272,7 @@ class Claims:
 
     def _of_sums(self, name: str, losses: _Losses, records: IndexArray) -> Components:
         """Compare the losses of batches with the sums of the exact losses of their rows."""
-        batches, tolerance = self.objective.batches, self.tolerance.of(name)
+        batches, tolerance = self.objective.batches_of(name), self.tolerance.of(name)
         assert batches is not None  # noqa: S101 - only batches have sums
         exact, rounding = (of_row.reshape(1, -1, batches.size).sum(axis=2) for of_row in losses)
         exact = np.where(batches.denominators[records] == 0.0, np.nan, exact)

@@ -127,7 +127,8 @@ def command_of(settings: type[Any], run: Callable[[Any], int]) -> Callable[..., 
             raise typer.Exit(Exit.USAGE)
         if "loss" in hints:
             given = {name: words.pop(name) for name in OPTIONS}
-            words["loss"] = {name: value for name, value in given.items() if value}
+            said = {name: value for name, value in given.items() if value not in (None, False)}
+            words["loss"] = said
         raise typer.Exit(run(settings(**words)))
 
     hints = get_type_hints(settings, include_extras=True)

@@ -203,3 +203,15 @@ def test_a_table_shows_nan_and_infinity():
     text = verify(record, options=["-f", "table"]).text
     assert "NaN" in text
     assert "inf" in text
+
+
+def test_the_loss_says_what_it_is_beside_the_weights_that_are_shown():
+    words = ("2", "1", "0.1", "-t", "0", "--label-smoothing", "0.1")
+    assert "loss -sum_c q_c log f(x)_c = " in run(*words).text
+    divergence = run(*words, "--kl-divergence").text
+    assert "loss sum_c q_c log q_c - sum_c q_c log f(x)_c = " in divergence
+    scaled = run(*words, "--kl-divergence", "--loss-scale", "3").text
+    assert "loss, the divergence times m / D = " in scaled
+    penalised = run(*words, "--z-loss-scale", "0.1", "--softcap", "30").text
+    assert "soft cap 30, z-loss scale 0.1" in penalised
+    assert "of this the z-loss = " in penalised

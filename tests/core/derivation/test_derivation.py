@@ -286,3 +286,18 @@ def test_both_sides_of_every_equation_are_equal_whatever_the_options(rows):
                     left[known], right[known], rtol=5e-16, err_msg=f"{step.title}: {problem}"
                 )
     assert seen > 200
+
+
+def test_the_steps_of_a_soft_cap_and_a_z_loss_end_in_the_gradient_and_name_the_whole_loss():
+    options = {"softcap": 3.0, "z_loss_scale": 0.1, "temperature": 2.0, "loss_scale": 4.0}
+    result = softmax_cross_entropy([2.0, 1.0, 0.1], 0, **options)
+    derivation = explain([2.0, 1.0, 0.1], 0, **options)
+    titles = [step.title for step in derivation.steps]
+    for title in ("The soft cap", "The logarithm of the sum", "The chain rule for the soft cap"):
+        assert title in titles
+    [whole] = step_of(derivation, "The whole loss").evaluations
+    assert whole.left == whole.right == pytest.approx(float(result.loss), rel=1e-15)
+    [last] = derivation.steps[-1].evaluations
+    np.testing.assert_allclose(last.right, result.grad_logits, rtol=1e-14)
+    plain = explain([2.0, 1.0, 0.1], 0)
+    assert titles[-1] != plain.steps[-1].title

@@ -236,3 +236,26 @@ def test_an_axis_of_segmentation_is_that_of_torch():
 def test_an_axis_that_there_is_not_is_refused(axis):
     with pytest.raises(InputError, match="expected an axis of logits of shape"):
         softmax_cross_entropy(np.zeros((2, 3, 4)), np.zeros((2, 3), int), axis=axis)
+
+
+@pytest.mark.parametrize("softcap", [1e-40, 1e-3, 1e40, 1e300])
+def test_the_check_passes_under_a_cap_of_any_size(softcap):
+    result = softmax_cross_entropy([2.0, 1.0, 0.1], 0, softcap=softcap)
+    gradients = result.grad_probs, result.grad_logits
+    [check] = check_gradients([2.0, 1.0, 0.1], 0, *gradients, softcap=softcap)
+    assert check.passed
+
+
+def test_a_mean_whose_labels_have_weight_0_has_a_z_loss_still():
+    options = {"reduction": "mean", "z_loss_scale": 0.1, "class_weights": [0.0, 1.0, 1.0]}
+    result = softmax_cross_entropy([[2.0, 1.0, 0.1]], [0], **options)
+    assert np.isnan(result.loss)
+    alone = softmax_cross_entropy([2.0, 1.0, 0.1], 0, z_loss_scale=0.1)
+    assert result.z_loss == alone.z_loss
+    assert verify([[2.0, 1.0, 0.1]], [0], z_loss=result.z_loss, **options).passed
+
+
+def test_names_of_other_libraries_are_answered_with_the_option_s():
+    for given, meant in (("lse_square_scale", "z_loss_scale"), ("logit_softcap", "softcap")):
+        with pytest.raises(TypeError, match=f"did you mean {meant}"):
+            softmax_cross_entropy([1.0, 2.0], 0, **{given: 0.1})

@@ -33,6 +33,7 @@ from softgrad.records.fields import NO_ROWS_COUNT
 from softgrad.records.records import Examples
 from softgrad.work import Computed
 from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.objective import Objective
 
 if TYPE_CHECKING:
     from softgrad_core.checking.comparison import Comparison
@@ -83,6 +84,8 @@ def _options(examples: Examples, row: int) -> str:
             ("z-loss scale", objective.z_scale),
             ("loss scale", objective.scale),
             ("number of classes", objective.num_classes),
+            # A batch says what its mean divides by beside the loss.
+            ("divided by", None if examples.are_batches else objective.divisor),
         )
         if values is not None
     ]
@@ -146,13 +149,11 @@ def _blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> 
     yield table_of(_numbers_of(batch, row), classes, shown)
     batches = examples.objective.batches
     if not (examples.are_batches and batches and batches.reduced):
-        formula = LOSS if examples.objective.is_plain else WEIGHTED_LOSS
-        if examples.objective.is_divergence is not None:
-            formula = DIVERGENCE
+        what = _loss_in_words(examples.objective)
         if result.z_loss is None:
-            yield loss_of(("loss ", formula), result.loss[row])
+            yield loss_of(what, result.loss[row])
         else:
-            yield loss_of(("loss ", formula, ", with its z-loss"), result.loss[row])
+            yield loss_of((*what, ", with its z-loss"), result.loss[row])
             yield loss_of(("of this the z-loss",), result.z_loss[row])
     if check is not None:
         yield Heading(f"numerical check: {check.method}", level=2)
@@ -162,6 +163,15 @@ def _blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> 
         ):
             yield _table_of_check(name, gradient, comparison, classes, shown)
             yield Paragraph(((name, f": {_summary(comparison)}"),))
+
+
+def _loss_in_words(objective: Objective) -> Pieces:
+    """Return what the loss of a row is."""
+    if objective.is_divergence is None:
+        return "loss ", LOSS if objective.is_plain else WEIGHTED_LOSS
+    # The weights that are shown have the factor and the divisor in them, and q log q has not.
+    has_factor = objective.scale is not None or objective.divisor is not None
+    return ("loss, the divergence times m / D",) if has_factor else ("loss ", DIVERGENCE)
 
 
 def _numbers_of(batch: Computed, row: int) -> Sequence[Numbers]:
