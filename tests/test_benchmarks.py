@@ -54,8 +54,9 @@ def test_an_unknown_benchmark_is_named():
     done = benchmark("chekc")
     assert done.returncode == 1
     assert (
-        "expected some of startup, pipe, jobs, arrays, memory, check, sensitivity, standard, "
-        "accuracy, verify, verify-arrays, training-step, growth, mistakes, got chekc" in done.stderr
+        "expected some of startup, pipe, jobs, arrays, options, memory, check, sensitivity, "
+        "standard, accuracy, verify, verify-arrays, training-step, growth, mistakes, got chekc"
+        in done.stderr
     )
 
 

@@ -115,7 +115,7 @@ def check_gradients(  # noqa: PLR0913 - keywords
         raise ValueError(f"expected a tolerance above 0, got {tolerance}")
     rows = given_rows(logits, axis=axis)
     shape = rows.shape
-    objective = objective_of(targets_by_rows(targets, len(shape), axis), shape, **options)
+    objective = objective_of(targets_by_rows(targets, shape, axis), shape, **options)
     values = objective.masked(rows.values).astype(np.float64, copy=False)
     check_logits(values, rows.single)
     gradients = (

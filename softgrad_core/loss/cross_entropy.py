@@ -128,7 +128,7 @@ def softmax_cross_entropy(  # noqa: PLR0913 - keywords
     is_moved = axis not in (-1, len(rows.shape) - 1)
     if is_moved and out is not None:
         raise InputError("out-with-axis", "expected the classes on the last axis beside `out`")
-    targets = targets_by_rows(targets, len(rows.shape), axis)
+    targets = targets_by_rows(targets, rows.shape, axis)
     objective = objective_of(targets, rows.shape, **options)
     result = compute_rows(rows, objective, fields, out, threads)
     if len(rows.shape) > 2:

@@ -63,11 +63,24 @@ def are_distributions(targets: npt.ArrayLike, dimensions: int) -> bool:
         return False
 
 
-def targets_by_rows(targets: npt.ArrayLike, dimensions: int, axis: int) -> npt.ArrayLike:
-    """Return targets for logits of so many dimensions, probabilities with their classes last."""
-    if axis in (-1, dimensions - 1) or not are_distributions(targets, dimensions):
+def targets_by_rows(targets: npt.ArrayLike, shape: tuple[int, ...], axis: int) -> npt.ArrayLike:
+    """Return targets with their classes last, if they are probabilities.
+
+    `shape` is that of the logits with the classes last, from this axis. Raises InputError if the
+    targets have another shape.
+    """
+    if axis in (-1, len(shape) - 1) or not are_distributions(targets, len(shape)):
         return targets
-    return np.moveaxis(as_numpy(targets), axis, -1)
+    given = as_numpy(targets)
+    moved: npt.NDArray[Any] = np.moveaxis(given, axis, -1)
+    if moved.shape[:-1] != shape[:-1]:
+        wanted = list(shape[:-1])
+        wanted.insert(axis % len(shape), shape[-1])
+        raise InputError(
+            "targets-shape",
+            f"expected target probabilities of shape {tuple(wanted)}, got {given.shape}",
+        )
+    return moved
 
 
 def as_distributions(

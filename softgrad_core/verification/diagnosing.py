@@ -182,5 +182,8 @@ def _case(claims: Claims, name: str, judged: Judged, records: IndexArray, rows: 
         counts=counts,
         has_failed=judged.failed_rows[rows],
         look=look,
+        unmasked=None
+        if objective.num_classes is None
+        else by_class(claims.rows[rows].astype(np.float64)),
         half_units=by_class(claims.half_units[name][places]) if claims.half_units else None,
     )

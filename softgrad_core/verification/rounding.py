@@ -102,6 +102,7 @@ def rounding_size(
         return of_p
     q: FloatArray = objective.weights(len(a)).T
     s = q.sum(axis=0)
+    of_p = of_p.copy()  # The z-loss needs what it was.
     of_p += _roundoff_of_sums(arithmetic) * len(a) / LANES
     of_p *= s
     of_p += lost * len(a)
@@ -111,6 +112,7 @@ def rounding_size(
         weights, of_log_sum = objective.z_weights(), _of_log_sum(exact, a, objective, log_p)
         log_sums = np.sqrt(_z_losses(exact) / np.where(weights > 0.0, weights, 1.0))
         size += 2.0 * weights * (of_log_sum + log_sums * (log_p.half + 2.0 * u)) * p
+        size += 2.0 * weights * log_sums * lost
     t = 1.0 if objective.temperature is None else objective.temperature
     if objective.softcap is None:
         return np.asarray(size / t)

@@ -214,7 +214,7 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     """
     rows = given_rows(logits, axis=axis, packed=True)
     shape = rows.shape
-    objective = objective_of(targets_by_rows(targets, len(shape), axis), shape, **options)
+    objective = objective_of(targets_by_rows(targets, shape, axis), shape, **options)
     is_batch = objective.batches is not None
     if is_batch and not len(rows.values):
         raise InputError("logits-empty", "expected rows of logits for the reduction, got none")

@@ -77,6 +77,7 @@ class Case:
     has_failed: BoolArray  # Which rows have a claim that failed, of shape (n,).
     look: Callable[[str], Any]  # Finds what few formulas need: "wrong", "before" and "after".
     half_units: FloatArray | None = None  # Of the last digits of claims that people typed.
+    unmasked: FloatArray | None = None  # The logits with padding as it is, if there is padding.
 
     def __post_init__(self) -> None:
         objective = self.objective
@@ -143,6 +144,8 @@ class Case:
         self.safe_sums = sums
         scales = self.objective.z_scale
         self.z_scales = np.zeros(self.count) if scales is None else scales
+        n = self.objective.z_divisor
+        self.z_divisors = np.ones(self.count) if n is None else n
         # The slope of the z-loss by log Σ exp(z), and the z-loss, both in units of the sum of q.
         self.z_slope = 2.0 * self.objective.z_weights() * self.log_normaliser / sums
         self.z_loss = self.objective.z_weights() * self.log_normaliser**2 / sums
@@ -202,6 +205,7 @@ class Case:
             counts=counts,
             has_failed=self.has_failed[rows],
             half_units=None if self.half_units is None else self.half_units[:, claims],
+            unmasked=None if self.unmasked is None else self.unmasked[:, rows],
             look=lambda name: getattr(self, name)[:, claims],
         )
 

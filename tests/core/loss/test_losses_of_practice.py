@@ -259,3 +259,22 @@ def test_names_of_other_libraries_are_answered_with_the_option_s():
     for given, meant in (("lse_square_scale", "z_loss_scale"), ("logit_softcap", "softcap")):
         with pytest.raises(TypeError, match=f"did you mean {meant}"):
             softmax_cross_entropy([1.0, 2.0], 0, **{given: 0.1})
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("scale", [1e-4, 0.05, 1.0, 20.0])
+def test_right_kernels_with_a_z_loss_raise_no_alarm_however_large_its_weight(scale, dtype):
+    torch.manual_seed(0)
+    for spread in (1.0, 10.0, 20.0):
+        logits = (torch.randn(8, 1000, dtype=getattr(torch, dtype)) * spread).requires_grad_()
+        labels = torch.randint(1000, (8,))
+        log_sums = torch.logsumexp(logits, dim=1)
+        loss = (log_sums - logits[torch.arange(8), labels] + scale * log_sums**2).sum()
+        loss.backward()
+        options = {"z_loss_scale": scale, "reduction": "sum"}
+        verify(logits, labels, loss=loss, grad_logits=logits.grad, **options).raise_if_failed()
+
+
+def test_targets_of_another_shape_are_named_by_the_shape_that_they_should_have():
+    with pytest.raises(InputError, match=r"of shape \(2, 3\), got \(3, 2\)"):
+        softmax_cross_entropy(np.zeros((2, 3)), np.ones((3, 2)) / 2, axis=0)

@@ -110,3 +110,24 @@ def test_padding_in_the_sum_is_named():
     claim = p - np.concatenate([ONE_HOT, np.zeros((N, 4))], axis=1)
     told = str(verify(padded, LABELS, grad_logits=claim, **options))
     assert "  padding-in-the-sum: " in told, told
+
+
+def test_padding_that_is_not_masked_is_named():
+    padded = np.concatenate([LOGITS, RNG.normal(size=(N, 4))], axis=1)
+    claim = softmax(padded) - np.concatenate([ONE_HOT, np.zeros((N, 4))], axis=1)
+    told = str(verify(padded, LABELS, grad_logits=claim, num_classes=K))
+    assert "  padding-not-masked: " in told, told
+
+
+def test_a_z_loss_that_is_summed_under_a_mean_is_named():
+    options = {"z_loss_scale": ZETA, "reduction": "mean"}
+    claim = (RAW - ONE_HOT) / N + 2 * ZETA * RAW_SUM * RAW
+    told = str(verify(LOGITS, LABELS, grad_logits=claim, **options))
+    assert "  z-loss-summed: " in told, told
+
+
+def test_another_number_of_rows_than_the_denominator_is_no_matter_of_weights():
+    right = softmax_cross_entropy(LOGITS, LABELS, denominator=100.0).grad_logits
+    told = str(verify(LOGITS, LABELS, grad_logits=right * 100 / N, denominator=100.0))
+    assert "  wrong-denominator: " in told, told
+    assert "weights-ignored" not in told

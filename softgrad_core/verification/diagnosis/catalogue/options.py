@@ -163,8 +163,8 @@ OPTIONS = (
     ),
     Mistake(
         "wrong-denominator",
-        "the mean was divided by a number of rows, not by the sum of the weights that count",
-        "divide by the sum of the weights w_y of the labels that are not ignored",
+        "the mean was divided by a number of rows, not by D",
+        "divide by the sum of the weights w_y of the labels that count, or by the denominator",
         row_factor("{} × D / N", lambda c: mean_over(c, c.rows_of_batch)),
         row_factor("{} × D / (rows that count)", lambda c: mean_over(c, counted_rows(c))),
     ),
@@ -179,7 +179,9 @@ OPTIONS = (
         "the class weights were left out",
         "multiply the loss of each row, or each term of it, by the weight of the class",
         other_targets("{} without w", lambda c: c.variant(class_weights=None)),
-        other_targets("{} without w, also in D", without_class_weights),
+        other_targets("{} without w, also in D", without_class_weights)._replace(
+            applies=lambda c: np.full(c.count, c.objective.class_weights is not None)
+        ),
     ),
     Mistake(
         "ignored-rows-counted",

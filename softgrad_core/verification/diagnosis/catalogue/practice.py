@@ -32,19 +32,29 @@ def sech_squared(x: FloatArray) -> FloatArray:
 
 
 def of_logits(c: Case, z: FloatArray, slope: FloatArray) -> Terms:
-    """Return the terms for softmax(z), where `slope` is the derivative of T z by the logits."""
-    terms = f.from_log_p(c, f.log_softmax(np.where(np.isneginf(c.logits), -np.inf, z)))
+    """Return the terms for softmax(z), where `slope` is the derivative of T z by the logits.
+
+    Masked classes are those in which z is -infinity.
+    """
+    terms = f.from_log_p(c, f.log_softmax(z))
     if c.quantity != "grad_logits":
         return terms
     of_unit = c.slopes if c.objective.softcap is not None else np.ones_like(slope)
     return tuple(term * slope / of_unit for term in terms)
 
 
+def masked(c: Case, z: FloatArray) -> FloatArray:
+    """Return capped logits in which masked classes, and padding, stay masked."""
+    return np.where(np.isneginf(c.logits), -np.inf, z)
+
+
 def with_cap(
     formula: str, z: Callable[[Case], FloatArray], slope: Callable[[Case], FloatArray]
 ) -> Form:
     """Return the form for other capped logits, for rows that have a cap."""
-    return Form(f.EVERY, formula, lambda c: of_logits(c, z(c), slope(c)), applies=has_cap)
+    return Form(
+        f.EVERY, formula, lambda c: of_logits(c, masked(c, z(c)), slope(c)), applies=has_cap
+    )
 
 
 def caps(c: Case) -> FloatArray:
@@ -62,6 +72,15 @@ def slope_by_logits(c: Case) -> FloatArray:
     """Return the derivative of a tanh(a / cap)."""
     x = c.logits / caps(c)
     return np.asarray(np.tanh(x) + x * sech_squared(x))
+
+
+def over_all_columns(c: Case) -> tuple[FloatArray, FloatArray]:
+    """Return the logits of all columns, capped if there is a cap, and the derivative of that."""
+    assert c.unmasked is not None  # noqa: S101 - there is padding
+    if c.objective.softcap is None:
+        return c.unmasked / c.temperature, np.ones_like(c.p)
+    x = c.unmasked / caps(c)
+    return caps(c) * np.tanh(x) / c.temperature, sech_squared(x)
 
 
 def with_penalty(
@@ -142,6 +161,23 @@ PRACTICE = (
             lambda c: caps(c) * np.tanh(c.logits / c.temperature / caps(c)),
             lambda c: sech_squared(c.logits / c.temperature / caps(c)),
         )._replace(applies=lambda c: has_cap(c) & (np.abs(c.temperature - 1.0) > 1e-9)),
+    ),
+    Mistake(
+        "padding-not-masked",
+        "the columns of padding were taken for classes",
+        "set their logits to -infinity, or leave them out of every sum",
+        Form(
+            f.EVERY.replace("grad_probs", ""),
+            "{} over all columns",
+            lambda c: of_logits(c, *over_all_columns(c)),
+            applies=lambda c: np.full(c.count, c.unmasked is not None),
+        ),
+    ),
+    Mistake(
+        "z-loss-summed",
+        "the z-loss was summed over the rows, not averaged",
+        "divide it by the number of rows that count, as the loss by D",
+        with_penalty("{} with n ζ for ζ", lambda c: c.z_divisors, "loss z_loss grad_logits"),
     ),
     Mistake(
         "z-loss-left-out",
