@@ -193,7 +193,8 @@ def _of_probs(
     for values in (size, offsets):
         np.copyto(values, 0.0, where=~np.isfinite(values))
     of_sums = error_of_sum(len(a), arithmetic)
-    if objective.is_scaled:
+    # A kernel with a z-loss has a log-sum-exp, which it may subtract as it has been rounded.
+    if objective.is_scaled or objective.z_scale is not None:
         offsets *= 1.0 + u / _roundoff_of_sums(arithmetic)
     return _LogProbs(size, error_of_log_p(size, offsets, len(a), arithmetic), u, of_sums)
 

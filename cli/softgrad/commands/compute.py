@@ -151,6 +151,8 @@ def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | N
         # A result that the loss does not have is no array.
         has_z_loss = bool(source.options.get(Z_LOSS_SCALE))
         written = [name for name in fields if has_z_loss or name != Z_LOSS]
+        if not written:
+            raise UsageError(f"--fields {Z_LOSS} needs --z-loss-scale")
         work = partial(
             compute,
             written if tolerance is None else FIELDS,

@@ -75,3 +75,19 @@ def test_a_claim_given_twice_is_rejected():
     ended = run("verify", stdin=text)
     assert ended.status == 3
     assert ended.records[0]["error"]["code"] == "key-repeated"
+
+
+def test_a_z_loss_without_its_scale_is_rejected_wherever_it_stands():
+    plain = '{"logits": [2, 1, 0.1], "target": 1, "loss": 1.4170300162778335, "z_loss": 3.25}'
+    for text in (plain, f"{plain}\n{plain}"):
+        ended = run("verify", stdin=text)
+        assert ended.status == 3, ended.err
+        assert {record["error"]["code"] for record in ended.records} == {"z-loss-unasked"}
+
+
+def test_a_z_loss_of_an_earlier_run_is_no_result_of_another_loss():
+    record = '{"logits": [2, 1, 0.1], "target": 1, "z_loss": 2.0}'
+    [result] = run(stdin=record).records
+    assert "z_loss" not in result
+    [kept] = run("--fields", "probs", stdin=record).records
+    assert kept["z_loss"] == 2.0

@@ -131,3 +131,14 @@ def test_another_number_of_rows_than_the_denominator_is_no_matter_of_weights():
     told = str(verify(LOGITS, LABELS, grad_logits=right * 100 / N, denominator=100.0))
     assert "  wrong-denominator: " in told, told
     assert "weights-ignored" not in told
+
+
+@pytest.mark.parametrize("weight", [0.02, 0.5])
+def test_another_weight_of_the_z_loss_is_named_with_it(weight):
+    loss = -np.log(RAW[np.arange(N), LABELS]) + weight * RAW_SUM[:, 0] ** 2
+    gradient = RAW - ONE_HOT + 2 * weight * RAW_SUM * RAW
+    for claims in ({"loss": loss}, {"grad_logits": gradient}):
+        told = str(verify(LOGITS, LABELS, **claims, **PENALISED))
+        assert "  z-loss-of-another-weight: " in told, told
+        assert f"w = {weight:g}" in told
+        assert "epsilon" not in told

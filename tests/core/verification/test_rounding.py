@@ -78,8 +78,8 @@ def planted(dtype, kernel, targets, gradient, options):
     """Yield gradients with a mistake, and the arithmetic that they are judged by."""
     is_off = off_target(targets, gradient.shape)
     size = 1e-4 if dtype is Dtype.FLOAT32 else 0.1
-    if dtype is Dtype.BFLOAT16 and "softcap" in options:
-        size = 0.25  # Rounding a capped logit near 30 to bfloat16 moves p by 6 %.
+    if dtype is Dtype.BFLOAT16 and not {"softcap", "z_loss_scale"}.isdisjoint(options):
+        size = 0.25  # Rounding a logit, or a log-sum-exp, near 30 to bfloat16 moves p by 6 %.
     yield np.where(is_off, gradient * (1 + size), gradient), None
     yield np.where(is_off, gradient * 1.25, gradient), None
     row = int(np.flatnonzero(targets >= 0)[-1])

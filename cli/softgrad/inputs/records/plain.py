@@ -17,7 +17,7 @@ READ = (fields.LOGITS, fields.TARGET, fields.CLASSES, *fields.OPTIONS)
 
 QUOTED = {name: f'"{name}"'.encode() for name in (*READ, *fields.CLAIMS)}
 
-UNUSUAL = {fields.CLASSES, *fields.OPTIONS}
+UNUSUAL = {fields.CLASSES, fields.Z_LOSS, *fields.OPTIONS}
 """Fields that few records have; a record that has one is read on its own."""
 
 PLAIN_NUMBERS = {float, int}

@@ -52,7 +52,9 @@ class JsonLines:
     def accepted(self, records: Records, batch: Batch) -> bytes:
         """Return the records with their results, or with the verdicts on their claims."""
         members = members_of(batch, self._fields)
-        columns: list[Column] = [self._opened(records, batch, members)]
+        # A result that this loss does not have may be there from an earlier run.
+        written = members if isinstance(batch, Verified) else {*members, *self._fields}
+        columns: list[Column] = [self._opened(records, batch, written)]
         for name, value in members.items():
             columns += [b',"%b":' % name.encode(), *value]
         return _interleaved([*columns, b"}\n"], len(batch.examples))

@@ -20,7 +20,7 @@ from softgrad.outputs.page.blocks import (
     Toned,
 )
 from softgrad.outputs.page.numbers import Classes, batch_title, choose_classes, short
-from softgrad.records.fields import LOSS, LOSSES
+from softgrad.records.fields import LOSSES
 from softgrad.work import Verified
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
@@ -123,7 +123,7 @@ def _table(  # noqa: PLR0913 - a claim, and which of its numbers are known
         row = int(rows_of_components[place])
         label = classes(row).label(c)
         if is_loss:
-            label = str(row) if quantity.size > 1 else LOSS
+            label = str(row) if quantity.size > 1 else name
         elif of_batch:
             label = f"{row}, {label}"
         expected = float(components.expected[component])

@@ -57,6 +57,11 @@ def out_of_range(dtype: Dtype, shift: Callable[[Case], FloatArray | float], form
     return Form(f.EVERY, f"{formula} in {dtype}", divide, applies=leaves_range, gives_nan=True)
 
 
+def is_cross_entropy(c: Case) -> BoolArray:
+    """Return the rows whose loss is the cross-entropy alone: all or none."""
+    return np.full(c.count, not c.has_z_loss and c.objective.is_divergence is None)
+
+
 def guarded(p_y: str, guard: Callable[[FloatArray, float], FloatArray]) -> Iterator[Form]:
     """Yield the forms of a logarithm with a guard ε; `p_y` is how the guarded p_y is written."""
     for epsilon in EPSILONS:
@@ -66,7 +71,7 @@ def guarded(p_y: str, guard: Callable[[FloatArray, float], FloatArray]) -> Itera
 
         value = f"with ε = {epsilon:.2g}"
         yield Form("log_probs", f"log {p_y} {value}", terms)
-        yield Form("loss", f"-log {p_y} {value}", terms)
+        yield Form("loss", f"-log {p_y} {value}", terms, applies=is_cross_entropy)
         yield Form("grad_probs", f"-e / {p_y} {value}", terms)
 
 

@@ -74,6 +74,15 @@ def slope_by_logits(c: Case) -> FloatArray:
     return np.asarray(np.tanh(x) + x * sech_squared(x))
 
 
+def counts_padding(c: Case) -> BoolArray:
+    """Return the rows whose claim may have padding among its classes."""
+    if c.unmasked is None:
+        return np.zeros(c.count, dtype=bool)
+    if c.quantity == "loss":
+        return np.ones(c.count, dtype=bool)
+    return np.asarray((np.isneginf(c.logits) & (c.claimed != 0.0)).any(axis=0))
+
+
 def over_all_columns(c: Case) -> tuple[FloatArray, FloatArray]:
     """Return the logits of all columns, capped if there is a cap, and the derivative of that."""
     assert c.unmasked is not None  # noqa: S101 - there is padding
@@ -93,6 +102,14 @@ def with_penalty(
         return (*others, factor(c) * penalty)
 
     return Form(quantities, formula, terms, applies=has_z_loss)
+
+
+def weight_of_penalty(c: Case) -> FloatArray:
+    """Return the weight of the z-loss in a claim that has a z-loss."""
+    *others, penalty = np.broadcast_arrays(*c.right)
+    left = c.claim - sum(others, start=np.zeros_like(c.claim))
+    top = np.abs(penalty).argmax(axis=0), c.columns
+    return np.asarray(c.z_scales * left[top] / penalty[top])
 
 
 def log_sum_before_the_cap(c: Case) -> Terms:
@@ -170,7 +187,7 @@ PRACTICE = (
             f.EVERY.replace("grad_probs", ""),
             "{} over all columns",
             lambda c: of_logits(c, *over_all_columns(c)),
-            applies=lambda c: np.full(c.count, c.unmasked is not None),
+            applies=counts_padding,
         ),
     ),
     Mistake(
@@ -198,6 +215,19 @@ PRACTICE = (
         "the weight of the z-loss was multiplied twice",
         "multiply by ζ in one place only",
         with_penalty("{} with ζ² for ζ", lambda c: c.z_scales, "loss z_loss grad_logits"),
+    ),
+    Mistake(
+        "z-loss-of-another-weight",
+        "the z-loss has another weight w than the one that was asked for",
+        "use one weight, or verify with this one",
+        Form(
+            "loss z_loss grad_logits",
+            "{} with w for ζ",
+            lambda c, w: (*c.right[:-1], w / c.z_scales * c.right[-1]),
+            weight_of_penalty,
+            applies=has_z_loss,
+        ),
+        symbol="w",
     ),
     Mistake(
         "z-loss-before-the-cap",

@@ -52,7 +52,9 @@ def smoothing_of_loss(c: Case) -> FloatArray:
 
 
 def z_loss_weight(c: Case) -> FloatArray:
-    """Return the weight of the square of log Σ exp(a) that was added to the loss."""
+    """Return the weight of the square of log Σ exp(a) that was added, unless one was asked for."""
+    if c.has_z_loss:
+        return np.full(c.count, np.nan)
     if c.quantity == "loss":
         weight = (c.claim[0] - total(c.right)[0]) / c.log_normaliser**2
     else:
