@@ -99,6 +99,7 @@ class Examples:
     (M, N * C), those about the loss (M, 1), or (M, N) if each row has its own, as the half units of
     their last digits have, if people typed them. `indices` are the
     places of the records in their block, and `others` the classes to show beside the target.
+    `outer` is the shape that the rows of a batch are nested in, (N,) or (B, T) with B T = N.
     """
 
     indices: Sequence[int]
@@ -109,6 +110,7 @@ class Examples:
     claims: Mapping[str, FloatArray]
     half_units: Mapping[str, FloatArray] = field(default_factory=dict)
     are_batches: bool = False
+    outer: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -133,6 +135,7 @@ class Examples:
             {name: claim[records] for name, claim in self.claims.items()},
             {name: units[records] for name, units in self.half_units.items()},
             self.are_batches,
+            self.outer,
         )
 
 

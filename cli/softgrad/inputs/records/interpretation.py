@@ -61,6 +61,7 @@ class _Said(NamedTuple):
     other: int | None
     claims: dict[str, list[float]]
     half_units: dict[str, list[float]] | None
+    outer: tuple[int, ...]
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -68,12 +69,13 @@ class _Said(NamedTuple):
         is_batch = type(self.logits[0]) is list
         shape = (len(self.logits), len(self.logits[0])) if is_batch else (len(self.logits),)
         if self.objective is None:
-            return (shape, self.half_units is None, *self.claims)
+            return (shape, self.outer, self.half_units is None, *self.claims)
         batches = self.objective.batches
         # Options may take another path through the kernel even if they change nothing. Such
         # records stand apart, so that a record has the same bits whatever stands beside it.
         return (
             shape,
+            self.outer,
             tuple(self.objective.options_in_use),
             batches and batches.reduced,
             self.half_units is None,
@@ -106,6 +108,7 @@ def _examples_of(group: list[tuple[int, _Said]]) -> Examples:
         claims,
         half_units,
         are_batches=logits.ndim > 2,
+        outer=said[0].outer,
     )
 
 
@@ -131,12 +134,11 @@ def _interpret_one(
     weights = options.get(fields.CLASS_WEIGHTS)
     if isinstance(weights, dict):
         options[fields.CLASS_WEIGHTS] = weights_by_name(weights, names and names[:classes])
-    if fields.TARGET not in value and defaults.target is None:
-        expected = f'expected the true class as "{fields.TARGET}"'
-        seen = "".join(f', got "{name}"' for name in _NEAR_TARGETS if name in value)
-        reason = f"{expected}: an index from 0, or give --target{seen}"
-        raise InputError("target-missing", reason)
-    target = value.get(fields.TARGET, defaults.target)
+    target = _target_in(value, defaults)
+    outer = v.outer_shape(value[fields.LOGITS]) if is_batch else ()
+    if len(outer) > 1:
+        value = _in_rows(value, outer)
+        target = v.flattened(fields.TARGET, target, outer)
     if is_batch and fields.DENOMINATOR not in options:
         options.setdefault(fields.REDUCTION, Reduction.MEAN)
     objective = None
@@ -156,7 +158,23 @@ def _interpret_one(
 
         claims = claims_of(value, logits, objective)
     units = None if by_hand is None else _half_units_of(text, value, by_hand=by_hand)
-    return _Said(logits, target, objective, names, other, claims, units)
+    return _Said(logits, target, objective, names, other, claims, units, outer)
+
+
+def _target_in(value: dict[str, Any], defaults: Defaults) -> Any:
+    """Return the target of a record as it is written, or raise InputError."""
+    if fields.TARGET not in value and defaults.target is None:
+        expected = f'expected the true class as "{fields.TARGET}"'
+        seen = "".join(f', got "{name}"' for name in _NEAR_TARGETS if name in value)
+        reason = f"{expected}: an index from 0, or give --target{seen}"
+        raise InputError("target-missing", reason)
+    return value.get(fields.TARGET, defaults.target)
+
+
+def _in_rows(value: dict[str, Any], outer: tuple[int, ...]) -> dict[str, Any]:
+    """Return a record whose nested claims are those of one row after another."""
+    nested = [name for name in fields.CLAIMS if type(value.get(name)) is list]
+    return {**value, **{name: v.flattened(name, value[name], outer) for name in nested}}
 
 
 def _half_units_of(

@@ -1,6 +1,7 @@
 """The logits and class names of a record, and messages about values that are something else."""
 
 import math
+from itertools import chain
 from typing import Any
 
 from softgrad.inputs.records.plain import PLAIN_NUMBERS
@@ -32,7 +33,9 @@ def logits_of(value: dict[str, Any]) -> list[Any]:
         raise _not_logits(value)
     if not logits or type(logits[0]) is not list:
         return _row_of_logits(logits)
-    width = len(logits[0])
+    if len(shape := outer_shape(logits)) > 1:
+        logits = flattened(LOGITS, logits, shape)
+    width = len(logits[0]) if type(logits[0]) is list else 0
     rows = []
     for place, row in enumerate(logits):
         if type(row) is not list or len(row) != width:
@@ -44,6 +47,29 @@ def logits_of(value: dict[str, Any]) -> list[Any]:
         except InputError as error:
             raise in_row(error, LOGITS, place) from None
     return rows
+
+
+def outer_shape(logits: Any) -> tuple[int, ...]:
+    """Return the lengths of the lists around the rows of logits: (B, T) for a list of batches."""
+    shape = []
+    while type(logits) is list and logits and type(logits[0]) is list:
+        shape.append(len(logits))
+        logits = logits[0]
+    return tuple(shape)
+
+
+def flattened(name: str, value: Any, shape: tuple[int, ...]) -> list[Any]:
+    """Return what nested lists of this shape hold, in order, or raise InputError."""
+    items = [value]
+    for length in shape:
+        for item in items:
+            if type(item) is not list or len(item) != length:
+                got = f"a list of {len(item)}" if type(item) is list else json_kind(item)
+                nested = " × ".join(map(str, shape))
+                expected = f'expected "{name}" as lists of {nested}, like the rows of logits'
+                raise InputError(f"{name.replace('_', '-')}-ragged", f"{expected}, got {got}")
+        items = list(chain.from_iterable(items))
+    return items
 
 
 def in_row(error: InputError, name: str, row: int) -> InputError:

@@ -79,9 +79,9 @@ def _result(name: str, batch: Computed) -> list[Column]:
         batches = examples.objective.batches
         if not examples.are_batches or (batches and batches.reduced):
             return [json_numbers(block, nan=b'"NaN"')]
-        return _lists(block.reshape(len(examples), -1), infinite=b'"Infinity"')
+        return _lists(block.reshape(len(examples), *examples.outer), infinite=b'"Infinity"')
     if examples.are_batches:
-        block = block.reshape(len(examples), examples.size, -1)
+        block = block.reshape(len(examples), *examples.outer, block.shape[-1])
     return _lists(block, infinite=b'"-Infinity"' if name == GRAD_PROBS else None)
 
 
