@@ -15,7 +15,7 @@ SMALLEST_SUBNORMAL = EXTENDED.power(Decimal(2), -1074)
 LARGEST = Decimal((2**53 - 1) * 2**971)
 
 SMALL = Decimal("1e-10")
-"""Below this, tanh(x) is x - x³/3 in as many digits."""
+"""Below this, tanh(x) is x - x³/3 in as many digits, and log(1 + x) a sum of four powers of x."""
 
 
 def tanh(x: Decimal) -> Decimal:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-from softgrad_core.decimals import DIGITS, EXTENDED, tanh
+from softgrad_core.decimals import DIGITS, EXTENDED, SMALL, tanh
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective
 
@@ -54,8 +54,8 @@ def difference_loss(a: FloatArray, objective: Objective) -> tuple[Differences, D
         moves = [_move(logit, t, cap) for logit in logits]
         penalty = None
         if objective.z_scale is not None:
-            log_total = sum(e, start=Decimal(0)).ln()
-            penalty = _Penalty(objective.z_weights(Decimal)[0], largest / t, log_total)
+            rest = sum(sorted(e)[:-1], start=Decimal(0))
+            penalty = _Penalty(objective.z_weights(Decimal)[0], largest / t, rest)
         step = 2 * _STEP * (t if cap is None else min(t, cap))
         return _by_probs(e, q), _by_logits(e, q, moves, penalty, step)
 
@@ -67,14 +67,25 @@ class _Move(NamedTuple):
     down: Decimal
     spread: Decimal
     """The difference of the two, with all its digits."""
+    rise: Decimal
+    fall: Decimal
+    """By how much z moves."""
 
 
 class _Penalty(NamedTuple):
-    """The weight of a z-loss, and the two parts of log(sum_k exp(z_k))."""
+    """The weight of a z-loss, and the parts of log(sum_k exp(z_k)) = max(z) + log(1 + rest)."""
 
     weight: Decimal
     largest: Decimal
     rest: Decimal
+
+    def of_both(self, e_c: Decimal, move: _Move, *, is_largest: bool) -> Decimal:
+        """Return the sum of the logarithms, less 2 max(z), for z_c moved up and down."""
+        if is_largest:
+            moved = move.rise - move.fall
+            return moved + _log1p(self.rest / move.up) + _log1p(self.rest / move.down)
+        up, down = self.rest + e_c * _expm1(move.rise), self.rest + e_c * _expm1(-move.fall)
+        return _log1p(up) + _log1p(down)
 
 
 def _move(logit: Decimal, t: Decimal, cap: Decimal | None) -> _Move:
@@ -90,7 +101,7 @@ def _move(logit: Decimal, t: Decimal, cap: Decimal | None) -> _Move:
             for by in (step, -step)
         )
     lower = (-down).exp()
-    return _Move(up.exp(), lower, lower * _expm1(up + down))
+    return _Move(up.exp(), lower, lower * _expm1(up + down), up, down)
 
 
 def _capped(logit: Decimal, cap: Decimal) -> Decimal:
@@ -140,9 +151,9 @@ def _by_logits(
     """Return the derivatives with respect to a, of which a_c moves by half a step up and down."""
     total = sum(e, start=Decimal(0))
     values, sizes = [], []
-    for e_c, rest, q_c, others, move in zip(
-        e, _sums_of_others(e), q, _sums_of_others(q), moves, strict=True
-    ):
+    top = e.index(max(e))
+    columns = zip(e, _sums_of_others(e), q, _sums_of_others(q), moves, strict=True)
+    for c, (e_c, rest, q_c, others, move) in enumerate(columns):
         # For the other classes only the sum in -log f(x)_k changes, by its term E_c.
         of_sum = _log_ratio(e_c * move.spread, (total - e_c) + e_c * move.down) / step
         of_others = others * of_sum
@@ -153,11 +164,10 @@ def _by_logits(
         sizes.append(max(of_others, -of_itself))
         if penalty is not None:
             # The difference of two squares is that of the numbers times their sum.
-            moves_of_log = (_log_ratio(e_c * (by - 1), total) for by in (move.up, move.down))
-            moved = sum(moves_of_log, start=Decimal(0))
+            both = penalty.of_both(e_c, move, is_largest=c == top)
             weight = penalty.weight * of_sum
-            values[-1] += weight * (2 * (penalty.largest + penalty.rest) + moved)
-            sizes[-1] = max(sizes[-1], 2 * weight * (abs(penalty.largest) + penalty.rest))
+            values[-1] += weight * (2 * penalty.largest + both)
+            sizes[-1] = max(sizes[-1], weight * (2 * abs(penalty.largest) + both))
     return Differences(values, sizes)
 
 
@@ -179,5 +189,11 @@ def _log_ratio(difference: Decimal, base: Decimal) -> Decimal:
     The series of log(1 + x) keeps every digit of a small x. The logarithm of the rounded ratio,
     which is near 1, would lose as many digits as x has leading zeros.
     """
-    x = difference / base
-    return x * (1 - x * (Decimal("0.5") - x / 3))
+    return _log1p(difference / base)
+
+
+def _log1p(x: Decimal) -> Decimal:
+    """Return log(1 + x); small numbers keep their digits."""
+    if abs(x) > SMALL:
+        return (1 + x).ln()
+    return x * (1 - x * (Decimal("0.5") - x * (1 / Decimal(3) - x / 4)))

@@ -30,6 +30,10 @@ MOST_DIGITS = 500
 """The most digits that are added for small numbers and for close ones: more would take long."""
 
 
+MOST_OF_CAP = 375.0
+"""For a larger |a| / cap the derivative of a soft cap is 0 in float64."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Derivation:
     """The derivation for one row of logits.
@@ -141,10 +145,13 @@ def _digits(a: FloatArray, objective: Objective, y: int, classes: Sequence[int |
     t = 1.0 if objective.temperature is None else float(objective.temperature[0])
     flat = 0.0
     if objective.softcap is not None:
-        # The derivative of a cap is exp(-2 |a| / cap), and so is 1 - tanh.
+        # The derivative of a cap, 1 - tanh², is 4 exp(-2 |a| / cap) but for a little, and
+        # as many digits cancel. Where a float64 has 0 for it, they are not needed.
         cap = float(objective.softcap[0])
-        flat = 2.0 * float(np.abs(a[np.isfinite(a)]).max()) / cap / math.log(10.0)
-        flat = min(flat, MOST_DIGITS) + max(0.0, -math.log10(min(1.0, cap)))
+        with np.errstate(over="ignore"):
+            x = np.abs(a[np.isfinite(a)]) / cap
+        flat = 2.0 * float(x.max(initial=0.0, where=x < MOST_OF_CAP)) / math.log(10.0)
+        flat += max(0.0, -math.log10(min(1.0, cap)))
     largest = float(a.max())
     # 1 - f(x)_y is as small as the most probable of the other classes makes it.
     relevant = [*a[[c for c in classes if c is not None]].tolist(), float(np.delete(a, y).max())]

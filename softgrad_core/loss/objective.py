@@ -179,7 +179,7 @@ class Objective:
         less = t - 1.0
         if self.smoothing is not None:
             count: Any = columns if self.num_classes is None else self.num_classes[:, np.newaxis]
-            less -= self.smoothing[:, np.newaxis] * (t - 1.0 / count)
+            less -= self.smoothing[:, np.newaxis] * (t - q.dtype.type(1.0) / count)
         return np.log1p(less, out=logs, where=(t >= 0.5) & (less > -0.5))
 
     def z_weights(self, number: Any = np.float64, *, gain: float = 1.0) -> npt.NDArray[Any]:

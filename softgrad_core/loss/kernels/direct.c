@@ -423,6 +423,36 @@ INLINE void exponentials(const Task *task, ptrdiff_t start, ptrdiff_t count, int
         e[i] = exponential(get(task->logits, start + i, is_float), 0.0);
 }
 
+/* Return where the largest of some numbers is; NaN is none. */
+INLINE ptrdiff_t largest_of(const double *numbers, ptrdiff_t count)
+{
+    double best[2 * LANES], most = -INFINITY;
+    ptrdiff_t i = 0, at = 0;
+    for (int lane = 0; lane < 2 * LANES; lane++)
+        best[lane] = -INFINITY;
+    for (; i + 2 * LANES <= count; i += 2 * LANES)
+        for (int lane = 0; lane < 2 * LANES; lane++)
+            best[lane] = numbers[i + lane] > best[lane] ? numbers[i + lane] : best[lane];
+    for (int lane = 0; lane < 2 * LANES; lane++)
+        most = best[lane] > most ? best[lane] : most;
+    for (; i < count; i++)
+        most = numbers[i] > most ? numbers[i] : most;
+    while (at < count - 1 && numbers[at] != most)
+        at++;
+    return at;
+}
+
+/* Sum numbers but one of them, in two parts of which the first is rounded. */
+INLINE double sum_without(double *numbers, ptrdiff_t count, ptrdiff_t one, double *error)
+{
+    const double kept = numbers[one];
+    double sum;
+    numbers[one] = 0.0;
+    sum_wide(numbers, count, &sum, error);
+    numbers[one] = kept;
+    return rounded(sum, error);
+}
+
 /* Return where the derivatives of capped logits are: after the e of a tile, or of a long row. */
 INLINE double *slopes_of(const Task *task)
 {
@@ -470,13 +500,30 @@ INLINE int are_usual(const Task *task, ptrdiff_t row)
     return (t >= SMALLEST_T) & (t <= LARGEST_T) & (cap >= SMALLEST_T) & (cap <= LARGEST_T);
 }
 
+/* Return log S of a row where it is near 0, by the logits' own digits: as z_m + log1p(rest / e_m),
+   with m where z is largest. The sum S near 1 has lost those of its logarithm. */
+INLINE double log_near_zero(const Task *task, ptrdiff_t at, double *e, int is_float)
+{
+    const ptrdiff_t classes = task->classes, m = largest_of(e, classes);
+    const double t = task->temperatures ? task->temperatures[at] : 1.0;
+    double rest_error, lost = 0.0, slope, z = get(task->logits, at * classes + m, is_float);
+    const double rest = sum_without(e, classes, m, &rest_error);
+    if (task->caps)
+        z = capped(z, task->caps[at], &lost, &slope);
+    const double whole = z / t, error = (fma(-whole, t, z) + lost) / t;
+    return whole + (log_of_sum(rest, rest_error, e[m]) + error);
+}
+
 /* Compute what a tile's rows with a temperature, a soft cap or a z-loss have beside their sums. */
-INLINE void extend(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
+INLINE void extend(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, int is_float)
 {
     for (ptrdiff_t row = 0; row < rows; row++) {
         const double t = task->temperatures ? task->temperatures[start + row] : 1.0;
         const double z = task->z_weights ? weight_of(task->z_weights[start + row]) : 0.0;
-        const double log_total = log_of_total(tile->total[row], tile->total_error[row]);
+        double log_total = log_of_total(tile->total[row], tile->total_error[row]);
+        if (z > 0.0 && fabs(log_total) < 0.5)
+            log_total = log_near_zero(task, start + row, task->memory + row * task->classes,
+                                      is_float);
         const double slope = 2.0 * z * log_total, inverse = tile->inverse[row];
         const double factor = (tile->share[row] + slope) / t, part = inverse * factor;
         tile->z[row] = z;
@@ -659,36 +706,6 @@ INLINE ptrdiff_t mark(const Tile *tile, ptrdiff_t rows, unsigned char *left)
     return count;
 }
 
-/* Return where the largest of some numbers is; NaN is none. */
-INLINE ptrdiff_t largest_of(const double *numbers, ptrdiff_t count)
-{
-    double best[2 * LANES], most = -INFINITY;
-    ptrdiff_t i = 0, at = 0;
-    for (int lane = 0; lane < 2 * LANES; lane++)
-        best[lane] = -INFINITY;
-    for (; i + 2 * LANES <= count; i += 2 * LANES)
-        for (int lane = 0; lane < 2 * LANES; lane++)
-            best[lane] = numbers[i + lane] > best[lane] ? numbers[i + lane] : best[lane];
-    for (int lane = 0; lane < 2 * LANES; lane++)
-        most = best[lane] > most ? best[lane] : most;
-    for (; i < count; i++)
-        most = numbers[i] > most ? numbers[i] : most;
-    while (at < count - 1 && numbers[at] != most)
-        at++;
-    return at;
-}
-
-/* Sum numbers but one of them, in two parts of which the first is rounded. */
-INLINE double sum_without(double *numbers, ptrdiff_t count, ptrdiff_t one, double *error)
-{
-    const double kept = numbers[one];
-    double sum;
-    numbers[one] = 0.0;
-    sum_wide(numbers, count, &sum, error);
-    numbers[one] = kept;
-    return rounded(sum, error);
-}
-
 /* What is computed of a row with any target weights q, of sum s, and a temperature T: with d = a /
    T, m where d is largest, and rest, the sum of e without e_m. */
 typedef struct {
@@ -742,6 +759,9 @@ INLINE void sum_weighted(const Task *task, ptrdiff_t at, double *q, Row *row, in
     row->scale = scale_of(t);
     row->z = task->z_weights ? weight_of(task->z_weights[at / classes]) : 0.0;
     row->log_total = log_of_total(row->total, total_error);
+    if (fabs(row->log_total) < 0.5)
+        row->log_total = d[row->m] + (log_of_sum(row->rest, row->rest_error, e[row->m]) +
+                                      d_error[row->m]);
     row->slope = 2.0 * row->z * row->log_total;
 }
 
@@ -822,7 +842,7 @@ INLINE ptrdiff_t compute(const Task *task, int is_float, int is_extended)
             exponentials(task, start * task->classes, rows * task->classes, is_float);
         sums(task, start, rows, &tile);
         if (is_extended)
-            extend(task, start, rows, &tile);
+            extend(task, start, rows, &tile, is_float);
         spread(task, &tile, start, rows, is_float, is_extended);
         finish(task, &tile, start, rows, is_float);
         if (is_extended)

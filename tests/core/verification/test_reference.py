@@ -97,8 +97,9 @@ def test_quantities_of_any_loss_are_exact_to_a_small_part_of_an_ulp(rows, dtype)
         distance = largest_distance(got, problem.exact(), dtype)
         if {"softcap", "z_loss_scale"}.isdisjoint(problem.options):
             worst = max(worst, distance)
-        # The long double has 11 more bits, of which differences of capped logits take most.
-        assert distance < 0.25, problem
+        # The long double has 11 more bits, of which differences of capped logits take most: where
+        # a probability is just above 0, nearly all.
+        assert distance < 0.75, problem
     assert worst < Dtype(dtype).reference_ulp / 2
 
 

@@ -60,20 +60,30 @@ def open_numpy(name: str) -> ArrayFile:
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
         raise _broken(name, "it is not a .npz file") from None
     arrays: dict[str, Any] = {}
+    maps = [mapped]
     for info in infos:
         array = info.filename.removesuffix(".npy")
         if array in arrays:
             raise _broken(name, f'there are two named "{array}"')
-        arrays[array] = _member(name, array, mapped, info)
-    return ArrayFile(name, arrays, release=partial(release, mapped))
+        arrays[array] = _member(name, array, maps, info)
+
+    def release_all() -> None:
+        for one in maps:
+            release(one)
+
+    return ArrayFile(name, arrays, release=release_all)
 
 
-def _member(name: str, array: str, mapped: mmap.mmap, info: zipfile.ZipInfo) -> Any:
-    """Return what returns the array of a member, or raise StoppedError if it is not whole."""
+def _member(name: str, array: str, maps: list[mmap.mmap], info: zipfile.ZipInfo) -> Any:
+    """Return what returns the array of a member, or raise StoppedError if it is not whole.
+
+    The first of the `maps` is that of the archive; others are added as members are unpacked.
+    """
+    mapped = maps[0]
     try:
         start = _start(mapped, info)
         if info.compress_type == zipfile.ZIP_DEFLATED:
-            return partial(_unpacked, name, array, info)
+            return partial(_unpacked, name, array, info, maps)
         if info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"it is compressed by method {info.compress_type}, which is not read")
         end = start + info.file_size
@@ -119,7 +129,7 @@ def _start(mapped: mmap.mmap, info: zipfile.ZipInfo) -> int:
     return start
 
 
-def _unpacked(file: str, name: str, info: zipfile.ZipInfo) -> Any:
+def _unpacked(file: str, name: str, info: zipfile.ZipInfo, maps: list[mmap.mmap]) -> Any:
     """Return a compressed array, which is in a temporary file if it is large."""
     try:
         with zipfile.ZipFile(file) as archive, archive.open(info) as member:
@@ -129,6 +139,7 @@ def _unpacked(file: str, name: str, info: zipfile.ZipInfo) -> Any:
                 data: Any = beginning + member.read()
             else:
                 data = _in_temporary_file(beginning, member)
+                maps.append(data)
         if len(data) != info.file_size:
             raise ValueError(f"expected {info.file_size:,} bytes, got {len(data):,}")
     except (*_BAD_HEADER, zipfile.BadZipFile, zlib.error) as error:
