@@ -26,7 +26,7 @@ COMMANDS = {
 
 _SHORT_FORMS = {
     **dict.fromkeys(("help", "-help"), "--help"),
-    **dict.fromkeys(("version", "-V", "-version"), "--version"),
+    **dict.fromkeys(("version", "-V", "-v", "-version"), "--version"),
 }
 """What people type alone, and the option that they mean."""
 
@@ -34,6 +34,7 @@ _MEANT = {
     **dict.fromkeys(("--html", "--latex", "--markdown", "--table"), "--format {}"),
     **dict.fromkeys(("--tex", "--pdf"), "--format latex"),
     **dict.fromkeys(("--label", "--labels", "--class", "--y", "-y", "--true-class"), "--target"),
+    **dict.fromkeys(("--soft-target", "--soft-targets", "--target-probs"), "--target 0.9,0.1,0"),
     **dict.fromkeys(("--logits", "-l"), "the logits alone, as in softgrad 2.0 1.0 0.1"),
     **dict.fromkeys(("--quiet", "-q", "--failures", "--failed"), "--only-failures"),
     **dict.fromkeys(("--names", "--class-names"), "--classes"),

@@ -132,6 +132,7 @@ def test_the_help_has_each_example_on_a_line_of_its_own(command):
     [
         (["2", "1", "-t", "0", "--html"], "--format html"),
         (["2", "1", "--label", "0"], "--target"),
+        (["2", "1", "--soft-targets", "0.9,0.1"], "--target 0.9,0.1,0"),
         (["2", "1", "-t", "0", "--mean"], "--reduction mean"),
         (["verify", "x.jsonl", "--quiet"], "--only-failures"),
         (["explain", "2", "1", "-t", "0", "--class", "1"], "--other, the class beside the target"),
@@ -157,7 +158,7 @@ def test_a_misspelt_option_is_answered_with_those_that_are_near():
 
 def test_help_and_version_have_the_forms_that_people_type():
     assert run("help").out == run("-help").out == run("--help").out
-    assert run("-V").out == run("-version").out == run("--version").out
+    assert run("-V").out == run("-v").out == run("-version").out == run("--version").out
 
 
 def test_a_record_with_a_target_of_another_name_is_told_which():
