@@ -106,10 +106,10 @@ class Summary:
         if not self._typed:
             return of_types
         given = "few digits were given: compared to within half a unit of the last one"
-        if len(self._digits) == 1:
+        if len(self._digits) == 1 and max(self._digits) < 1.0:
             [unit] = self._digits
             decimals = -math.floor(math.log10(unit)) - 1
-            within = f"±{unit:.{max(0, decimals) + 1}f}"
+            within = f"±{unit:.{decimals + 1}f}"
             were = "was" if decimals == 1 else "were"
             given = f"{_amount(decimals, 'decimal')} {were} given: compared to within {within}"
         return given if self._typed == self.records.total() else f"{given}; of others {of_types}"

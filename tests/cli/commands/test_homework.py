@@ -46,6 +46,39 @@ def test_wrong_answers_fail_and_are_named(claim, mistake):
     assert mistake in ended.text
 
 
+def _verify_json(*logits, claim):
+    """Return the verdict on a gradient with target 0 that is written as in the claim."""
+    record = f'{{"logits": {list(logits)}, "target": 0, "grad_logits": {claim}}}'
+    ended = run("verify", stdin=record)
+    return json.loads(ended.out)["verify"], ended.err
+
+
+@pytest.mark.parametrize(
+    ("logits", "claim"),
+    [
+        # As %.3g and %.4g write -0.99996 and 0.99965.
+        ((-4.6, 2.0, 4.6, -7.4, 1.9, 7.6), "[-1, 0.0035, 0.0471, 2.89e-07, 0.00317, 0.946]"),
+        ((-4.2, -1.5, 6.5), "[-1, 0.000335, 1]"),
+        # As three decimals without their zeros.
+        ((-9.0, 0.0, 1.0, -9.5), "[-1, 0.269, 0.731, 0]"),
+    ],
+)
+def test_a_1_or_0_beside_fractions_may_have_lost_its_zeros(logits, claim):
+    verdict, _ = _verify_json(*logits, claim=claim)
+    assert verdict["passed"], verdict
+
+
+def test_a_1_beside_fractions_is_still_held_to_their_digits():
+    verdict, _ = _verify_json(-2.0, 0.5, 1.0, claim="[-1, 0.366, 0.604]")
+    assert not verdict["passed"]
+
+
+def test_large_numbers_with_few_digits_are_held_to_them():
+    verdict, said = _verify_json(-4.6, 2.0, 4.6, 7.6, claim="[-2.1e+05, 0, 0, 0]")
+    assert verdict["grad_logits"]["mistake"] == "gradient-of-the-output"
+    assert "few digits were given" in said
+
+
 def test_the_answer_says_how_many_decimals_were_given():
     ended = run("verify", *ROW, "--grad-logits", "-0.3410,0.2424,0.0986")
     assert "(4 decimals were given: compared to within ±0.00005)" in ended.err

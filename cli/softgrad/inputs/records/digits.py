@@ -47,8 +47,8 @@ def half_units(
 ) -> dict[str, list[float]] | None:
     """Return half a unit of the last digit of each claimed number, or None if a machine wrote them.
 
-    A 0 or 1 without decimals is exact. Trailing zeros count: 0.6590 has four decimals. Claims that
-    were typed `by_hand` need no more than few digits.
+    Trailing zeros count: 0.6590 has four decimals. A 0 or 1 without decimals is exact, unless it
+    stands beside fractions. Claims that were typed `by_hand` need no more than few digits.
     """
     names = [name for name in CLAIMS if name in value]
     written = json.loads(text, parse_float=_Written, parse_int=_Written)
@@ -61,16 +61,18 @@ def half_units(
     every = [number for claim in numbers.values() for number in claim]
     if any(_has_many_digits(number) for number in every):
         return None
-    units = {name: list(map(_half_unit, claim)) for name, claim in numbers.items()}
+    units = {name: _half_units(claim) for name, claim in numbers.items()}
     if by_hand:
         return units if any(unit for claim in units.values() for unit in claim) else None
-    fractions = sum(_exponent(number) < 0 for number in every)
-    # A loss, or dL/df(x), has one number that is not 0.
-    one_each = all(sum(map(bool, claim)) <= 1 for claim in numbers.values())
-    if fractions < (1 if one_each else 2):
+    rounded = sum(_exponent(number) != 0 for number in every)
+    # A loss, or dL/df(x), has one number that is not 0; a gradient may have others that round to 1.
+    one_each = all(sum(not _is_bare(number) for number in claim) <= 1 for claim in numbers.values())
+    if rounded < (1 if one_each else 2):
         return None
     has_zeros = any(_ends_in_zero(number) for claim in claims.values() for number in claim)
-    if not has_zeros and all(number * FINENESS % 1 == 0 for number in every):
+    if not has_zeros and all(
+        _exponent(number) <= 0 and number * FINENESS % 1 == 0 for number in every
+    ):
         return None
     return units
 
@@ -97,7 +99,22 @@ def _exponent(number: Decimal) -> int:
     return int(number.as_tuple().exponent)
 
 
-def _half_unit(number: Decimal) -> float:
-    exponent = _exponent(number)
-    is_exact = exponent == 0 and abs(number) <= 1
-    return 0.0 if is_exact else float(Decimal((0, (5,), exponent - 1)))
+def _half_units(claim: list[Decimal]) -> list[float]:
+    fractions = [number for number in claim if _exponent(number) < 0]
+    # Who writes 1.002 with 3 digits, or 0.0001 with 3 decimals, may leave out the zeros of 1 and 0.
+    finest = min(map(_exponent, fractions), default=None)
+    digits = max((len(number.as_tuple().digits) for number in fractions), default=0)
+    of_one = 1 - digits if fractions else None
+    return [
+        _half_of((of_one if number else finest) if _is_bare(number) else _exponent(number))
+        for number in claim
+    ]
+
+
+def _is_bare(number: Decimal) -> bool:
+    return _exponent(number) == 0 and abs(number) <= 1
+
+
+def _half_of(exponent: int | None) -> float:
+    """Return half a unit of the digit that counts ten to the exponent, and 0 for None."""
+    return 0.0 if exponent is None else float(Decimal((0, (5,), exponent - 1)))
