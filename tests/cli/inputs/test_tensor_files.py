@@ -282,3 +282,41 @@ def test_results_of_arrays_need_an_ending_that_says_what_they_are(tmp_path):
     ended = run(str(tmp_path / "x.npy"), "-t", "0", "-o", str(tmp_path / "r.bin"))
     assert (ended.status, "expected results in .npz, .safetensors or .pt" in ended.err) == (2, True)
     assert not (tmp_path / "r.bin").exists()
+
+
+def loaded(path):
+    """Return the arrays in a file of results of any kind."""
+    if path.suffix == ".pt":
+        torch = pytest.importorskip("torch", reason=REASON)
+        return {name: value.numpy() for name, value in torch.load(path).items()}
+    if path.suffix == ".safetensors":
+        return pytest.importorskip("safetensors.numpy").load_file(path)
+    return dict(np.load(path))
+
+
+@pytest.mark.parametrize("ending", ["npz", *KINDS])
+def test_the_classes_may_be_on_another_axis(tmp_path, ending):
+    rng = np.random.default_rng(3)
+    logits, labels = rng.normal(size=(2, 5, 3, 4)), rng.integers(5, size=(2, 3, 4))
+    np.savez(tmp_path / "x.npz", logits=logits, target=labels)
+    words = ("--axis", "1", "--reduction", "mean", "--softcap", "3", "--z-loss-scale", "0.1")
+    ended = run(str(tmp_path / "x.npz"), *words, "-o", str(tmp_path / f"r.{ending}"))
+    assert (ended.status, ended.err) == (0, "")
+    options = {"axis": 1, "reduction": "mean", "softcap": 3.0, "z_loss_scale": 0.1}
+    expected = softmax_cross_entropy(logits, labels, **options)
+    got = loaded(tmp_path / f"r.{ending}")
+    assert got["grad_logits"].shape == logits.shape
+    for name in expected.fields:
+        np.testing.assert_array_equal(got[name], getattr(expected, name))
+    np.savez(tmp_path / "claims.npz", logits=logits, target=labels, **got)
+    verified = run("verify", str(tmp_path / "claims.npz"), *words)
+    assert verified.status == 0, verified.err
+    assert "z_loss: 1 of 1 passed" in verified.err
+    got["grad_logits"][0, 2] *= 1.5
+    np.savez(tmp_path / "claims.npz", logits=logits, target=labels, **got)
+    assert run("verify", str(tmp_path / "claims.npz"), *words).status == 1
+    wrong = run("verify", str(tmp_path / "claims.npz"), "--axis", "4")
+    assert (wrong.status, "expected an axis of logits of shape (2, 5, 3, 4)" in wrong.err) == (
+        3,
+        True,
+    )

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from softgrad.exits import UsageError
 from softgrad.outputs.arrays.npz import NpzFile, Shapes
 from softgrad.outputs.file import Output
 from softgrad.outputs.formats import Format
@@ -111,7 +112,10 @@ def file_of(shown: Format) -> type[ArraysFile]:
 
             return SafetensorsFile
         case Format.PT:
-            from softgrad.outputs.arrays.torch import TorchFile
+            try:
+                from softgrad.outputs.arrays.torch import TorchFile
+            except ImportError:
+                raise UsageError("writing .pt needs its library: pip install torch") from None
 
             return TorchFile
         case _:

@@ -3,6 +3,7 @@
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
 
 from softgrad.outputs.arrays.npz import Array, Shapes
 
@@ -23,7 +24,6 @@ class TorchFile:
 
     def close(self) -> None:
         """Write the tensors."""
-        import torch
 
         def tensor(array: Array) -> Any:
             if array.dtype == np.uint16:
