@@ -40,6 +40,7 @@ from softgrad_core.dtypes import Dtype, WideArray
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.results import LOSSES
+from softgrad_core.verification.softcap import capped, sech_squared
 
 ROUNDINGS = 4.0
 """How many times the size of what is rounded the error may be, in units of the roundoff."""
@@ -109,16 +110,15 @@ def rounding_size(
     of_p *= p
     size = of_p + 2.0 * u * q + lost * (s + 1.0)
     if objective.z_scale is not None:
-        weights, of_log_sum = objective.z_weights(), _of_log_sum(exact, a, objective, log_p)
-        log_sums = np.sqrt(_z_losses(exact) / np.where(weights > 0.0, weights, 1.0))
+        weights, log_sums = objective.z_weights(), _log_sums(exact, objective)
+        of_log_sum = _of_log_sum(exact, a, objective, log_p)
         size += 2.0 * weights * (of_log_sum + log_sums * (log_p.half + 2.0 * u)) * p
         size += 2.0 * weights * log_sums * lost
     t = 1.0 if objective.temperature is None else objective.temperature
     if objective.softcap is None:
         return np.asarray(size / t)
     x = np.abs(np.where(np.isfinite(a), a, 0.0)) / objective.softcap
-    e = np.exp(-2.0 * x)
-    slopes = 4.0 * e / (1.0 + e) ** 2
+    slopes = sech_squared(x)
     # The gradient before the cap, from that after it; it is not known where the cap is flat.
     inner = s * p + q + (0.0 if objective.z_scale is None else 2.0 * weights * log_sums * p)
     return np.asarray((slopes * (size + inner * u * (2.0 * x + 3.0)) + 2.0 * u * inner) / t)
@@ -128,11 +128,15 @@ def _z_losses(exact: Mapping[str, WideArray]) -> FloatArray:
     return np.asarray(exact["z_loss"][0], dtype=np.float64)
 
 
+def _log_sums(exact: Mapping[str, WideArray], objective: Objective) -> FloatArray:
+    """Return |log Σ exp(z)| of each column that has a z-loss, and 0 for others."""
+    weights = objective.z_weights()
+    return np.sqrt(_z_losses(exact) / np.where(weights > 0.0, weights, 1.0))
+
+
 def _largest(a: FloatArray, objective: Objective) -> FloatArray:
     """Return max(z) of each column."""
-    largest = a.max(axis=0)
-    if objective.softcap is not None:
-        largest = objective.softcap * np.tanh(largest / objective.softcap)
+    largest = capped(a.max(axis=0), objective.softcap)
     return np.asarray(largest if objective.temperature is None else largest / objective.temperature)
 
 
@@ -140,9 +144,7 @@ def _of_log_sum(
     exact: Mapping[str, WideArray], a: FloatArray, objective: Objective, log_p: "_LogProbs"
 ) -> FloatArray:
     """Return the size of the errors of the log-sum-exp of each column."""
-    weights = objective.z_weights()
-    log_sums = np.sqrt(_z_losses(exact) / np.where(weights > 0.0, weights, 1.0))
-    largest = np.abs(_largest(a, objective))
+    largest, log_sums = np.abs(_largest(a, objective)), _log_sums(exact, objective)
     return np.asarray(log_p.roundoff * (log_sums + 2.0 * largest + 1.0) + log_p.of_sums)
 
 
@@ -184,9 +186,7 @@ def _of_probs(
 ) -> _LogProbs:
     u, t = arithmetic.epsilon / 2.0, objective.temperature
     size = np.abs(np.asarray(exact["log_probs"], dtype=np.float64))
-    offsets = np.abs(a)
-    if objective.softcap is not None:
-        offsets = objective.softcap * np.tanh(offsets / objective.softcap)
+    offsets = capped(np.abs(a), objective.softcap)
     if t is not None:
         offsets /= t
     offsets += np.abs(_largest(a, objective))

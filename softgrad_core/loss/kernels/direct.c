@@ -249,13 +249,13 @@ INLINE double capped(double a, double cap, double *lost, double *slope)
     return is_masked ? a : w <= LARGEST_OF_CAP ? z : NAN;
 }
 
-/* Return log((x + x_error) / 2**GAIN), for a sum of usual size. */
-INLINE double log_of_total(double x, double x_error)
+/* Return log((1 + f) 2**k) + lost, to one unit in the last place, for 1 + f between sqrt(1/2) and
+   sqrt(2) and a small `lost`.
+
+   With s = f / (2 + f), log(1 + f) = f - f**2 / 2 + s (f**2 / 2 + g(s**2)), where g is interpolated
+   at the nodes of Chebyshev to 0.05 units (the form of log in fdlibm, Sun Microsystems, 1993). */
+INLINE double log_of_parts(double k, double f, double lost)
 {
-    /* The form of log_of_one_plus, where x may be below 1. */
-    const int64_t exponent = (int64_t)(bits_of(x) - bits_of(SQRT_HALF)) >> 52;
-    const double k = (double)(exponent - GAIN);
-    const double f = of_bits(bits_of(x) - ((uint64_t)exponent << 52)) - 1.0;
     const double s = f / (2.0 + f), z = s * s, half = 0.5 * f * f;
     double g = 0x1.2b5900de53b32p-3;
     g = fma(g, z, 0x1.39fe51a7c18f9p-3);
@@ -264,31 +264,27 @@ INLINE double log_of_total(double x, double x_error)
     g = fma(g, z, 0x1.2492492df281ap-2);
     g = fma(g, z, 0x1.99999999952d7p-2);
     g = fma(g, z, 0x1.5555555555558p-1);
-    const double small = fma(k, LN2_TAIL, x_error / x);
+    const double small = fma(k, LN2_TAIL, lost);
     return fma(k, LN2, f - (half - fma(s, fma(g, z, half), small)));
 }
 
-/* Return log(1 + x) for x from 0 on, to one unit in the last place.
+/* Return log((x + x_error) / 2**GAIN), for a sum of usual size. */
+INLINE double log_of_total(double x, double x_error)
+{
+    const int64_t exponent = (int64_t)(bits_of(x) - bits_of(SQRT_HALF)) >> 52;
+    const double k = (double)(exponent - GAIN);
+    const double f = of_bits(bits_of(x) - ((uint64_t)exponent << 52)) - 1.0;
+    return log_of_parts(k, f, x_error / x);
+}
 
-   1 + x = m 2**k with m between sqrt(1/2) and sqrt(2), f = m - 1, s = f / (2 + f); then
-   log(m) = f - f**2 / 2 + s (f**2 / 2 + g(s**2)), with g interpolated at the nodes of Chebyshev to
-   0.05 units (the form of log in fdlibm, Sun Microsystems, 1993). */
+/* Return log(1 + x) for x from 0 on, to one unit in the last place; 1 + x is (1 + f) 2**k. */
 INLINE double log_of_one_plus(double x)
 {
     const double u = 1.0 + x, lost = x < 1.0 ? x - (u - 1.0) : 1.0 - (u - x);
     const uint64_t exponent = (bits_of(u) - bits_of(SQRT_HALF)) >> 52;
     const double k = of_bits(exponent | bits_of(0x1p52)) - 0x1p52;
     const double f = of_bits(bits_of(u) - (exponent << 52)) - 1.0;
-    const double s = f / (2.0 + f), z = s * s, half = 0.5 * f * f;
-    double g = 0x1.2b5900de53b32p-3;
-    g = fma(g, z, 0x1.39fe51a7c18f9p-3);
-    g = fma(g, z, 0x1.7462b51cb66b1p-3);
-    g = fma(g, z, 0x1.c71c62e3f11e6p-3);
-    g = fma(g, z, 0x1.2492492df281ap-2);
-    g = fma(g, z, 0x1.99999999952d7p-2);
-    g = fma(g, z, 0x1.5555555555558p-1);
-    const double small = fma(k, LN2_TAIL, lost / u);
-    return fma(k, LN2, f - (half - fma(s, fma(g, z, half), small)));
+    return log_of_parts(k, f, lost / u);
 }
 
 /* Return a weight that was given times 2**600; NaN where it is not of usual size. */

@@ -90,13 +90,13 @@ def compute_weighted_block(
     temperature = np.ones(len(rows)) if objective.temperature is None else objective.temperature
     faint = _faint_rests(f)
     a = rows if f.capped is None else f.capped.values.T
-    z_weights, log_sums = objective.z_weights(), _log_sums(a, f, temperature)
 
     if out.probs is not None:
         out.probs[...] = f.probs.T
     if out.loss is not None:
         out.loss[...] = _weighted_loss(a, weights, temperature, f, faint)
     if objective.z_scale is not None:
+        z_weights, log_sums = objective.z_weights(), _log_sums(a, f, temperature)
         z_losses = np.where(z_weights == 0.0, 0.0, z_weights * log_sums * log_sums)
         out.loss[...] += z_losses
         if out.z_loss is not None:

@@ -26,6 +26,7 @@ from softgrad_core.loss.objective import BoolArray, Objective, rows_of
 from softgrad_core.loss.results import LOSSES
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.comparison import HALF_UNIT_SLACK
+from softgrad_core.verification.softcap import capped, sech_squared
 from softgrad_core.verification.tolerances import Tolerance
 
 Terms = tuple[FloatArray, ...]
@@ -102,7 +103,7 @@ class Case:
         self.divisor = one if objective.divisor is None else objective.divisor
         self.scale = one if objective.scale is None else objective.scale
 
-        given = _capped(self.logits, objective)
+        given = capped(self.logits, objective.softcap)
         top = given.max(axis=0)
         self.a = given / self.temperature
         self.d = (given - top) / self.temperature
@@ -116,7 +117,7 @@ class Case:
         self.log_sum: FloatArray = np.log1p(rest)
         self.log_normaliser: FloatArray = self.log_sum + top / self.temperature
         self.p_of_others: FloatArray = rest / (1.0 + rest)
-        self.highest = _capped(np.array(self.highest_logit), objective) / self.temperature
+        self.highest = capped(np.array(self.highest_logit), objective.softcap) / self.temperature
         self._take_units()
         self._rounding_errors: dict[float, FloatArray] = {}
         self._parameters: dict[Callable[[Case], FloatArray], FloatArray] = {}
@@ -133,8 +134,9 @@ class Case:
         self.e = q / sums
         self.is_hard = np.asarray((self.e == 1.0).any(axis=0))
         self.p_y = self.at_target(self.p)
-        self.row_counts = counts | np.isin(self.quantity, ("probs", "log_probs", "z_loss"))
-        if self.quantity in {"probs", "log_probs", "z_loss"}:
+        has_no_weights = self.quantity in {"probs", "log_probs", "z_loss"}
+        self.row_counts = counts | has_no_weights
+        if has_no_weights:
             self.unit = self.safe_unit = np.ones(self.count)
         else:
             self.safe_unit = sums / self.temperature if self.quantity == "grad_logits" else sums
@@ -162,9 +164,8 @@ class Case:
     def slopes(self) -> FloatArray:
         """The derivatives of the soft cap; a tiny number where they are 0."""
         assert self.objective.softcap is not None  # noqa: S101 - there is a cap
-        x = np.abs(np.where(np.isfinite(self.logits), self.logits, 0.0)) / self.objective.softcap
-        e = np.exp(-2.0 * x)
-        return np.asarray((4.0 * e / (1.0 + e) ** 2).clip(min=1e-300))
+        x = np.where(np.isfinite(self.logits), self.logits, 0.0) / self.objective.softcap
+        return sech_squared(x).clip(min=1e-300)
 
     @cached_property
     def wrong(self) -> BoolArray:
@@ -348,14 +349,6 @@ class Case:
         )
         near = np.abs(self.claimed - right) <= MOST_LOST * size + self.slack
         return self.of_rows(near.all(axis=0))
-
-
-def _capped(logits: FloatArray, objective: Objective) -> FloatArray:
-    """Return logits with the soft cap of their columns, if there is one."""
-    if objective.softcap is None:
-        return logits
-    z = objective.softcap * np.tanh(logits / objective.softcap)
-    return np.where(np.isneginf(logits), -np.inf, z)
 
 
 def _middle_ones(values: FloatArray) -> FloatArray:

@@ -137,12 +137,9 @@ class ArraySource:
         if self.targets.ndim > 1:
             return float(len(self.targets))
         weights = self.options.get(fields.CLASS_WEIGHTS)
-        labels = self.targets[self.targets != self.options.get(fields.IGNORE_INDEX)]
-        # Rows with other labels are rejected.
-        labels = labels[(labels >= 0) & (labels < self.classes)]
         try:
             weights = None if weights is None else np.asarray(weights, np.float64)
-            return weight_of(labels, weights)
+            return weight_of(self._counted_labels(), weights)
         except InputError as error:
             raise StoppedError(Exit.REJECTED, f"{self.name}: {error.reason}") from None
 
@@ -152,9 +149,13 @@ class ArraySource:
             return None
         if fields.DENOMINATOR in self.options or self.targets.ndim > 1:
             return self._divisor()
-        ignored = self.options.get(fields.IGNORE_INDEX)
-        is_class = (self.targets >= 0) & (self.targets < self.classes)
-        return float(np.count_nonzero(is_class & (self.targets != ignored)))
+        return float(len(self._counted_labels()))
+
+    def _counted_labels(self) -> Array:
+        """Return the labels of the rows that count; rows with labels of no class are rejected."""
+        labels = self.targets[self.targets != self.options.get(fields.IGNORE_INDEX)]
+        counted: Array = labels[(labels >= 0) & (labels < self.classes)]
+        return counted
 
     def release(self) -> None:
         """Give back the memory of what was read."""

@@ -13,6 +13,7 @@ from softgrad_core.loss.objective import BoolArray
 from softgrad_core.verification.diagnosis import formulas as f
 from softgrad_core.verification.diagnosis.case import Case, Terms, total
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
+from softgrad_core.verification.softcap import sech_squared
 
 
 def has_cap(c: Case) -> BoolArray:
@@ -25,10 +26,9 @@ def has_z_loss(c: Case) -> BoolArray:
     return np.full(c.count, c.has_z_loss)
 
 
-def sech_squared(x: FloatArray) -> FloatArray:
-    """Return the derivative of tanh."""
-    e = np.exp(-2.0 * np.abs(np.where(np.isfinite(x), x, 0.0)))
-    return np.asarray(4.0 * e / (1.0 + e) ** 2)
+def slope_at(x: FloatArray) -> FloatArray:
+    """Return the derivative of tanh, and 1 for masked classes."""
+    return sech_squared(np.where(np.isfinite(x), x, 0.0))
 
 
 def of_logits(c: Case, z: FloatArray, slope: FloatArray) -> Terms:
@@ -71,7 +71,7 @@ def by_logits(c: Case) -> FloatArray:
 def slope_by_logits(c: Case) -> FloatArray:
     """Return the derivative of a tanh(a / cap)."""
     x = c.logits / caps(c)
-    return np.asarray(np.tanh(x) + x * sech_squared(x))
+    return np.asarray(np.tanh(x) + x * slope_at(x))
 
 
 def counts_padding(c: Case) -> BoolArray:
@@ -89,7 +89,7 @@ def over_all_columns(c: Case) -> tuple[FloatArray, FloatArray]:
     if c.objective.softcap is None:
         return c.unmasked / c.temperature, np.ones_like(c.p)
     x = c.unmasked / caps(c)
-    return caps(c) * np.tanh(x) / c.temperature, sech_squared(x)
+    return caps(c) * np.tanh(x) / c.temperature, slope_at(x)
 
 
 def with_penalty(
@@ -176,7 +176,7 @@ PRACTICE = (
         with_cap(
             "{} of cap tanh(a / T / cap)",
             lambda c: caps(c) * np.tanh(c.logits / c.temperature / caps(c)),
-            lambda c: sech_squared(c.logits / c.temperature / caps(c)),
+            lambda c: slope_at(c.logits / c.temperature / caps(c)),
         )._replace(applies=lambda c: has_cap(c) & (np.abs(c.temperature - 1.0) > 1e-9)),
     ),
     Mistake(
