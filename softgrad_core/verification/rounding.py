@@ -110,9 +110,11 @@ def rounding_size(
     of_p *= p
     size = of_p + 2.0 * u * q + lost * (s + 1.0)
     if objective.z_scale is not None:
-        weights, log_sums = objective.z_weights(), _log_sums(exact, objective)
+        weights, log_sums = objective.z_weights(), _log_sums(exact, a, objective)
         of_log_sum = _of_log_sum(exact, a, objective, log_p)
-        size += 2.0 * weights * (of_log_sum + log_sums * (log_p.half + 2.0 * u)) * p
+        # Where p is 0, a bound that is out of range must not become 0 times infinity.
+        penalty = of_log_sum * p + log_sums * p * (log_p.half + 2.0 * u)
+        size += 2.0 * weights * penalty
         size += 2.0 * weights * log_sums * lost
     t = 1.0 if objective.temperature is None else objective.temperature
     if objective.softcap is None:
@@ -128,10 +130,13 @@ def _z_losses(exact: Mapping[str, WideArray]) -> FloatArray:
     return np.asarray(exact["z_loss"][0], dtype=np.float64)
 
 
-def _log_sums(exact: Mapping[str, WideArray], objective: Objective) -> FloatArray:
-    """Return |log Σ exp(z)| of each column that has a z-loss, and 0 for others."""
-    weights = objective.z_weights()
-    return np.sqrt(_z_losses(exact) / np.where(weights > 0.0, weights, 1.0))
+def _log_sums(exact: Mapping[str, WideArray], a: FloatArray, objective: Objective) -> FloatArray:
+    """Return |log Σ exp(z)| of each column, which is max(z) less the largest log f(x).
+
+    Its square, the z-loss, may be out of range.
+    """
+    largest = np.asarray(exact["log_probs"].max(axis=0), dtype=np.float64)
+    return np.abs(_largest(a, objective) - largest)
 
 
 def _largest(a: FloatArray, objective: Objective) -> FloatArray:
@@ -144,7 +149,7 @@ def _of_log_sum(
     exact: Mapping[str, WideArray], a: FloatArray, objective: Objective, log_p: "_LogProbs"
 ) -> FloatArray:
     """Return the size of the errors of the log-sum-exp of each column."""
-    largest, log_sums = np.abs(_largest(a, objective)), _log_sums(exact, objective)
+    largest, log_sums = np.abs(_largest(a, objective)), _log_sums(exact, a, objective)
     return np.asarray(log_p.roundoff * (log_sums + 2.0 * largest + 1.0) + log_p.of_sums)
 
 
@@ -157,7 +162,8 @@ def _of_penalty(
     weights, z_losses = objective.z_weights(), _z_losses(exact)
     # 2 ζ |l| δ and ζ δ², which is what is left where l is 0.
     of_log_sum = _of_log_sum(exact, a, objective, log_p)
-    size = 2.0 * np.sqrt(weights * z_losses) * of_log_sum + weights * of_log_sum**2
+    log_sums = _log_sums(exact, a, objective)
+    size = 2.0 * weights * log_sums * of_log_sum + weights * of_log_sum**2
     return np.asarray((size + 2.0 * log_p.roundoff * z_losses)[np.newaxis])
 
 

@@ -10,7 +10,8 @@ from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.results import LOSSES
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import Ranks
-from softgrad_core.verification.diagnosis.evidence import Evidence
+from softgrad_core.verification.diagnosis.evidence import Evidence, Finding
+from softgrad_core.verification.diagnosis.mistake import Mistake
 from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
 from softgrad_core.verification.tolerances import Tolerance
 
@@ -71,17 +72,33 @@ class Summary:
         passed = [quantity.passed for quantity in self._quantities.values()]
         return bool(passed) and all(passed)
 
+    def mistakes(self) -> dict[str, list[Mistake]]:
+        """Return, for each quantity that failed, the mistakes that explain most of it."""
+        shared = self._shared()
+        likely = {name: quantity.mistakes(shared) for name, quantity in self._quantities.items()}
+        return {name: mistakes for name, mistakes in likely.items() if mistakes}
+
+    def _shared(self) -> frozenset[str]:
+        """Return the names of the mistakes that explain more than one quantity."""
+        names = Counter(
+            name
+            for quantity in self._quantities.values()
+            for name in {mistake.name for mistake in quantity.mistakes(frozenset())}
+        )
+        return frozenset(name for name, count in names.items() if count > 1)
+
     def lines(self) -> list[str]:
         """Return the lines of each quantity with its diagnosis, and one line for all records.
 
         Those that did not pass come first.
         """
         told: dict[str, str] = {}
+        shared = self._shared()
         in_order = sorted(self._quantities.items(), key=lambda item: item[1].passed)
         lines = [
             line
             for name, quantity in in_order
-            for line in quantity.lines(self._tolerance.of(name), told)
+            for line in quantity.lines(self._tolerance.of(name), told, shared)
         ]
         return [*lines, self.total()]
 
@@ -180,10 +197,13 @@ class _Quantity:
         if other._worst > self._worst:
             self._worst, self._where = other._worst, other._where
 
-    def lines(self, tolerance: Tolerance, told: dict[str, str]) -> Iterator[str]:
+    def lines(
+        self, tolerance: Tolerance, told: dict[str, str], shared: frozenset[str]
+    ) -> Iterator[str]:
         """Yield the line of this quantity, and its diagnosis.
 
-        `told` has the quantity for which a mistake was explained before.
+        `told` has the quantity for which a mistake was explained before, and `shared` the names of
+        those that explain others as well.
         """
         total = self.verdicts.total()
         failed, passed = self.verdicts[Verdict.FAIL], self.verdicts[Verdict.PASS]
@@ -201,7 +221,7 @@ class _Quantity:
             if self._assert_close and not self._is_typed:
                 few = "" if self._assert_close == failed else f"{self._assert_close:,} of "
                 yield f"  torch.testing.assert_close, with its defaults, passes {few}these"
-            yield from self._diagnosis(total, failed, told)
+            yield from self._diagnosis(failed, told, shared)
             return
         line = f"{self._name}: {passed:,} of {total:,} passed{self._size}, {worst}"
         if self._uninformative:
@@ -215,6 +235,18 @@ class _Quantity:
         ):
             line += "; rounded once from a wider type: --arithmetic float32 asks for that"
         yield line
+
+    def mistakes(self, shared: frozenset[str]) -> list[Mistake]:
+        """Return the mistakes that explain most of the records, the simplest first."""
+        groups, _ = self._findings(shared)
+        return [finding.mistake for finding in groups[0]] if groups else []
+
+    def _findings(self, shared: frozenset[str]) -> tuple[list[list[Finding]], int]:
+        """Return what explains the failures, those first that explain other quantities too."""
+        groups, unknown = self._evidence.findings(self.verdicts.total())
+        for findings in groups:
+            findings.sort(key=lambda finding: finding.mistake.name not in shared)
+        return groups, unknown
 
     @property
     def _size(self) -> str:
@@ -249,9 +281,11 @@ class _Quantity:
             why, what = "so small that 0 would pass as well", "set ulp, or a smaller atol"
         return f"{self._name}: not passed: {count} {are} {why}; {what}"
 
-    def _diagnosis(self, total: int, failed: int, told: dict[str, str]) -> Iterator[str]:
+    def _diagnosis(
+        self, failed: int, told: dict[str, str], shared: frozenset[str]
+    ) -> Iterator[str]:
         """Yield the mistakes that explain the failures, and what to do about each."""
-        groups, unknown = self._evidence.findings(total)
+        groups, unknown = self._findings(shared)
         more = f"; {self._unexplained}" if self._unexplained else ""
         if not groups:
             yield f"  {UNKNOWN}{more}"

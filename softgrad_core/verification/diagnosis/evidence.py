@@ -10,7 +10,9 @@ from softgrad_core.verification.diagnosis.mistake import Mistake
 from softgrad_core.verification.diagnosis.recognition import Fit, by_set
 
 NEARLY_AS_MANY = 0.95  # The share of the best mistake's records that an alternative must explain.
-ENOUGH_FOR_A_CERTAIN_ONE = 0.2  # The share of a general one's records that a certain one needs.
+# The share of the records of a more general mistake that one needs: a certain one, and a constant
+# that records should share.
+ENOUGH = (0.2, 0.5, 0.0)
 SAME_PARAMETER = 0.01  # The largest relative distance of parameters that count as the same.
 MOST_FINDINGS = 5
 # The most sets of mistakes, and values of a parameter, that are counted: without a limit they would
@@ -106,7 +108,7 @@ class Evidence:
         for generality in range(3):
             level = [key for key in support if self._mistake(key).generality == generality]
             best = max((support[key] for key in level), default=0)
-            if best >= ENOUGH_FOR_A_CERTAIN_ONE * most:
+            if best >= ENOUGH[generality] * most:
                 break
         level.sort(key=lambda key: (-support[key], key))
         first_of = {self._mistake(key).name: key for key in reversed(level)}

@@ -54,9 +54,15 @@ def recognise(case: Case, sample: Sequence[Fit] | None = None) -> list[Fit]:
 
     A formula must give a claim to within the rounding errors of the claims' own type (of float32
     if that has fewer digits) and what is tolerated. Claims that nothing gives, and that are
-    numbers of a narrower type, are tried again with the rounding errors of that type.
+    numbers of a narrower type, are tried again with the rounding errors of that type; claims in
+    float64 that are right to the digits of float32, with those of float64.
     """
     fits = list(_fits(case, case.epsilon, sample))
+    if case.dtype.epsilon < case.epsilon:
+        near = np.flatnonzero(case.of_records(case.is_near_right))
+        if len(near):
+            found = _fits(case.part(near), case.dtype.epsilon, sample)
+            fits += [fit.renumbered(near) for fit in found if _is_sharp(fit)]
     for dtype in case.dtype.narrower if case.half_units is None else ():
         unknown = np.ones(case.records, dtype=bool)
         for fit in fits:
@@ -67,6 +73,11 @@ def recognise(case: Case, sample: Sequence[Fit] | None = None) -> list[Fit]:
                 found = _fits(case.part(rest), dtype.epsilon, sample)
                 fits += [fit.renumbered(rest) for fit in found]
     return fits
+
+
+def _is_sharp(fit: Fit) -> bool:
+    """Return whether a formula of its own gives the claims, not one that many numbers fit."""
+    return fit.doubt == 0 and fit.parameter is None and fit.mistake.keeps_digits
 
 
 def by_set(
@@ -191,6 +202,10 @@ def _gives(
         near = (near & np.isfinite(given)) | (case.claimed == given)
         if form.gives_nan:
             near |= np.isnan(case.claimed) & np.isnan(given)
+        elif case.quantity in LOSSES:
+            # A loss that overflowed may have been anything.
+            right = case.of_claims(total(case.right))
+            near &= np.isfinite(case.claimed) | ~np.isfinite(right)
     shown = np.asarray(near.all(axis=0))
     if applies is not None:
         shown = shown & (applies if len(applies) == len(shown) else case.of_records(applies))

@@ -126,6 +126,16 @@ def of_rounded_logits(dtype: Dtype) -> Form:
     )
 
 
+def underflows(c: Case) -> BoolArray:
+    """Return the rows in which p_y is 0 in the type, although the class is not masked."""
+    return np.asarray((c.dtype.round(c.p_y) == 0.0) & np.isfinite(total(c.right)[0]))
+
+
+def log_of_underflown(c: Case) -> Terms:
+    """Return log p, of p rounded to the type."""
+    return (np.where(c.dtype.round(c.p) == 0.0, -np.inf, total(c.right)),)
+
+
 def within_a_unit(c: Case) -> Terms:
     """Return the numbers nearest to the claims within a unit of the last digit of the right ones.
 
@@ -174,6 +184,19 @@ LOST_DIGITS = (
         "round to the nearest: up where the first digit that is left out is 5 or more",
         Form(f.EVERY, "{} but for the last digit", within_a_unit),
         keeps_digits=False,
+    ),
+    Mistake(
+        "logarithm-of-zero",
+        "the logarithm was taken of a probability so small that it had become 0",
+        "compute the logarithm from the logits: a_y - max(a) - log Σ exp(a - max(a))",
+        Form(
+            "loss",
+            "-log 0",
+            lambda c: (np.full_like(c.claim, np.inf),),
+            applies=underflows,
+            gives_nan=True,
+        ),
+        Form("log_probs", "log f(x) with -Infinity where f(x) underflows", log_of_underflown),
     ),
     Mistake(
         "no-shift-by-the-maximum",

@@ -122,6 +122,21 @@ GENERAL = (
         keeps_digits=False,
     ),
     Mistake(
+        "overflow",
+        "a number is infinite that should not be: something on the way left the range of the type",
+        "add up in a wider type, or divide before the sum",
+        Form(
+            f.EVERY,
+            "Infinity",
+            lambda c: (np.where(np.isinf(c.of_rows(c.claimed)), c.of_rows(c.claimed), c.claim),),
+            applies=lambda c: c.of_rows(
+                (np.isinf(c.claimed) & np.isfinite(c.of_claims(total(c.right)))).any(axis=0)
+            ),
+            gives_nan=True,
+        ),
+        generality=1,
+    ),
+    Mistake(
         "not-a-number",
         "there is a NaN: from an overflow, 0 / 0, infinity - infinity, or log of a negative number",
         "look for exp of large numbers and for logarithms of 0",
