@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from softgrad_core.derivation.explain import Derivation, explain
     from softgrad_core.derivation.steps import Evaluation, Step
     from softgrad_core.loss.options import LossOptions
+    from softgrad_core.probing.probe import Probe, ProbeError, probe
     from softgrad_core.verdicts import Verdict
     from softgrad_core.verification.comparison import ClaimComparison
     from softgrad_core.verification.tolerances import Tolerance
@@ -32,6 +33,8 @@ __all__ = [
     "GradientCheck",
     "InputError",
     "LossOptions",
+    "Probe",
+    "ProbeError",
     "SoftmaxCrossEntropy",
     "Step",
     "Tolerance",
@@ -40,6 +43,7 @@ __all__ = [
     "VerificationError",
     "check_gradients",
     "explain",
+    "probe",
     "softmax_cross_entropy",
     "verify",
 ]
@@ -53,6 +57,8 @@ _MODULES = {
     "Evaluation": "derivation.steps",
     "GradientCheck": "checking.check",
     "LossOptions": "loss.options",
+    "Probe": "probing.probe",
+    "ProbeError": "probing.probe",
     "Step": "derivation.steps",
     "Tolerance": "verification.tolerances",
     "Verdict": "verdicts",
@@ -60,6 +66,7 @@ _MODULES = {
     "VerificationError": "verification.verify",
     "check_gradients": "checking.check",
     "explain": "derivation.explain",
+    "probe": "probing.probe",
     "verify": "verification.verify",
 }
 

@@ -20,6 +20,7 @@ from softgrad.messages import say
 COMMANDS = {
     "explain": "derive both gradients step by step, with your numbers",
     "verify": "are somebody else's numbers right, and if not, why?",
+    "probe": "look for inputs on which a loss function is wrong",
     "guide": "the manual",
 }
 """The commands that have a name, and their line in the help."""
@@ -52,6 +53,7 @@ _MEANT = {
 _NO_COMMANDS = {
     "check": "the numerical check is an option: softgrad ... --check",
     **dict.fromkeys(("derive", "derivation"), "the derivation is softgrad explain ..."),
+    **dict.fromkeys(("fuzz", "test"), "the search for failing inputs is softgrad probe ..."),
     **dict.fromkeys(("compute", "softmax", "loss"), "softgrad ... computes without one"),
 }
 """Commands that there are not, and what people mean by them."""

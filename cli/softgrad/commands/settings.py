@@ -95,13 +95,19 @@ class Input(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Results:
-    """How results are written, and where."""
+class Report:
+    """How one report is written, and where."""
 
     format: Annotated[Text, _FORMAT] = None
     json: Annotated[bool, _JSON] = False
     standalone: Annotated[bool, _STANDALONE] = False
     output: Annotated[Text, _OUTPUT] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results(Report):
+    """How results are written, and where."""
+
     output_dir: Annotated[Text, _OUTPUT_DIR] = None
 
 

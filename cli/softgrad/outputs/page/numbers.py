@@ -60,7 +60,8 @@ class Classes:
 
 def batch_title(examples: Examples) -> str:
     """Return the heading of a record that is a batch."""
-    return f"a batch of {examples.size:,} rows, {examples.logits.shape[1]:,} classes"
+    rows = "1 row" if examples.size == 1 else f"{examples.size:,} rows"
+    return f"a batch of {rows}, {examples.logits.shape[1]:,} classes"
 
 
 def choose_classes(by_importance: npt.NDArray[np.intp], also: Sequence[int | None]) -> list[int]:

@@ -1,0 +1,120 @@
+"""MODULE:FUNCTION, or a program that answers records -> a loss function to call."""
+
+import importlib
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from softgrad.exits import UsageError
+from softgrad.records.records import json_number
+from softgrad_core.dtypes import Dtype
+from softgrad_core.probing.frameworks import Answer, UnusableError, claims_of
+from softgrad_core.probing.inputs import Input, Plan
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """Return the function MODULE:FUNCTION, of a module that is found from the current folder.
+
+    Raises UsageError if there is no such function. What the module itself raises goes on.
+    """
+    module_name, colon, path = name.partition(":")
+    if not (module_name and colon and path):
+        hint = f"; write {module_name.removesuffix('.py').replace('/', '.')}:loss" if name else ""
+        raise UsageError(f"expected MODULE:FUNCTION, as in mykernel:loss, got {name!r}{hint}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        file = f"{module_name.replace('.', '/')}.py"
+        raise UsageError(
+            f"there is no module {module_name!r}: no {file} in {Path.cwd()}, nor is it installed"
+        ) from None
+    for part in path.split("."):
+        if not hasattr(found, part):
+            close = get_close_matches(part, dir(found), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"{module_name} has no {part!r}{hint}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise UsageError(f"expected a function, {name} is {type(found).__name__}")
+    return found  # type: ignore[no-any-return]
+
+
+class Program:
+    """A program that reads records, one a line, and answers each with one line of claims."""
+
+    default_dtype, has_strides = Dtype.FLOAT64, False
+
+    def __init__(self, command: str) -> None:
+        self.name = command
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - it is what the user asks for
+                shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        except (OSError, ValueError, IndexError) as error:
+            raise UsageError(f"--command {command!r}: {error}") from None
+
+    def answer(self, given: Input, dtype: Dtype, plan: Plan) -> Answer:
+        """Return what the program answers to the record of a batch, or to those of single rows."""
+        del dtype
+        options = plan.options_of(given)
+        logits = [[json_number(number) for number in row] for row in given.logits.tolist()]
+        targets = given.targets.tolist()
+        if plan.is_reduced:
+            replies = [self._reply({"logits": logits, "target": targets, **options})]
+            claims = {name: _numbers(value) for name, value in replies[0].items()}
+        else:
+            rows = zip(logits, targets, strict=True)
+            replies = [self._reply({"logits": row, "target": y, **options}) for row, y in rows]
+            names = replies[0] if replies else ()
+            claims = {name: _numbers([reply.get(name) for reply in replies]) for name in names}
+        return Answer(claims_of(claims, given, plan) if replies else {})
+
+    def _reply(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return the claims in the answer to a record."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise UnusableError("the program has no standard input or output")
+        with suppress(BrokenPipeError):
+            stdin.write(orjson.dumps(record) + b"\n")
+            stdin.flush()
+        line = stdout.readline()
+        if not line:
+            raise RuntimeError(f"the program ended with status {self._process.wait()}")
+        try:
+            reply = _parsed(line)
+        except ValueError:
+            raise RuntimeError(f"expected one line of JSON, got {line[:60]!r}") from None
+        if not isinstance(reply, dict):
+            raise RuntimeError(f"expected an object of claims, got {line[:60]!r}")
+        if "error" in reply:
+            raise RuntimeError(f"the program answered with an error: {reply['error']}")
+        return {name: value for name, value in reply.items() if name not in record}
+
+
+def _parsed(line: bytes) -> Any:
+    """Return the value of a line of JSON; Python's own writer has NaN in it."""
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        import json
+
+        return json.loads(line)
+
+
+def _numbers(values: Any) -> Any:
+    """Return numbers, with null for NaN and strings for infinite ones, as an array."""
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return values

@@ -1,0 +1,240 @@
+"""Trial by trial: inputs are tried, and what is wrong is made small and named."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+
+import numpy as np
+
+from softgrad_core.dtypes import Dtype
+from softgrad_core.errors import InputError
+from softgrad_core.probing.events import Event, Finding, Trial, Tried
+from softgrad_core.probing.frameworks import Function, UnusableError
+from softgrad_core.probing.inputs import Input, Plan
+from softgrad_core.probing.judging import KINDS, Judgement, as_floats, judge
+from softgrad_core.probing.naming import (
+    Namer,
+    Outcome,
+    Problem,
+    Raised,
+    candidates,
+    is_large,
+)
+from softgrad_core.probing.search import SEARCHED, Search
+from softgrad_core.probing.shrinking import shrunk
+from softgrad_core.probing.trials import NAMED, PLAIN, RANDOM, Draw, input_of
+from softgrad_core.verification.diagnosis.catalogue import CATALOGUE
+
+GIVEN = "given inputs"
+
+SHRINKING_SECONDS = 3.0
+"""How long a failing input is made smaller."""
+
+
+class Engine:
+    """Tries inputs, one after another.
+
+    Parameters
+    ----------
+    function, plan
+        The function, and what is known of it.
+    dtypes
+        The types of the logits.
+    seconds
+        How long random inputs are tried, counted from the start.
+    seed
+        The same seed gives the same trials.
+    skip
+        The names of trials and of mistakes that are left out.
+
+    Raises UnusableError if there is no trial or mistake of a name.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is an option of the command
+        self,
+        function: Function,
+        plan: Plan,
+        dtypes: Sequence[Dtype],
+        *,
+        seconds: float,
+        seed: int = 0,
+        skip: Sequence[str] = (),
+    ) -> None:
+        _refuse_unknown(skip)
+        self._function, self._plan, self._dtypes = function, plan, dtypes
+        self._seconds, self._seed, self._skip = seconds, seed, frozenset(skip)
+        self._namer = Namer(self._tried)
+        self._has_upstream = True
+
+    def events(self, first: int = 0, given: Sequence[Input] | None = None) -> Iterator[Event]:
+        """Yield what happens, from the trial of this number on; or with the given inputs alone."""
+        searches: dict[Dtype, Search] = {}
+        for trial in self._trials(searches) if given is None else self._of_inputs(given):
+            if trial.number < first:
+                if trial.name == PLAIN and trial.number + 1 < first:
+                    self._tried(trial)  # It shows whether gradients come from above.
+                continue
+            yield trial
+            outcome = self._tried(trial)
+            self._namer.remember(outcome)
+            if trial.name == RANDOM and isinstance(outcome, Judgement) and not outcome.failed:
+                searches[trial.dtype].add(trial.given, outcome.worst_ulp)
+            yield from self._findings(trial, outcome)
+
+    def _of_inputs(self, inputs: Sequence[Input]) -> Iterator[Trial]:
+        both = ((dtype, given) for dtype in self._dtypes for given in inputs)
+        for number, (dtype, given) in enumerate(both):
+            yield Trial(number, GIVEN, GIVEN, dtype, given)
+
+    def _trials(self, searches: dict[Dtype, Search]) -> Iterator[Trial]:
+        """Yield the named trials for each type, and random ones while there is time."""
+        until = time.monotonic() + self._seconds
+        number = 0
+        for dtype in self._dtypes:
+            for place, entry in enumerate(NAMED):
+                number += 1
+                if self._leaves_out(entry.name, entry.family):
+                    continue
+                draw = Draw(np.random.default_rng([self._seed, place]), dtype, self._plan)
+                given = input_of(entry, draw)
+                if given is not None and _has_softmax(given, self._plan):
+                    yield Trial(number, entry.name, entry.family, dtype, given)
+        entries = [
+            entry
+            for entry in NAMED
+            if entry.family in SEARCHED and not self._leaves_out(entry.name, entry.family)
+        ]
+        searches.update({dtype: Search(entries) for dtype in self._dtypes})
+        # What is wrong in general hides everything else.
+        while self._namer.general is None and time.monotonic() < until:
+            dtype = self._dtypes[number % len(self._dtypes)]
+            number += 1
+            rng = np.random.default_rng([self._seed, len(NAMED), number])
+            drawn = searches[dtype].next(Draw(rng, dtype, self._plan))
+            if drawn is not None and _has_softmax(drawn, self._plan):
+                yield Trial(number, RANDOM, RANDOM, dtype, drawn)
+
+    def _leaves_out(self, name: str, family: str) -> bool:
+        """Return whether a trial is left out, or means nothing for the function."""
+        means_nothing = {
+            "upstream": not self._has_upstream,
+            "layout": not self._function.has_strides,
+        }
+        return name in self._skip or means_nothing.get(family, False)
+
+    def _tried(self, trial: Trial) -> Outcome:
+        try:
+            answer = self._function.answer(trial.given, trial.dtype, self._plan)
+        except (UnusableError, InputError):
+            raise
+        except Exception as error:
+            if trial.name == PLAIN:
+                raise
+            return Raised(error)
+        if trial.name == PLAIN:
+            self._has_upstream = answer.is_differentiated
+        return judge(trial.given, trial.dtype, self._plan, answer)
+
+    def _findings(self, trial: Trial, outcome: Outcome) -> Iterator[Event]:
+        """Yield what a trial found that was not found before, and what became of the trial."""
+        found = ""
+        for problem in self._namer.problems(trial, outcome):
+            kind, key = problem
+            if kind.name in self._skip:
+                continue
+            found = found or kind.name
+            if not self._namer.is_known(key):
+                finding = self._finding(trial, outcome, problem)
+                failed = outcome.failed if isinstance(outcome, Judgement) else ()
+                self._namer.add(problem, trial, finding.given, failed)
+                yield finding
+        yield Tried(trial, found, outcome.worst_ulp if isinstance(outcome, Judgement) else 0.0)
+
+    def _finding(self, trial: Trial, outcome: Outcome, problem: Problem) -> Finding:
+        """Return a finding, with the smallest input that shows it."""
+        until = time.monotonic() + SHRINKING_SECONDS
+        given = trial.given
+        if trial.name != GIVEN:
+            known = candidates(outcome)
+            given = shrunk(
+                given,
+                self._plan,
+                lambda smaller: self._shows(trial, smaller, problem, known),
+                lambda: time.monotonic() > until,
+            )
+        if given is not trial.given:
+            outcome = self._tried(replace(trial, name="", given=given))
+        claims: Mapping[str, object] = {}
+        failed: Sequence[str] = ()
+        held_to = trial.dtype
+        if isinstance(outcome, Judgement):
+            claims = {name: as_floats(claim) for name, claim in outcome.answer.claims.items()}
+            failed, held_to = outcome.failed, outcome.claim_dtype
+        return Finding(
+            *problem[0],
+            trial=trial.name,
+            dtype=trial.dtype,
+            given=given,
+            claims=claims,
+            failed=failed,
+            claim_dtype=held_to,
+            details=_details(outcome),
+            options=dict(self._plan.options),
+        )
+
+    def _shows(self, trial: Trial, smaller: Input, problem: Problem, known: set[str]) -> bool:
+        """Return whether a smaller input shows a problem, and none beside those that are known."""
+        kind, key = problem
+        if not _has_softmax(smaller, self._plan):
+            return False
+        again = replace(trial, name="", given=smaller)
+        try:
+            outcome = self._tried(again)
+        except InputError:
+            return False
+        if is_large(smaller) and isinstance(outcome, Judgement) and outcome.failed:
+            return True
+        if not any(one == key for _, one in self._namer.problems(again, outcome)):
+            return False
+        # Smaller inputs often show several mistakes that the first one could tell apart.
+        return kind.name in KINDS or candidates(outcome) <= known
+
+
+def _refuse_unknown(skip: Sequence[str]) -> None:
+    """Raise UnusableError if something is left out that there is not."""
+    known = [*(entry.name for entry in NAMED), *KINDS, *(one.name for one in CATALOGUE)]
+    for name in skip:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UnusableError(f"there is no trial and no mistake {name!r} to skip{hint}")
+
+
+def _details(outcome: Outcome) -> list[str]:
+    """Return what is known of an outcome, in lines."""
+    if isinstance(outcome, Raised):
+        return [_told(outcome.error)]
+    if outcome.reason:
+        return [outcome.reason]
+    return [line for one in outcome.verifications for line in one.summary().lines()[:-1]]
+
+
+def _told(error: Exception) -> str:
+    """Return an error in one line, and where it was raised."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    place = ""
+    if frames is not None:
+        place = f" ({frames.tb_frame.f_code.co_filename}, line {frames.tb_lineno})"
+    said = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {said}{place}"
+
+
+def _has_softmax(given: Input, plan: Plan) -> bool:
+    """Return whether each row has a class that is not masked."""
+    classes = plan.classes(given.logits.shape[1])
+    if classes > given.logits.shape[1]:
+        return False
+    return bool(np.isfinite(given.logits[:, :classes]).any(axis=1).all())
