@@ -6,13 +6,14 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 import numpy as np
+import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.probing.events import Event, Finding, Trial, Tried
 from softgrad_core.probing.frameworks import Function, UnusableError
 from softgrad_core.probing.inputs import Input, Plan
-from softgrad_core.probing.judging import KINDS, Judgement, as_floats, judge
+from softgrad_core.probing.judging import KINDS, Judgement, Kind, as_floats, judge
 from softgrad_core.probing.naming import (
     Namer,
     Outcome,
@@ -144,35 +145,43 @@ class Engine:
             if kind.name in self._skip:
                 continue
             found = found or kind.name
-            if not self._namer.is_known(key):
-                finding = self._finding(trial, outcome, problem)
+            if self._namer.is_known(key):
+                continue
+            given, smallest = self._smallest(trial, outcome, problem)
+            if is_large(trial.given) and not is_large(given):
+                # A smaller input may show which mistake it is.
+                problem = next(self._namer.problems(replace(trial, given=given), smallest))  # noqa: PLW2901
+            if not self._namer.is_known(problem[1]):
                 failed = outcome.failed if isinstance(outcome, Judgement) else ()
-                self._namer.add(problem, trial, finding.given, failed)
-                yield finding
+                self._namer.add(problem, trial, given, failed)
+                yield self._finding(trial, given, smallest, problem[0])
         yield Tried(trial, found, outcome.worst_ulp if isinstance(outcome, Judgement) else 0.0)
 
-    def _finding(self, trial: Trial, outcome: Outcome, problem: Problem) -> Finding:
-        """Return a finding, with the smallest input that shows it."""
+    def _smallest(self, trial: Trial, outcome: Outcome, problem: Problem) -> tuple[Input, Outcome]:
+        """Return the smallest input that shows a problem, and what becomes of it."""
         until = time.monotonic() + SHRINKING_SECONDS
-        given = trial.given
-        if trial.name != GIVEN:
-            known = candidates(outcome)
-            given = shrunk(
-                given,
-                self._plan,
-                lambda smaller: self._shows(trial, smaller, problem, known),
-                lambda: time.monotonic() > until,
-            )
-        if given is not trial.given:
-            outcome = self._tried(replace(trial, name="", given=given))
-        claims: Mapping[str, object] = {}
+        if trial.name == GIVEN:
+            return trial.given, outcome
+        known = candidates(outcome)
+        given = shrunk(
+            trial.given,
+            self._plan,
+            lambda smaller: self._shows(trial, smaller, problem, known),
+            lambda: time.monotonic() > until,
+        )
+        if given is trial.given:
+            return given, outcome
+        return given, self._tried(replace(trial, name="", given=given))
+
+    def _finding(self, trial: Trial, given: Input, outcome: Outcome, kind: Kind) -> Finding:
+        claims: Mapping[str, npt.NDArray[np.float64]] = {}
         failed: Sequence[str] = ()
         held_to = trial.dtype
         if isinstance(outcome, Judgement):
             claims = {name: as_floats(claim) for name, claim in outcome.answer.claims.items()}
             failed, held_to = outcome.failed, outcome.claim_dtype
         return Finding(
-            *problem[0],
+            *kind,
             trial=trial.name,
             dtype=trial.dtype,
             given=given,

@@ -229,7 +229,7 @@ def _cases(given: Input, dtype: Dtype, plan: Plan, answer: Answer) -> list[_Case
             for name, claim in claims.items()
         }
     tolerance = _tolerance(claims, dtype, plan)
-    claims = {name: _with_infinities(name, claim, rows, given) for name, claim in claims.items()}
+    claims = {name: _with_infinities(name, claim, given) for name, claim in claims.items()}
     if given.upstream is None:
         return [_Case(rows, objective, claims, tolerance)]
     scale = 1.0 if objective.scale is None else objective.scale
@@ -291,10 +291,13 @@ def _tolerance(claims: Mapping[str, Any], dtype: Dtype, plan: Plan) -> Tolerance
     return Tolerance(dtype, arithmetic=arithmetic, dtypes=own)
 
 
-def _with_infinities(name: str, claim: Any, rows: Any, given: Input) -> Any:
-    """Return a claim of losses, with infinity for the largest number, if a target is masked."""
-    if name not in LOSSES or not np.isinf(rows).any() or not given.has_labels:
+def _with_infinities(name: str, claim: Any, given: Input) -> Any:
+    """Return a claim of losses, with infinity for the largest number of its type.
+
+    Some functions put it in the place of the infinite loss of a masked target.
+    """
+    dtype = claim.dtype.name
+    if name not in LOSSES or not np.isinf(given.logits).any() or dtype not in list(Dtype):
         return claim
     numbers = as_floats(claim)
-    largest = {"float16": 65504.0}.get(claim.dtype.name, 3e38)
-    return np.where(numbers >= largest, np.inf, numbers)
+    return np.where(numbers >= Dtype(dtype).largest, np.inf, numbers)

@@ -137,7 +137,9 @@ class Namer:
                 continue
             for name in outcome.failed:
                 claim, earlier = as_floats(outcome.answer.claims[name]), claims.get(name)
-                if earlier is not None and earlier.any() and np.allclose(claim, earlier, atol=0.0):
+                if earlier is None or not (earlier.any() and np.isfinite(earlier).all()):
+                    continue
+                if np.allclose(claim, earlier, atol=0.0):
                     return STATE_KEPT
         return None
 

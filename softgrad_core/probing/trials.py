@@ -68,6 +68,12 @@ class Draw:
             labels = np.setdiff1d(np.arange(classes), [self.plan.ignored or -1])
             return self.rng.choice(labels, rows) if rows else np.zeros(0, dtype=np.intp)
         shares = self.rng.dirichlet(np.ones(classes), rows)
+        # About half of the classes of every other row have no share.
+        is_left_out = self.rng.random(shares.shape) < 0.5
+        is_left_out[1::2] = False
+        is_left_out[np.arange(rows), shares.argmax(axis=1)] = False
+        shares[is_left_out] = 0.0
+        shares /= shares.sum(axis=1, keepdims=True)
         counts = np.array([self.rng.multinomial(SHARES, share) for share in shares])
         padding = np.zeros((rows, columns - classes))
         return np.concatenate([counts.reshape(rows, classes) / SHARES, padding], axis=1)

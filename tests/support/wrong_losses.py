@@ -290,7 +290,7 @@ WRONG = [
     Case("one row refused", refusing_one_row, {}, "exception"),
     Case("a column", loss_as_a_column, {}, "wrong-shape"),
     Case("NaN for masks", nan_for_masks, {}, "not-a-number"),
-    Case("log of softmax", log_of_softmax, {}, "logarithm-of-zero"),
+    Case("log of softmax", log_of_softmax, {}, "logarithm-of-underflow"),
     Case("labels from 1", labels_from_one, {}, "label-off-by-one"),
     Case("last class", wrong_for_the_last_class, {}, "all-zero"),
     Case("many rows", wrong_for_many_rows, {}),

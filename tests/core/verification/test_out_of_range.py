@@ -16,9 +16,9 @@ def told(*arguments, **claims):
 def test_the_logarithm_of_a_probability_that_became_0(dtype):
     logits = FAR.astype(dtype)
     said = told(logits, [0, 0], loss=np.array([np.inf, 0], dtype=dtype))
-    assert "  logarithm-of-zero: it equals -log 0" in said
+    assert "  logarithm-of-underflow: it equals -log f(x)_y" in said
     log_probs = np.array([[-np.inf, 0, -np.inf]], dtype=dtype)
-    assert "logarithm-of-zero" in told(logits[:1], [0], log_probs=log_probs)
+    assert "logarithm-of-underflow" in told(logits[:1], [0], log_probs=log_probs)
 
 
 def test_an_infinite_loss_is_no_other_mistake():
@@ -67,3 +67,10 @@ def test_a_z_loss_beyond_the_range_leaves_the_gradient_its_bound():
     exact[0, 2] = -1.0
     assert not wanted
     assert verify(logits, [2], grad_logits=np.nextafter(exact, 0), z_loss_scale=0.01)
+
+
+def test_the_logarithm_of_a_probability_with_few_digits():
+    logits = np.float32([[0.0, -99.0], [0.0, -96.0], [0.0, -1.0]])
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    said = told(logits, [1, 1, 1], loss=-np.log(p[:, 1]))
+    assert "logarithm-of-underflow: all 2 equal -log f(x)_y" in said

@@ -126,14 +126,29 @@ def of_rounded_logits(dtype: Dtype) -> Form:
     )
 
 
-def underflows(c: Case) -> BoolArray:
-    """Return the rows in which p_y is 0 in the type, although the class is not masked."""
-    return np.asarray((c.dtype.round(c.p_y) == 0.0) & np.isfinite(total(c.right)[0]))
+def underflows(c: Case, looked_at: BoolArray | np.bool) -> BoolArray:
+    """Return the rows in which some p that is looked at is subnormal or 0, and not masked."""
+    is_small = (c.p < c.dtype.smallest_normal) & np.isfinite(c.d)
+    return np.asarray((is_small & looked_at).any(axis=0))
 
 
-def log_of_underflown(c: Case) -> Terms:
-    """Return log p, of p rounded to the type."""
-    return (np.where(c.dtype.round(c.p) == 0.0, -np.inf, total(c.right)),)
+def log_of_underflow(c: Case) -> Terms:
+    """Return what log p may be if p was rounded to its type, where it is subnormal or 0."""
+    log_p = total(c.right)
+    lowest, highest = (np.log(np.maximum(c.p + s * c.dtype.smallest, 0.0)) for s in (-1.0, 1.0))
+    is_small = (c.p < c.dtype.smallest_normal) & np.isfinite(log_p)
+    return (np.where(is_small, np.clip(c.claim, lowest, highest), log_p),)
+
+
+def loss_of_underflow(c: Case) -> Terms:
+    """Return what the loss may be if p was rounded to its type, where it is subnormal or 0."""
+    right = total(c.right)
+    is_small = np.isfinite(right) & (c.p_y < c.dtype.smallest_normal)
+    if c.is_summed or not c.objective.has_labels:
+        # Only whether it is infinite is known.
+        return (-c.kept(np.log(c.dtype.round(c.p))),)
+    lowest, highest = (-np.log(np.maximum(c.p_y + s * c.dtype.smallest, 0.0)) for s in (1.0, -1.0))
+    return (np.where(is_small, np.clip(c.claim, lowest, highest), right),)
 
 
 def within_a_unit(c: Case) -> Terms:
@@ -186,17 +201,23 @@ LOST_DIGITS = (
         keeps_digits=False,
     ),
     Mistake(
-        "logarithm-of-zero",
-        "the logarithm was taken of a probability so small that it had become 0",
+        "logarithm-of-underflow",
+        "the logarithm was taken of a probability so small that it had lost its digits, or was 0",
         "compute the logarithm from the logits: a_y - max(a) - log Σ exp(a - max(a))",
         Form(
             "loss",
-            "-log 0",
-            lambda c: (np.full_like(c.claim, np.inf),),
-            applies=underflows,
+            "-log f(x)_y, of f(x)_y rounded to its type",
+            loss_of_underflow,
+            applies=lambda c: is_cross_entropy(c) & underflows(c, c.e > 0.0),
             gives_nan=True,
         ),
-        Form("log_probs", "log f(x) with -Infinity where f(x) underflows", log_of_underflown),
+        Form(
+            "log_probs",
+            "log f(x), of f(x) rounded to its type",
+            log_of_underflow,
+            applies=lambda c: underflows(c, np.True_),
+        ),
+        keeps_digits=False,
     ),
     Mistake(
         "no-shift-by-the-maximum",
