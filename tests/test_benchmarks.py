@@ -55,8 +55,8 @@ def test_an_unknown_benchmark_is_named():
     assert done.returncode == 1
     assert (
         "expected some of startup, pipe, jobs, arrays, options, memory, check, sensitivity, "
-        "standard, accuracy, verify, verify-arrays, training-step, growth, mistakes, got chekc"
-        in done.stderr
+        "standard, accuracy, verify, verify-arrays, training-step, growth, mistakes, probe, "
+        "libraries, got chekc" in done.stderr
     )
 
 

@@ -148,7 +148,7 @@ class Engine:
             if self._namer.is_known(key):
                 continue
             given, smallest = self._smallest(trial, outcome, problem)
-            if is_large(trial.given) and not is_large(given):
+            if is_large(trial.given) and given is not trial.given:
                 # A smaller input may show which mistake it is.
                 problem = next(self._namer.problems(replace(trial, given=given), smallest))  # noqa: PLW2901
             if not self._namer.is_known(problem[1]):

@@ -17,10 +17,12 @@ import arrays
 import check
 import confusion
 import growth
+import libraries
 import memory
 import numpy as np
 import options
 import pipe
+import probing
 import sensitivity
 import standard
 import startup
@@ -45,6 +47,8 @@ MEASUREMENTS = {
     "training-step": training_step.measure,
     "growth": growth.measure,
     "mistakes": confusion.measure,
+    "probe": probing.measure,
+    "libraries": libraries.measure,
 }
 
 

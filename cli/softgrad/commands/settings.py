@@ -48,7 +48,7 @@ _INPUTS = typer.Argument(metavar="[LOGITS... | FILES...]", hidden=True)
 _TARGET = option("--target -t", "Y", "Class index or name, or probabilities.")
 _CLASSES = option("--classes", "NAME,…", "The names of the classes.")
 _MAP = option("--map", "NAME=X,…", "Names in files: logits=out,target=y.")
-_AXIS = option("--axis", "N", "The axis of the classes in arrays: -1, the last.")
+_AXIS = option("--axis", "N", "The axis of classes in arrays; else the last.")
 RAW_DTYPE = option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.")
 _UNNAMED = {Format.PANDOC}  # In the guide: a second flavour of Markdown.
 _FORMATS = ", ".join(form for form in Format if not form.is_of_arrays and form not in _UNNAMED)

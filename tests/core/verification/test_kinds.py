@@ -113,6 +113,11 @@ def last_classes_left_out(b, rng):
     return claim
 
 
+def last_probabilities_left_out(b, rng):
+    n = b.classes - rng.integers(1, b.classes // 2)
+    return (b.p * (np.arange(b.classes) < n) - b.e) / b.d
+
+
 def soft_cap(b, rng):
     cap = float(f"{rng.uniform(2, 8):.2g}")
     z = cap * np.tanh(b.a / cap)
@@ -151,6 +156,7 @@ KINDS = {
     "padding-in-the-sum": padding_in_the_sum,
     "padding-in-the-sum, constant": constant_padding_in_the_sum,
     "last-classes-left-out": last_classes_left_out,
+    "last-classes-left-out, but for the target": last_probabilities_left_out,
     "soft-cap": soft_cap,
     "soft-cap-without-its-derivative": soft_cap_without_its_derivative,
     "logits-times-tanh": logits_times_tanh,

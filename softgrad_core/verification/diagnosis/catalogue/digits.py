@@ -208,7 +208,10 @@ LOST_DIGITS = (
             "loss",
             "-log f(x)_y, of f(x)_y rounded to its type",
             loss_of_underflow,
-            applies=lambda c: is_cross_entropy(c) & underflows(c, c.e > 0.0),
+            # With a smoothed target it is as likely that a sum overflowed.
+            applies=lambda c: (
+                is_cross_entropy(c) & underflows(c, c.e > 0.0) & (c.objective.smoothing is None)
+            ),
             gives_nan=True,
         ),
         Form(

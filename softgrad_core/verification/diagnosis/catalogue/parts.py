@@ -105,7 +105,16 @@ def with_padding(c: Case, added: FloatArray) -> Terms:
 
 def is_zero_after(c: Case) -> FloatArray:
     """Return the first class from which on all claims are 0, NaN if the last one is not."""
-    shown = c.claim != 0.0
+    return _end_of(c, c.claim != 0.0)
+
+
+def is_target_after(c: Case) -> FloatArray:
+    """Return the first class from which on all claims are -e, NaN if the last one is not."""
+    return _end_of(c, np.abs(c.claim + c.e) > c.dtype.epsilon * c.e)
+
+
+def _end_of(c: Case, shown: BoolArray) -> FloatArray:
+    """Return the class after the last one that is shown, NaN if that is the last of all."""
     first = c.classes - shown[::-1].argmax(axis=0)
     is_tail = shown.any(axis=0) & (first < c.classes)
     return np.where(is_tail, first, np.nan).astype(np.float64)
@@ -115,6 +124,12 @@ def without_tail(c: Case, first: FloatArray) -> Terms:
     """Return the right terms, 0 from a class on."""
     is_kept = np.arange(c.classes)[:, np.newaxis] < first
     return tuple(np.where(is_kept, term, 0.0) for term in c.right)
+
+
+def p_without_tail(c: Case, first: FloatArray) -> Terms:
+    """Return the right terms, with 0 for p from a class on."""
+    is_kept = np.arange(c.classes)[:, np.newaxis] < first
+    return f.from_p(c, np.where(is_kept, c.p, 0.0))
 
 
 def holds_target(c: Case) -> BoolArray:
@@ -151,6 +166,7 @@ PARTS = (
         "the classes from n on are 0: the last block was not computed",
         "compute the last block too, which may be shorter than the others",
         Form(f"{f.OF_P} grad_probs", "{} up to class n, then 0", without_tail, is_zero_after),
+        Form("grad_logits", "p - e, with 0 for p from class n on", p_without_tail, is_target_after),
         symbol="n",
         is_whole=True,
     ),
