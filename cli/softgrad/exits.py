@@ -33,3 +33,7 @@ class UsageError(StoppedError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(Exit.USAGE, reason)
+
+
+class InputFailedError(StoppedError):
+    """One input cannot be used; the run can go on with the others."""

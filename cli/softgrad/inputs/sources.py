@@ -17,6 +17,7 @@ from typing import cast
 
 from softgrad.exits import Exit, StoppedError
 from softgrad.inputs.arrays import SUFFIXES
+from softgrad.inputs.change import Unchanged
 from softgrad.inputs.json.layouts import begins_in_lines, read_values
 from softgrad.inputs.json.lines import read_lines
 from softgrad.inputs.json.stream import BLOCK_BYTES, BlockStream
@@ -47,12 +48,22 @@ def read(
     for name in names:
         try:
             if name == STANDARD_INPUT:
-                yield from read_stream(standard_input(), "<stdin>", block_bytes, columns)
+                yield from _read_whole(standard_input(), "<stdin>", block_bytes, columns)
             else:
                 with Path(name).open("rb") as file:
-                    yield from read_stream(file, name, block_bytes, columns)
+                    yield from _read_whole(file, name, block_bytes, columns)
         except OSError as error:
             yield OSError(error.errno, error.strerror or str(error), name)
+
+
+def _read_whole(
+    file: BufferedReader, source: str, block_bytes: int, columns: Mapping[str, str]
+) -> Iterator[Block]:
+    """Yield the blocks of an open source, or raise OSError if it changes while it is read."""
+    unchanged = Unchanged(file)
+    yield from read_stream(file, source, block_bytes, columns)
+    if change := unchanged.broken_by():
+        raise OSError(errno.ESTALE, change)
 
 
 def standard_input() -> BufferedReader:

@@ -96,9 +96,8 @@ class Workers:
         threads = ThreadPoolExecutor(jobs)
         try:
             submit, workers = self._cluster or (threads.submit, jobs)
-            for outcome in in_order(submit, workers, process, source.blocks(elements)):
-                yield outcome
-                source.release()
+            yield from in_order(submit, workers, process, source.blocks(elements))
+            source.check()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 

@@ -1,10 +1,14 @@
 """Files of tensors, as training runs write them: .safetensors, .pt, and NumPy's with ml_dtypes."""
 
+import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from softgrad.exits import InputFailedError
+from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
 from support.command import peak_of, run
 from support.devices import DEVICES
 
@@ -154,6 +158,63 @@ def test_a_flipped_byte_in_a_file_of_pytorch_is_noticed(tmp_path, torch, save):
     path.write_bytes(data)
     ended = run("verify", "step.pt", "--reduction", "mean", cwd=tmp_path)
     assert (ended.status, "is damaged" in ended.err) == (74, True), ended.err
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_tensors_that_is_cut_while_it_is_read_is_an_error(
+    tmp_path, torch, save, kind, dtype
+):
+    path = tmp_path / f"a.{kind}"
+    logits = torch.zeros(4_000, 50, dtype=getattr(torch, dtype))
+    save(path, {"logits": logits, "target": torch.zeros(4_000, dtype=torch.int64)})
+    options = ArrayOptions(None, {}, None, with_claims=False, names={}, axis=-1)
+    blocks = open_arrays(str(path), options).blocks(5_000)
+    next(blocks)
+    os.truncate(path, 60_000)
+    with pytest.raises(InputFailedError, match="it changed while it was read, from"):
+        list(blocks)
+
+
+def entry(dtype="F64", shape=(2, 3), offsets=(0, 48)):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": list(offsets)}
+
+
+def one(**said):
+    return json.dumps({"logits": entry(**said)})
+
+
+HEADERS = [
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"logits": 1}',
+    one(shape=(2, -3)),
+    one(shape=(2**62, 8)),
+    one(shape=(2, 4)),
+    one(offsets=(48, 0)),
+    one(offsets=(0, 40)),
+    one(offsets=(8, 56)),
+    one(dtype="F9"),
+    one(dtype="C64", shape=(2, 3)),
+    '{"__metadata__": {"temperature": 2}, ' + one()[1:],
+    '{"__metadata__": {"temperature": "x"}, ' + one()[1:],
+    "{" + one()[1:-1] + ", " + one(dtype="I64")[1:],
+    "9" * 200,
+]
+
+
+@pytest.mark.usefixtures("safetensors")
+@pytest.mark.parametrize("header", HEADERS, ids=range(len(HEADERS)))
+def test_a_header_of_safetensors_that_is_none_is_refused(tmp_path, header):
+    path = tmp_path / "a.safetensors"
+    text = header.encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(48))
+    ended = run("a.safetensors", "-t", "0", "-o", "r.npz", cwd=tmp_path)
+    assert ended.status in (3, 74), ended.err
+    assert ended.err.startswith("softgrad: a.safetensors: "), ended.err
+    assert not (tmp_path / "r.npz").exists()
 
 
 class Runs:

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 from support.command import command, environment, lines_of, run
+from support.processes import children_of, is_running, linux, wait_for
 
 ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
 
@@ -129,35 +130,6 @@ def test_a_result_comes_before_the_next_record_is_there():
             process.stdin.flush()
             assert orjson.loads(process.stdout.readline())["id"] == place
         process.stdin.close()
-
-
-def children_of(process: "subprocess.Popen[bytes]") -> list[int]:
-    """Wait until the process has children, and return their numbers."""
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    for _ in range(30_000):
-        if numbers := [int(number) for number in path.read_text().split()]:
-            return numbers
-        time.sleep(0.001)
-    raise AssertionError("no process was started")
-
-
-def is_running(number: int) -> bool:
-    """Return whether a process is running; a zombie is not."""
-    try:
-        return ") Z " not in Path(f"/proc/{number}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_for(condition):
-    for _ in range(1_500):
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-linux = pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux's /proc")
 
 
 @contextmanager

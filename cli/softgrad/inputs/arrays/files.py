@@ -1,16 +1,14 @@
 """Files of arrays: what is in one, by name. Each kind of file has a module that opens it."""
 
-import mmap
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from softgrad.exits import Exit, StoppedError
+from softgrad.exits import Exit, InputFailedError, StoppedError
+from softgrad.inputs.arrays.contents import Contents
 from softgrad.records import fields
 from softgrad_core.tensors import BITS, Packed
 
@@ -32,17 +30,17 @@ class ArrayFile:
     name
         The name of the file.
     arrays
-        What returns each array: of NumPy, mapped where it can be, or `Packed` numbers.
+        What returns each array: `Stored` in the file where it can be, of NumPy, or `Packed`.
+    contents
+        The bytes of the file.
     options
         The options of the loss that stand in the file beside the arrays.
-    release
-        Gives back the memory of what was read, which would otherwise count as used.
     """
 
     name: str
     arrays: Mapping[str, Callable[[], Any]]
+    contents: Contents
     options: Mapping[str, Any] = field(default_factory=dict)
-    release: Callable[[], None] = lambda: None
 
     def array(self, name: str, bits_of: str | None = None) -> Any:
         """Return an array; bits of a type that NumPy lacks are taken for numbers of that type."""
@@ -81,26 +79,11 @@ def is_raw(dtype: Any) -> bool:
     return dtype.kind in "uV" and dtype.itemsize <= 2 and dtype != np.uint8
 
 
-def broken(name: str, expected: str, status: Exit = Exit.IO_FAILED) -> StoppedError:
+def broken(name: str, expected: str, status: Exit = Exit.IO_FAILED) -> InputFailedError:
     """Return the error for a file that is not what was expected."""
-    return StoppedError(status, f"{name}: expected {expected}")
+    return InputFailedError(status, f"{name}: expected {expected}")
 
 
 def needs(what: str, package: str) -> StoppedError:
     """Return the error for a kind of file whose library is not installed."""
     return StoppedError(Exit.USAGE, f"{what} needs its library: pip install {package}")
-
-
-def map_file(name: str) -> mmap.mmap:
-    """Map a file into memory, or raise StoppedError if it is empty."""
-    with Path(name).open("rb") as file:
-        try:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise broken(name, "arrays: it is empty") from None
-
-
-def release(mapped: mmap.mmap) -> None:
-    """Give back the memory of what was read."""
-    with suppress(AttributeError, OSError):
-        mapped.madvise(mmap.MADV_DONTNEED)

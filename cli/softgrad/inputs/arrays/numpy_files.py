@@ -1,11 +1,10 @@
-"""Files of NumPy, .npy and .npz, mapped into memory so that they are read as they are used.
+"""Files of NumPy, .npy and .npz, whose arrays are read as they are used.
 
 All that an archive says about itself is compared with what is in it, its checksums included, before
 anything is computed.
 """
 
 import math
-import mmap
 import shutil
 import struct
 import tempfile
@@ -18,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from softgrad.exits import StoppedError
-from softgrad.inputs.arrays.files import ALONE, Array, ArrayFile, broken, map_file, release
+from softgrad.exits import Exit, InputFailedError
+from softgrad.inputs.arrays.contents import Contents, Stored
+from softgrad.inputs.arrays.files import ALONE, ArrayFile, broken
 from softgrad_core.tensors import Packed
 
 LOCAL_HEADER_BYTES = 30
@@ -35,8 +35,8 @@ VERSIONS = {
 }
 """What reads the header of each version of the format."""
 
-CHECKED_BYTES = 1 << 24
-"""How much of a member is summed up at a time, so that its memory can be given back."""
+CHECKED_BYTES = 1 << 18
+"""How much of a member is summed up at a time, while it is in the cache."""
 
 MOST_IN_MEMORY = 1 << 28
 """A compressed member that is larger than this is unpacked into a temporary file."""
@@ -50,110 +50,101 @@ _E5M2, _ONE_BYTE = b"'<f1'", b"'|V1'"
 
 def open_numpy(name: str) -> ArrayFile:
     """Open a .npy or .npz file; compressed members are read whole when they are asked for."""
-    mapped = map_file(name)
+    contents = Contents(name)
     if name.endswith(".npy"):
-        alone = {ALONE: partial(_array, name, ALONE, mapped, 0)}
-        return ArrayFile(name, alone, release=partial(release, mapped))
+        return ArrayFile(name, {ALONE: partial(_array, name, ALONE, contents, 0)}, contents)
     try:
-        with zipfile.ZipFile(name) as archive:
+        with zipfile.ZipFile(contents.file) as archive:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
         raise _broken(name, "it is not a .npz file") from None
     arrays: dict[str, Any] = {}
-    maps = [mapped]
     for info in infos:
         array = info.filename.removesuffix(".npy")
         if array in arrays:
             raise _broken(name, f'there are two named "{array}"')
-        arrays[array] = _member(name, array, maps, info)
-
-    def release_all() -> None:
-        for one in maps:
-            release(one)
-
-    return ArrayFile(name, arrays, release=release_all)
+        arrays[array] = _member(name, array, contents, info)
+    return ArrayFile(name, arrays, contents)
 
 
-def _member(name: str, array: str, maps: list[mmap.mmap], info: zipfile.ZipInfo) -> Any:
-    """Return what returns the array of a member, or raise StoppedError if it is not whole.
-
-    The first of the `maps` is that of the archive; others are added as members are unpacked.
-    """
-    mapped = maps[0]
+def _member(name: str, array: str, contents: Contents, info: zipfile.ZipInfo) -> Any:
+    """Return what returns the array of a member, or raise InputFailedError if it is not whole."""
     try:
-        start = _start(mapped, info)
+        start = _start(contents, info)
         if info.compress_type == zipfile.ZIP_DEFLATED:
-            return partial(_unpacked, name, array, info, maps)
+            return partial(_unpacked, name, array, info, contents)
         if info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"it is compressed by method {info.compress_type}, which is not read")
         end = start + info.file_size
-        _check_sum(mapped, start, end, info.CRC)
+        _check_sum(contents, start, end, info.CRC)
     except (ValueError, struct.error) as error:
         raise _broken(name, f'"{array}": {error}') from None
-    return partial(_array, name, array, mapped, start, end)
+    return partial(_array, name, array, contents, start, end)
 
 
-def _check_sum(mapped: mmap.mmap, start: int, end: int, expected: int) -> None:
+def _check_sum(contents: Contents, start: int, end: int, expected: int) -> None:
     """Raise ValueError if the bytes of a member are not those that its checksum is of."""
-    found, view = 0, memoryview(mapped)
-    try:
-        for place in range(start, end, CHECKED_BYTES):
-            found = zlib.crc32(view[place : min(place + CHECKED_BYTES, end)], found)
-            release(mapped)
-    finally:
-        view.release()
+    found, buffer = 0, memoryview(bytearray(CHECKED_BYTES))
+    for place in range(start, end, CHECKED_BYTES):
+        part = buffer[: min(CHECKED_BYTES, end - place)]
+        contents.read_into(part, place)
+        found = zlib.crc32(part, found)
     if found != expected:
         raise ValueError("it is damaged: its checksum is another one")
 
 
-def _broken(name: str, reason: str) -> StoppedError:
+def _broken(name: str, reason: str) -> InputFailedError:
     return broken(name, f"arrays: {reason}")
 
 
-def _start(mapped: mmap.mmap, info: zipfile.ZipInfo) -> int:
+def _start(contents: Contents, info: zipfile.ZipInfo) -> int:
     """Return where the data of a member begins, or raise ValueError if its headers differ."""
     place = info.header_offset
-    header = mapped[place : place + LOCAL_HEADER_BYTES]
+    header = contents[place : place + LOCAL_HEADER_BYTES]
     signature, _, flags, method, *_, name_length, extra_length = struct.unpack("<4s5H3I2H", header)
     start: int = place + LOCAL_HEADER_BYTES + name_length + extra_length
     if (flags | info.flag_bits) & ENCRYPTED:
         raise ValueError("it is encrypted")
     is_same = signature == b"PK\3\4" and method == info.compress_type
-    name = mapped[place + LOCAL_HEADER_BYTES : place + LOCAL_HEADER_BYTES + name_length]
+    name = contents[place + LOCAL_HEADER_BYTES : place + LOCAL_HEADER_BYTES + name_length]
     if not is_same or name not in {info.orig_filename.encode(), info.filename.encode("cp437", "?")}:
         raise ValueError("its header is another one than the archive's directory says")
-    if start + info.compress_size > len(mapped):
+    if start + info.compress_size > len(contents):
         raise ValueError("it breaks off before its end")
     if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
         raise ValueError("the archive's directory gives it two sizes")
     return start
 
 
-def _unpacked(file: str, name: str, info: zipfile.ZipInfo, maps: list[mmap.mmap]) -> Any:
+def _unpacked(file: str, name: str, info: zipfile.ZipInfo, contents: Contents) -> Any:
     """Return a compressed array, which is in a temporary file if it is large."""
     try:
-        with zipfile.ZipFile(file) as archive, archive.open(info) as member:
+        with zipfile.ZipFile(contents.file) as archive, archive.open(info) as member:
             beginning = member.read(HEADER_BYTES)
             _layout(beginning, info.file_size, is_exact=True)
             if info.file_size <= MOST_IN_MEMORY:
                 data: Any = beginning + member.read()
             else:
-                data = _in_temporary_file(beginning, member)
-                maps.append(data)
+                data = _in_temporary_file(file, beginning, member)
         if len(data) != info.file_size:
             raise ValueError(f"expected {info.file_size:,} bytes, got {len(data):,}")
     except (*_BAD_HEADER, zipfile.BadZipFile, zlib.error) as error:
+        contents.check()
         raise _broken(file, f'"{name}": {_said(error)}') from None
     return _array(file, name, data, 0, len(data))
 
 
-def _in_temporary_file(beginning: bytes, member: Any) -> mmap.mmap:
-    """Return all bytes of a member, mapped from a file that nobody else sees."""
-    with tempfile.TemporaryFile() as unpacked:
+def _in_temporary_file(file: str, beginning: bytes, member: Any) -> Contents:
+    """Return all bytes of a member, in a file that nobody else sees."""
+    try:
+        unpacked: Any = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as it is read
         unpacked.write(beginning)
         shutil.copyfileobj(member, unpacked, CHECKED_BYTES)
         unpacked.flush()
-        return mmap.mmap(unpacked.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        where = f"{tempfile.gettempdir()}, where it is unpacked (TMPDIR names another folder)"
+        raise InputFailedError(Exit.IO_FAILED, f"{file}: {error.strerror}: {where}") from None
+    return Contents(file, unpacked)
 
 
 def _array(file: str, name: str, data: Any, start: int, end: int | None = None) -> Any:
@@ -211,8 +202,13 @@ def _read(data: Any, start: int, end: int | None) -> Any:
     size = (len(data) if end is None else end) - start
     length, shape, is_fortran, dtype = _layout(beginning, size, is_exact=end is not None)
     place = start + length
-    order: Any = "F" if is_fortran else "C"
-    array: Array = np.ndarray(shape, dtype, data, place, order=order)
+    array: Any
+    if isinstance(data, Contents) and not is_fortran:
+        array = Stored(data, place, shape, dtype)
+    else:
+        # Rows of an array in the order of Fortran are scattered over all of it.
+        numbers = data[place : place + math.prod(shape) * dtype.itemsize]
+        array = np.ndarray(shape, dtype, numbers, order="F" if is_fortran else "C")
     if _E5M2 in beginning[:length]:
         return Packed(array.view(np.uint8), "float8_e5m2")
     return array

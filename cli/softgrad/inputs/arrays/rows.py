@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softgrad.inputs.arrays.contents import Stored
 from softgrad.records import fields
 from softgrad.records.records import Examples, Interpreted
 from softgrad_core.errors import InputError
@@ -108,10 +109,12 @@ class RowReader:
     def _batch(self, block: RowBlock) -> Interpreted:
         """Return all rows as one record with one loss."""
         try:
-            rows = given_rows(block.logits, packed=True).values
+            # What is in a file stays there, and is read block by block.
+            in_file = isinstance(block.logits, Stored)
+            rows = block.logits if in_file else given_rows(block.logits, packed=True).values
             step = max(1, CHECKED_ELEMENTS // rows.shape[1])
             for start in range(0, len(rows), step):
-                check_rows(rows[start : start + step, : self.classes])
+                check_rows(rows[start : start + step][:, : self.classes])
             options = {**self.options, fields.REDUCTION: self.reduction}
             objective = objective_of(block.targets, rows.shape, **options)
         except InputError as error:

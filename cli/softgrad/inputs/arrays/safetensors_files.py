@@ -1,13 +1,13 @@
-"""Files of safetensors, mapped into memory. The library checks that a file is whole and sound."""
+"""Files of safetensors. Their library checks that a file is whole and sound."""
 
-import mmap
+import json
 from functools import partial
 from typing import Any
 
-import numpy as np
 import orjson
 
-from softgrad.inputs.arrays.files import ArrayFile, broken, map_file, needs, release
+from softgrad.inputs.arrays.contents import Contents, Stored
+from softgrad.inputs.arrays.files import ArrayFile, broken, needs
 from softgrad.records.fields import OPTIONS
 from softgrad_core.tensors import BITS, Packed
 
@@ -40,33 +40,44 @@ def open_safetensors(name: str) -> ArrayFile:
         from safetensors import SafetensorError, safe_open
     except ImportError:
         raise needs("reading .safetensors", "'softgrad[safetensors]'") from None
-    mapped = map_file(name)
+    contents = Contents(name)
     try:
         with safe_open(name, "np"):
-            length = int.from_bytes(mapped[:LENGTH_BYTES], "little")
-    except SafetensorError as error:
+            length = int.from_bytes(contents[:LENGTH_BYTES], "little")
+        start = LENGTH_BYTES + length
+        header = json.loads(contents[LENGTH_BYTES:start], object_pairs_hook=_without_doubles)
+    except (SafetensorError, ValueError) as error:
         raise broken(name, f"safetensors: {error}") from None
-    start = LENGTH_BYTES + length
-    header = orjson.loads(mapped[LENGTH_BYTES:start])
     metadata = header.pop("__metadata__", {})
     return ArrayFile(
         name,
-        {array: partial(_array, name, mapped, start, header[array], array) for array in header},
+        {array: partial(_array, name, contents, start, header[array], array) for array in header},
+        contents,
         {option: _parsed(text) for option, text in metadata.items() if option in OPTIONS},
-        partial(release, mapped),
     )
 
 
-def _array(file: str, mapped: mmap.mmap, start: int, entry: dict[str, Any], name: str) -> Any:
+def _array(file: str, contents: Contents, start: int, entry: dict[str, Any], name: str) -> Any:
     """Return the array that an entry of the header describes."""
     dtype, shape, place = entry["dtype"], entry["shape"], start + entry["data_offsets"][0]
     if dtype in PACKED:
         packed = PACKED[dtype]
-        return Packed(np.ndarray(shape, BITS[packed], mapped, place), packed)
+        bits: Any = Stored(contents, place, shape, BITS[packed])
+        return Packed(bits, packed)
     if dtype not in TYPES:
         known = ", ".join([*TYPES, *PACKED])
         raise broken(file, f'"{name}" of a type out of {known}, got {dtype}')
-    return np.ndarray(shape, TYPES[dtype], mapped, place)
+    return Stored(contents, place, shape, TYPES[dtype])
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, or raise ValueError if two members have one name."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'there are two named "{twice}"')
+    return members
 
 
 def _parsed(text: str) -> Any:

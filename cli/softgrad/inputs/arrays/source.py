@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from softgrad.exits import Exit, StoppedError
+from softgrad.exits import Exit, InputFailedError, StoppedError
 from softgrad.inputs.arrays.files import ALIASES, ALONE, ArrayFile, is_raw
 from softgrad.inputs.arrays.opening import open_file
 from softgrad.inputs.arrays.rows import RowBlock, RowReader
@@ -19,7 +19,7 @@ from softgrad_core.loss.from_options import objective_of, weight_of
 from softgrad_core.loss.logits import check_class_count, classes_last
 from softgrad_core.loss.options import Reduction
 from softgrad_core.loss.targets import class_index
-from softgrad_core.tensors import BITS, Packed, are_numbers
+from softgrad_core.tensors import BITS, Packed, are_numbers, as_numpy
 
 Array = npt.NDArray[Any]
 
@@ -52,7 +52,7 @@ class ArrayOptions(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArraySource:
-    """The arrays of one file of logits, mapped, with shapes that fit together.
+    """The arrays of one file of logits, with shapes that fit together.
 
     All are rows, of shape (N, C) or (N,); `shape` is that of the logits in the file. `claims` are
     about single rows, and `losses` are those that are claimed of the whole batch.
@@ -117,7 +117,8 @@ class ArraySource:
             claims = {name: claim[rows] for name, claim in self.claims.items()}
             yield RowBlock(self.name, start, self.logits[rows], self.targets[rows], claims)
         if self.losses:
-            yield RowBlock(self.name, 0, self.logits, self.targets, self.losses, is_batch=True)
+            targets = np.asarray(self.targets)
+            yield RowBlock(self.name, 0, self.logits, targets, self.losses, is_batch=True)
 
     def row(self, number: int) -> dict[str, Any]:
         """Return one row as a record, or raise StoppedError."""
@@ -141,7 +142,7 @@ class ArraySource:
             weights = None if weights is None else np.asarray(weights, np.float64)
             return weight_of(self._counted_labels(), weights)
         except InputError as error:
-            raise StoppedError(Exit.REJECTED, f"{self.name}: {error.reason}") from None
+            raise InputFailedError(Exit.REJECTED, f"{self.name}: {error.reason}") from None
 
     def _z_divisor(self) -> float | None:
         """Return the divisor of the mean z-loss over all rows; None without one."""
@@ -153,14 +154,15 @@ class ArraySource:
 
     def _counted_labels(self) -> Array:
         """Return the labels of the rows that count; rows with labels of no class are rejected."""
-        labels = self.targets[self.targets != self.options.get(fields.IGNORE_INDEX)]
+        labels = np.asarray(self.targets)
+        labels = labels[labels != self.options.get(fields.IGNORE_INDEX)]
         counted: Array = labels[(labels >= 0) & (labels < self.classes)]
         return counted
 
-    def release(self) -> None:
-        """Give back the memory of what was read."""
+    def check(self) -> None:
+        """Raise InputFailedError if a file was changed since it was opened."""
         for file in self.files:
-            file.release()
+            file.contents.check()
 
 
 def _is_alias(name: str) -> bool:
@@ -176,12 +178,12 @@ def open_arrays(name: str, given: ArrayOptions) -> ArraySource:
     try:
         logits = classes_last(logits, given.axis)
     except InputError as error:
-        raise StoppedError(Exit.REJECTED, f"{name}: {error.reason}") from None
+        raise InputFailedError(Exit.REJECTED, f"{name}: {error.reason}") from None
     shape = logits.shape
     targets, files = _targets_of(file, shape, given)
     if targets.ndim == len(shape):
         targets = classes_last(targets, given.axis)
-    said = {name: file.array(name).tolist() for name in fields.OPTIONS if name in file.arrays}
+    said = {name: as_numpy(file.array(name)).tolist() for name in _options_in(file)}
     options = {**given.loss, **file.options, **said}
     of_classes = (*shape[:-1], options.get(fields.NUM_CLASSES))
     if targets.shape not in (shape[:-1], shape, of_classes):
@@ -307,11 +309,15 @@ def _check_options(source: ArraySource) -> None:
             class_index(target, classes)
         objective_of(some, (1, classes), **dict(source.options))
     except InputError as error:
-        raise StoppedError(Exit.REJECTED, f"{source.name}: {error.reason}") from None
+        raise InputFailedError(Exit.REJECTED, f"{source.name}: {error.reason}") from None
 
 
-def _refused(name: str, expected: str, got: object) -> StoppedError:
-    return StoppedError(Exit.REJECTED, f"{name}: expected {expected}, got {got}")
+def _options_in(file: ArrayFile) -> list[str]:
+    return [name for name in fields.OPTIONS if name in file.arrays]
+
+
+def _refused(name: str, expected: str, got: object) -> InputFailedError:
+    return InputFailedError(Exit.REJECTED, f"{name}: expected {expected}, got {got}")
 
 
 def dtypes_of_claims(names: Sequence[str], renamed: Mapping[str, str]) -> dict[str, Dtype]:

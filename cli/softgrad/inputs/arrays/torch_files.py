@@ -1,45 +1,54 @@
-"""Files of PyTorch, .pt: tensors, mapped into memory. Nothing else that a pickle can do is done."""
+"""Files of PyTorch, .pt: tensors. Nothing else that a pickle can do is done.
 
+PyTorch maps them into memory, and so says where a tensor is in the file; its numbers are then read
+from there. A mapped file that is cut short would end the process with SIGBUS.
+"""
+
+import os
 import pickle
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from softgrad.exits import StoppedError
+from softgrad.exits import InputFailedError
+from softgrad.inputs.arrays.contents import Contents, Stored
 from softgrad.inputs.arrays.files import ALONE, ArrayFile, broken, needs
 from softgrad.records.fields import OPTIONS
-from softgrad_core.tensors import as_array
+from softgrad_core.tensors import BITS, Packed, as_array
+
+_MAPS = Path("/proc/self/maps")
+"""Which files are mapped into memory, and where, on Linux."""
 
 _WANTED = "a dictionary of tensors, as torch.save({'logits': ..., 'target': ...}, FILE) writes it"
 
 
 def open_torch(name: str) -> ArrayFile:
     """Open a .pt file that holds one tensor, or tensors by name; inner names are joined by dots."""
-    with Path(name).open("rb"):
-        pass  # An OSError is to be Python's own.
+    contents = Contents(name)
     try:
         import torch
     except ImportError:
         raise needs("reading .pt", "torch") from None
     content = _loaded(name, torch)
     if isinstance(content, torch.Tensor):
-        return ArrayFile(name, {ALONE: partial(_array, name, ALONE, content)})
+        return ArrayFile(name, {ALONE: partial(_array, contents, ALONE, content)}, contents)
     if not isinstance(content, Mapping):
         raise _broken(name, f"got {type(content).__name__}")
     members = dict(_members(content))
     tensors = {key: value for key, value in members.items() if isinstance(value, torch.Tensor)}
-    arrays = {key: partial(_array, name, key, tensor) for key, tensor in tensors.items()}
+    arrays = {key: partial(_array, contents, key, tensor) for key, tensor in tensors.items()}
     others = {key: value for key, value in members.items() if key not in tensors}
     options = {key: others.pop(key) for key in OPTIONS if key in others}
     dtype = tensors["logits"].dtype if "logits" in tensors else torch.float64
     arrays |= {
-        key: partial(_array, name, key, numbers)
+        key: partial(_array, contents, key, numbers)
         for key, value in others.items()
         if (numbers := _tensor_of(value, dtype, torch)) is not None
     }
-    return ArrayFile(name, arrays, options)
+    return ArrayFile(name, arrays, contents, options)
 
 
 def _tensor_of(value: Any, dtype: Any, torch: Any) -> Any:
@@ -59,15 +68,17 @@ def _tensor_of(value: Any, dtype: Any, torch: Any) -> Any:
 
 
 def _loaded(name: str, torch: Any) -> Any:
-    """Return what a file holds, or raise StoppedError."""
+    """Return what a file holds, or raise InputFailedError."""
     try:
         is_zip = zipfile.is_zipfile(name)
         if is_zip:
             with zipfile.ZipFile(name) as archive:
                 if damaged := archive.testzip():
                     raise _broken(name, f"{damaged} is damaged")
-        # Files of before PyTorch 1.6 are no ZIP archives, and cannot be mapped.
-        return torch.load(name, map_location="cpu", weights_only=True, mmap=is_zip)
+        # Files of before PyTorch 1.6 are no ZIP archives, and cannot be mapped. Windows lets nobody
+        # shorten a mapped file; elsewhere its place has to be known.
+        is_mapped = is_zip and (sys.platform == "win32" or _MAPS.exists())
+        return torch.load(name, map_location="cpu", weights_only=True, mmap=is_mapped)
     except pickle.UnpicklingError as error:
         refused = [line for line in str(error).splitlines() if "GLOBAL" in line]
         what = f"it would run code: {refused[0].strip()}" if refused else "it is damaged"
@@ -85,12 +96,31 @@ def _members(content: Mapping[Any, Any], before: str = "") -> Iterator[tuple[str
             yield f"{before}{key}", value
 
 
-def _array(file: str, name: str, tensor: Any) -> Any:
+def _array(contents: Contents, name: str, tensor: Any) -> Any:
     try:
-        return as_array(tensor)
+        place = _place_of(tensor.data_ptr(), contents) if tensor.is_contiguous() else None
+        if place is None:
+            return as_array(tensor)
+        none = as_array(tensor.reshape(-1)[:0])
     except TypeError as error:
-        raise _broken(file, f'"{name}": {error}') from None
+        raise _broken(contents.name, f'"{name}": {error}') from None
+    if isinstance(none, Packed):
+        packed = none.dtype.name
+        bits: Any = Stored(contents, place, tuple(tensor.shape), BITS[packed])
+        return Packed(bits, packed)
+    return Stored(contents, place, tuple(tensor.shape), none.dtype)
 
 
-def _broken(name: str, reason: str) -> StoppedError:
+def _place_of(address: int, contents: Contents) -> int | None:
+    """Return where in a file an address of its mapping is; None where that is not known."""
+    inode = os.fstat(contents.file.fileno()).st_ino
+    for line in _MAPS.read_text().splitlines() if _MAPS.exists() else ():
+        addresses, _, offset, _, of_file, *_ = line.split()
+        first, end = (int(part, 16) for part in addresses.split("-"))
+        if first <= address < end and int(of_file) == inode:
+            return address - first + int(offset, 16)
+    return None
+
+
+def _broken(name: str, reason: str) -> InputFailedError:
     return broken(name, f"{_WANTED}; {reason}")
