@@ -12,7 +12,7 @@ import orjson
 from softgrad.commands import values
 from softgrad.commands.settings import Input, Results, Running
 from softgrad.commands.together import Command, Kind, format_of, refuse
-from softgrad.exits import Exit, UsageError
+from softgrad.exits import Exit, InputFailedError, UsageError
 from softgrad.inputs.arrays import SUFFIXES
 from softgrad.inputs.numbers import numbers_or_files
 from softgrad.inputs.records.interpretation import interpret
@@ -186,9 +186,13 @@ class Task(NamedTuple):
 
         def streams(files: Sequence[str], output: Output) -> Iterator[Stream]:
             for name in files:
-                source = open_arrays(name, options)
+                try:
+                    source = open_arrays(name, options)
+                    pipeline, writer = prepare(source, output)
+                except InputFailedError as error:
+                    report.add_unread(error)
+                    continue
                 report.add(Outcome(near_claims=source.near_claims))
-                pipeline, writer = prepare(source, output)
                 yield workers.outcomes_of_arrays(pipeline.process, source, elements), writer
 
         return run(streams, places, report, workers)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from softgrad.exits import Exit
+from softgrad.exits import Exit, InputFailedError
 from softgrad.messages import is_terminal, say
 from softgrad.records.fields import CLAIMS
 from softgrad.running.pipeline import Outcome
@@ -78,6 +78,12 @@ class Report:
             self.unread += 1
             self._worsen(Exit.IO_FAILED)
         self._advance(outcome.size)
+
+    def add_unread(self, error: InputFailedError) -> None:
+        """Report an input that could not be used, or not to its end."""
+        say(f"softgrad: {error}", "red")
+        self.unread += 1
+        self._worsen(error.status)
 
     def summarize(self) -> None:
         """Report the verdict on the claims, or how many records were rejected or failed."""

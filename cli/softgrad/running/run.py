@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Protocol
 
-from softgrad.exits import Exit
+from softgrad.exits import Exit, InputFailedError
 from softgrad.outputs.file import Output
 from softgrad.outputs.formats import Renderer
 from softgrad.running.pipeline import Outcome
@@ -70,9 +70,13 @@ def run(
 
 def _write(outcomes: Generator[Outcome], writer: Writer, report: Report) -> None:
     with closing(outcomes):
-        for outcome in outcomes:
-            writer.write(outcome.results)
-            report.add(outcome)
-            if report.is_over:
-                break
+        try:
+            for outcome in outcomes:
+                writer.write(outcome.results)
+                report.add(outcome)
+                if report.is_over:
+                    break
+        except InputFailedError as error:
+            report.add_unread(error)
+            return
     writer.close()

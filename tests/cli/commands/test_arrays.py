@@ -170,3 +170,48 @@ def test_a_pt_file_without_pytorch_is_refused(tmp_path):
     assert ended.status == 2
     assert "writing .pt needs its library: pip install torch" in ended.err
     assert not out.exists()
+
+
+@pytest.fixture
+def among_others(folder):
+    """Return a folder with two files, a.npz and c.npz."""
+    for name in ("a", "c"):
+        np.savez(folder / f"{name}.npz", logits=LOGITS, target=LABELS, loss=np.zeros(300))
+    return folder
+
+
+def cut(path):
+    np.savez(path, logits=LOGITS, target=LABELS)
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def misfit(path):
+    np.savez(path, logits=LOGITS, target=LABELS[:7])
+
+
+UNUSABLE = {"none": (74, lambda _: None), "cut": (74, cut), "misfit": (3, misfit)}
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_a_file_that_cannot_be_used_keeps_no_other_from_being_done(among_others, what):
+    status, spoil = UNUSABLE[what]
+    spoil(among_others / "b.npz")
+    files = ["a.npz", "b.npz", "c.npz"]
+    ended = run(*files, "--output-dir", "out", cwd=among_others)
+    assert ended.status == status
+    first, second = ended.err.splitlines()
+    assert first.startswith("softgrad: b.npz: ")
+    assert second == "softgrad: out/b.npz is not written"
+    assert sorted(path.name for path in (among_others / "out").iterdir()) == ["a.npz", "c.npz"]
+
+
+@pytest.mark.parametrize("what", UNUSABLE)
+def test_with_one_output_an_unusable_file_among_others_leaves_it_alone(among_others, what):
+    status, spoil = UNUSABLE[what]
+    spoil(among_others / "b.npz")
+    (among_others / "r.txt").write_text("old")
+    files = ["a.npz", "b.npz", "c.npz"]
+    ended = run("verify", *files, "-o", "r.txt", cwd=among_others)
+    assert (ended.status, (among_others / "r.txt").read_text()) == (status, "old")
+    assert "600 records: 600 failed" in ended.err
+    assert run("verify", *files, cwd=among_others).text.count("the worst rows") == 2

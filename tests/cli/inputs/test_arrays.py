@@ -52,6 +52,7 @@ def test_bfloat16_is_read_and_written_as_uint16(tmp_path):
     assert ended.err == (
         "softgrad: a.npy: expected logits as numbers, got uint16; "
         "if these are the bits of bfloat16, use --dtype bfloat16\n"
+        "softgrad: r.npz is not written\n"
     )
     assert run(*arguments, "--dtype", "bfloat16", cwd=tmp_path).status == 0
     results = results_of(tmp_path / "r.npz")

@@ -324,11 +324,19 @@ def dtypes_of_claims(names: Sequence[str], renamed: Mapping[str, str]) -> dict[s
     """Return the type of the claims of each quantity in these files; float64 if it is unknown."""
     dtypes: dict[str, Dtype] = {}
     for name in names:
-        file = open_file(name, renamed)
-        for claim in filter(file.arrays.__contains__, fields.CLAIMS):
-            of_file = file.array(claim).dtype.name
+        for claim, of_file in _types_of_claims(name, renamed).items():
             dtype = Dtype(of_file) if of_file in list(Dtype) else Dtype.FLOAT64
             if dtypes.setdefault(claim, dtype) is not dtype:
                 got = f"{dtypes[claim]}, {dtype}"
                 raise _refused(name, f"{claim} of one dtype in all files, or --dtype", got)
     return dtypes
+
+
+def _types_of_claims(name: str, renamed: Mapping[str, str]) -> dict[str, str]:
+    """Return the types of the claims in a file; none if it cannot be read, as is reported later."""
+    try:
+        file = open_file(name, renamed)
+        claims = filter(file.arrays.__contains__, fields.CLAIMS)
+        return {claim: file.array(claim).dtype.name for claim in claims}
+    except InputFailedError:
+        return {}
