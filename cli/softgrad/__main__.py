@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import TextIO
 
-from softgrad.exits import ENDINGS, Exit, StoppedError
+from softgrad.exits import ENDINGS, Exit, StoppedError, shortage
 from softgrad.messages import say
 
 
@@ -32,18 +32,14 @@ def main() -> None:
     except BrokenPipeError:
         status = Exit.PIPE_CLOSED
     except OSError as error:
-        say(f"softgrad: {error.filename or 'standard output'}: {error.strerror or error}", "red")
+        why = f"{error.filename or 'standard output'}: {error.strerror or error}"
+        say(f"softgrad: {shortage(error) or why}", "red")
         status = Exit.IO_FAILED
     except StoppedError as error:
         say(f"softgrad: {error}", "red")
         status = error.status
-    except Exception as error:  # noqa: BLE001 - all that is left is a bug
-        say(f"softgrad: a bug in softgrad, not in your input: {type(error).__name__}: {error}")
-        if "--debug" in sys.argv:
-            sys.excepthook(type(error), error, error.__traceback__)
-        else:
-            say("softgrad: run it again with --debug to see where")
-        status = Exit.BUG
+    except Exception as error:  # noqa: BLE001 - all that is left is a shortage, or a bug
+        status = _failed(error)
     _drain(sys.stdout, 1)
     _drain(sys.stderr, 2)
     if ending is not None:
@@ -52,6 +48,19 @@ def main() -> None:
         os.kill(os.getpid(), ending)
     # Everything is written. Taking the interpreter apart would be a tenth of a short run.
     os._exit(status)
+
+
+def _failed(error: Exception) -> Exit:
+    """Report an error that nothing expected, and return the status for it."""
+    if "--debug" in sys.argv:
+        sys.excepthook(type(error), error, error.__traceback__)
+    if what := shortage(error):
+        say(f"softgrad: {what}", "red")
+        return Exit.IO_FAILED
+    say(f"softgrad: a bug in softgrad, not in your input: {type(error).__name__}: {error}")
+    if "--debug" not in sys.argv:
+        say("softgrad: run it again with --debug to see where")
+    return Exit.BUG
 
 
 def _end(number: int, _frame: object) -> None:

@@ -1,5 +1,6 @@
-"""The exit statuses, and the signals that end a run."""
+"""The exit statuses, and the signals and errors that end a run."""
 
+import errno
 import signal
 from enum import IntEnum
 
@@ -37,3 +38,25 @@ class UsageError(StoppedError):
 
 class InputFailedError(StoppedError):
     """One input cannot be used; the run can go on with the others."""
+
+
+_FILES = "too many open files; raise the limit with ulimit -n, or use one process: -j 1"
+_MEMORY = "out of memory; one process takes the least: -j 1"
+_PROCESSES = "too many processes; raise the limit with ulimit -u, or use one: -j 1"
+
+_SHORTAGES = {
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.ENOMEM: _MEMORY,
+    errno.EAGAIN: _PROCESSES,
+}
+"""What the system is short of where it refuses more with these errors."""
+
+
+def shortage(error: BaseException) -> str:
+    """Return what ran out, and what to do about it; nothing if the error says no such thing."""
+    if isinstance(error, MemoryError):
+        return _MEMORY
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return _PROCESSES
+    return _SHORTAGES.get(getattr(error, "errno", None) or 0, "")

@@ -148,6 +148,13 @@ def test_ctrl_c_is_silent_and_leaves_the_output_file_as_it_was(tmp_path, argumen
     assert (tmp_path / "results.jsonl").read_text() == "before"
 
 
+def test_too_little_memory_is_named_and_no_bug(tmp_path):
+    (tmp_path / "orjson.py").write_text("raise MemoryError")
+    ended = run("1", "2", "-t", "0", env={"PYTHONPATH": str(tmp_path)})
+    assert ended.status == 74
+    assert ended.err == "softgrad: out of memory; one process takes the least: -j 1\n"
+
+
 def test_a_bug_is_70_and_debug_shows_its_traceback(tmp_path):
     # This orjson is imported in place of the real one, and breaks.
     (tmp_path / "orjson.py").write_text("raise RuntimeError('broken')")

@@ -8,7 +8,8 @@ from functools import cached_property, partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from softgrad.exits import ENDINGS, Exit, StoppedError
+from softgrad.exits import ENDINGS, Exit, StoppedError, shortage
+from softgrad.messages import say
 from softgrad.records.records import Block
 from softgrad.running.pipeline import Outcome, Process
 from softgrad_core.cores import cores
@@ -70,7 +71,7 @@ class Workers:
         if self._cluster is not None:
             yield from in_order(*self._cluster, process, blocks)
             return
-        while self._most == 1 or self._worked < LONG_ENOUGH_SECONDS:
+        while self._worked < LONG_ENOUGH_SECONDS or not self._has_processes:
             if (block := next(blocks, None)) is None:
                 return
             started = time.perf_counter()
@@ -100,6 +101,19 @@ class Workers:
             source.check()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def _has_processes(self) -> bool:
+        """Whether other processes do the work; those that are wanted are started."""
+        try:
+            return self._most > 1 and bool(self._processes)
+        except (OSError, RuntimeError, MemoryError) as error:
+            what = f"{self._most} processes could not be started: {shortage(error) or error}"
+            if self._jobs is not None:
+                raise StoppedError(Exit.IO_FAILED, what) from None
+            say(f"softgrad: {what}; going on with one")
+            self._most = 1
+            return False
 
     @cached_property
     def _processes(self) -> "tuple[Submit, SharedTexts | None]":
@@ -154,7 +168,7 @@ def _processes(count: int, shared: "SharedTexts | None") -> "Iterator[Executor]"
             executor.submit(cores).result()
         yield executor
     except BrokenExecutor:
-        why = "a worker process died: it was killed, or out of memory"
+        why = "a worker process died: it was killed, or out of memory (-j 1 takes less)"
         raise StoppedError(
             Exit.BUG, f"{why}; the results end before the records that it had"
         ) from None

@@ -1,5 +1,6 @@
 """Several processes give the same bytes as one, and end the same way."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from softgrad.running import workers
+from softgrad.running.pipeline import Outcome
 from support.command import command, environment, lines_of, run
 from support.processes import children_of, is_running, linux, wait_for
 
@@ -172,8 +175,8 @@ def test_a_worker_that_dies_ends_the_run_and_no_line_is_missing(running):
     out, err = running.communicate(timeout=60)
     assert running.returncode == 70
     assert err.decode() == (
-        "softgrad: a worker process died: it was killed, or out of memory; the results end before "
-        "the records that it had\n"
+        "softgrad: a worker process died: it was killed, or out of memory (-j 1 takes less); the "
+        "results end before the records that it had\n"
     )
     assert out.endswith(b"}\n")
     assert set(out.splitlines()[1:]) == {out.splitlines()[-1]}
@@ -227,6 +230,43 @@ def test_a_closed_pipe_ends_all_processes(running):
     running.stdout.close()
     assert running.wait(timeout=30) == 141
     assert wait_for(lambda: not any(map(is_running, workers)))
+
+
+def with_limit(limit, *arguments):
+    """Run the command with a limit of the shell's ulimit."""
+    script = f"ulimit {limit}; exec {' '.join(command(*arguments))}"
+    return subprocess.run(
+        ["bash", "-c", script], capture_output=True, env=environment(), check=False, text=True
+    )
+
+
+@linux
+@pytest.mark.parametrize(
+    ("limit", "jobs", "what"),
+    [("-n 12", 2, "too many open files"), ("-v 300000", 40, "out of memory")],
+)
+def test_processes_that_cannot_be_started_are_named_with_what_ran_out(many, limit, jobs, what):
+    ended = with_limit(limit, "-j", str(jobs), str(many))
+    assert (ended.returncode, ended.stdout) == (74, "")
+    assert ended.stderr.startswith(f"softgrad: {jobs} processes could not be started: {what}; ")
+    assert ended.stderr.endswith("-j 1\n")
+
+
+def test_one_process_goes_on_where_nobody_asked_for_more(monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "")
+
+    monkeypatch.setattr(workers, "_processes", refuse)
+    monkeypatch.setattr(workers, "LONG_ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(workers, "cores", lambda: 3)
+    outcomes = workers.Workers(None, None).outcomes(
+        lambda block: Outcome(records=block), iter("abc")
+    )
+    assert [outcome.records for outcome in outcomes] == ["a", "b", "c"]
+    what = "too many open files; raise the limit with ulimit -n, or use one process: -j 1"
+    assert capsys.readouterr().err == (
+        f"softgrad: 3 processes could not be started: {what}; going on with one\n"
+    )
 
 
 def test_a_negative_number_of_jobs_is_a_usage_error():
