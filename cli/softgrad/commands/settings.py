@@ -61,6 +61,8 @@ _OUTPUT_DIR = option("--output-dir", "DIR", "One file of results for each input.
 _FAIL_FAST = option("--fail-fast", "", "Stop after the first failure.", RUN)
 _JOBS = option("--jobs -j", "N", "Work on N cores, 0 for all.", RUN)
 _SCHEDULER = option("--scheduler", "ADDRESS", "Work on a Dask cluster.", RUN)
+# The message about a cluster without workers names it, and the guide.
+_WORKER_TIMEOUT = option("--worker-timeout", "SECONDS", "", RUN)
 ONLY_FAILURES = option("--only-failures", "", "Write what fails or is rejected.", RUN)
 
 
@@ -118,6 +120,7 @@ class Running:
     fail_fast: Annotated[bool, _FAIL_FAST] = False
     jobs: Annotated[Text, _JOBS] = None
     scheduler: Annotated[Text, _SCHEDULER] = None
+    worker_timeout: Annotated[Text, _WORKER_TIMEOUT] = None
 
 
 def command_of(settings: type[Any], run: Callable[[Any], int]) -> Callable[..., None]:

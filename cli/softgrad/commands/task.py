@@ -212,7 +212,8 @@ class Task(NamedTuple):
         # Of the formats of records, only JSON Lines gain from more than one process.
         if self.kind is not Kind.ARRAYS and self.shown is not Format.JSONL:
             jobs = 1
-        return Workers(jobs, self.settings.scheduler)
+        seconds = values.parse_number("--worker-timeout", self.settings.worker_timeout)
+        return Workers(jobs, self.settings.scheduler, seconds)
 
     def array_target(self) -> int | str | None:
         """Return the target of all rows of arrays: a class, or the file that has their targets."""

@@ -61,6 +61,7 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
     Command.COMPUTE: {
         "standalone": (Format.LATEX,),
         "fields": (Format.JSONL, *_OF_ARRAYS),
+        "worker_timeout": "scheduler",
         "output_dir": _FILES,
         "dtype": (Kind.ARRAYS,),
         "axis": (Kind.ARRAYS,),
@@ -70,6 +71,7 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
     },
     Command.EXPLAIN: {
         "standalone": (Format.LATEX,),
+        "worker_timeout": "scheduler",
         "output_dir": (Kind.RECORDS,),
         "row": (Kind.ARRAYS,),
         "map": _FILES,
@@ -78,6 +80,7 @@ NEEDS: Mapping[Command, Mapping[str, Collection[Format] | Collection[Kind] | str
     },
     Command.VERIFY: {
         "standalone": (Format.LATEX,),
+        "worker_timeout": "scheduler",
         "output_dir": _FILES,
         "map": _FILES,
         "axis": (Kind.ARRAYS,),

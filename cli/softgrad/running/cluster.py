@@ -1,11 +1,11 @@
 """Work on the workers of a Dask cluster."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from softgrad.exits import Exit, StoppedError
 from softgrad.messages import say
@@ -21,16 +21,68 @@ R = TypeVar("R")
 
 CONNECT_SECONDS = 10
 
+WORKER_SECONDS = 300.0
+"""How long a cluster may be without workers, unless the user says otherwise."""
+
+LOOK_SECONDS = 1.0
+"""How long a result is waited for before the workers are looked at."""
+
 
 class UnlikeError(Exception):
     """A worker runs another softgrad than the machine that its work comes from."""
 
 
+class _Patience:
+    """Waits for results as long as there are workers, and for so many seconds without any."""
+
+    def __init__(self, client: "Client", scheduler: str, seconds: float) -> None:
+        self._client = client
+        self._scheduler = scheduler
+        self._seconds = seconds
+        self._without_since: float | None = None
+
+    def result(self, future: "Future[Any]") -> Any:
+        """Return the result of a task, or raise StoppedError if there are no workers for long."""
+        while True:
+            try:
+                result = future.result(timeout=LOOK_SECONDS)
+            except TimeoutError:
+                self.look()
+            else:
+                self._without_since = None
+                return result
+
+    def look(self) -> None:
+        """Say that there are no workers; raise StoppedError if there were none for long."""
+        now = time.monotonic()
+        if self._client.nthreads():
+            self._without_since = None
+        elif self._without_since is None:
+            self._without_since = now
+            say(f"softgrad: {self._scheduler}: no workers; waiting {self._seconds:g} s for one")
+        elif now - self._without_since >= self._seconds:
+            why = f"no worker came within {self._seconds:g} s (--worker-timeout)"
+            what = f"{self._scheduler}: {why}; the results end before the records that are left"
+            raise StoppedError(Exit.IO_FAILED, what)
+
+
+class _Task(NamedTuple):
+    """What the cluster works on, whose result is waited for with patience."""
+
+    future: "Future[Any]"
+    patience: _Patience
+
+    def result(self) -> Any:
+        """Return the result."""
+        return self.patience.result(self.future)
+
+
 @contextmanager
-def cluster(scheduler: str) -> "Iterator[tuple[Submit, int]]":
+def cluster(scheduler: str, worker_seconds: float) -> "Iterator[tuple[Submit, int]]":
     """Yield the function that submits work, and how many tasks the cluster works on at a time.
 
-    Raises StoppedError if the cluster cannot be used, or is lost.
+    Raises StoppedError if the cluster cannot be used, is lost, or has no workers for so many
+    seconds.
     """
 
     def stopped(status: Exit, why: str) -> StoppedError:
@@ -40,11 +92,15 @@ def cluster(scheduler: str) -> "Iterator[tuple[Submit, int]]":
         from distributed import KilledWorker
         from distributed.core import CommClosedError
 
+        patience = _Patience(client, scheduler, worker_seconds)
+        patience.look()
+
+        def submit(work: Callable[[T], R], block: T) -> Any:
+            future = client.submit(_work_alike, version_text(), work, block, pure=False)
+            return _Task(future, patience)
+
         try:
-            workers = sum(client.nthreads().values())
-            if not workers:
-                say(f"softgrad: {scheduler}: there are no workers yet; waiting for some")
-            yield partial(client.submit, _work_alike, version_text(), pure=False), max(1, workers)
+            yield submit, max(1, sum(client.nthreads().values()))
         except (CancelledError, CommClosedError):
             why = "the scheduler was lost; the results end before the records that it had"
             raise stopped(Exit.IO_FAILED, why) from None

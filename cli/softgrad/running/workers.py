@@ -45,22 +45,28 @@ class Workers:
         core after `LONG_ENOUGH_SECONDS`.
     scheduler
         The address of a Dask scheduler that does the work instead.
+    worker_seconds
+        How long that may be without workers; None for the default.
     """
 
-    def __init__(self, jobs: int | None, scheduler: str | None) -> None:
+    def __init__(
+        self, jobs: int | None, scheduler: str | None, worker_seconds: float | None = None
+    ) -> None:
         self._jobs = jobs
         self._most = jobs or cores()
         self._worked = 0.0 if jobs is None else LONG_ENOUGH_SECONDS
         self._scheduler = scheduler
+        self._worker_seconds = worker_seconds
         self._started = ExitStack()
         self._cluster: tuple[Submit, int] | None = None
 
     def __enter__(self) -> Self:
         # Without its cluster a run must not start, nor open a file for results.
         if self._scheduler is not None:
-            from softgrad.running.cluster import cluster
+            from softgrad.running.cluster import WORKER_SECONDS, cluster
 
-            self._cluster = self._started.enter_context(cluster(self._scheduler))
+            seconds = WORKER_SECONDS if self._worker_seconds is None else self._worker_seconds
+            self._cluster = self._started.enter_context(cluster(self._scheduler, seconds))
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -164,6 +164,43 @@ def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path):
     assert not (tmp_path / "r.npz").exists()
 
 
+def test_a_cluster_without_workers_is_waited_for_and_then_given_up(tmp_path):
+    with scheduling(tmp_path) as (_, address):
+        options = ["--scheduler", address, "--worker-timeout", "1.5", "-o", "r.jsonl"]
+        ended = run(*options, stdin=ROW, cwd=tmp_path)
+        assert ended.status == 74
+        assert ended.err == (
+            f"softgrad: {address}: no workers; waiting 1.5 s for one\n"
+            f"softgrad: {address}: no worker came within 1.5 s (--worker-timeout); the results end "
+            "before the records that are left\n"
+        )
+        assert not (tmp_path / "r.jsonl").exists()
+        # Those that come in time do the work.
+        with started("--scheduler", address, "rows", folder=tmp_path) as process:
+            (tmp_path / "rows").write_text(ROW)
+            note = process.stderr.readline().decode()
+            assert note == f"softgrad: {address}: no workers; waiting 300 s for one\n"
+            with working(address, tmp_path):
+                out, err = process.communicate(timeout=60)
+        assert (process.returncode, b'"loss"' in out, err) == (0, True, b"")
+
+
+def test_workers_that_all_die_are_waited_for_and_then_given_up(rows, tmp_path):
+    options = ["--check", str(rows), "--worker-timeout", "1"]
+    with (
+        scheduling(tmp_path) as (_, address),
+        working(address, tmp_path) as workers,
+        started(*options, "--scheduler", address, folder=tmp_path) as process,
+    ):
+        process.stdout.read(1)
+        for worker in workers:
+            os.killpg(worker.pid, signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 74
+    assert f"softgrad: {address}: no workers; waiting 1 s for one\n" in err.decode()
+    assert f"softgrad: {address}: no worker came within 1 s " in err.decode()
+
+
 def test_connecting_to_something_that_never_answers_times_out():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
@@ -184,7 +221,7 @@ def test_dask_s_own_warnings_are_not_shown(scheduler):
         import logging, sys
         from softgrad.running.cluster import cluster
 
-        with cluster(sys.argv[1]):
+        with cluster(sys.argv[1], 60.0):
             logging.getLogger("distributed.client").warning("Couldn't gather 1 keys")
     """
     ended = subprocess.run(
