@@ -222,6 +222,34 @@ def test_an_array_on_one_line_is_a_stream(jobs):
     assert peaks[1] < 1.25 * peaks[0]
 
 
+@pytest.mark.parametrize("between", ["", " "])
+@pytest.mark.parametrize("size", [1, 30_000])
+def test_objects_on_one_line_without_an_end_are_a_stream(between, size):
+    record = json.dumps({"logits": [0.5] * (size + 1), "target": 0}) + between
+    # As much as the pipe holds: the results wait in theirs.
+    text = record * (700_000 // len(record))
+    with subprocess.Popen(
+        command("-j", "1"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
+    ) as process:
+        process.stdin.write(text.encode())
+        process.stdin.flush()
+        first = process.stdout.readline()
+        process.stdin.close()
+        out = process.stdout.read()
+    assert (first + out).count(b'"loss"') == text.count("target")
+    assert process.returncode == 0
+
+
+@pytest.mark.sweep
+def test_memory_does_not_grow_with_objects_on_one_line(tmp_path):
+    for name, count in (("few", 20_000), ("many", 400_000)):
+        (tmp_path / name).write_text('{"logits": [1.5, 2.5, 3.5], "target": 0}' * count)
+    few, many = (
+        peak_of(name, "-j", "1", "-o", "r.jsonl", cwd=tmp_path) for name in ("few", "many")
+    )
+    assert many < few + 20
+
+
 def test_a_record_over_several_lines_comes_out_as_soon_as_it_is_complete():
     with subprocess.Popen(
         command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()

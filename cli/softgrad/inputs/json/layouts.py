@@ -22,17 +22,19 @@ _NEXT_AFTER_JUNK = re.compile(r"[\n{,\]]")
 def begins_in_lines(line: bytes) -> bool:
     """Return whether a source with this first line is JSON Lines.
 
-    It is not if the line begins an array, or an object that continues on the next line.
+    It is not if the line begins an array, or an object that continues on the next line, or if an
+    object follows another: there may be no second line.
     """
     if not line.startswith(b"{"):
         return not line.startswith(b"[")
+    text = line.decode(errors="replace")
     try:
-        json_text.decode(line.decode(errors="replace"), 0)
+        _, end = json_text.decode(text, 0)
     except json.JSONDecodeError as error:
         return not json_text.breaks_off(error)
     except InputError:
         return True
-    return True
+    return not text.startswith("{", json_text.skip_blank(text, end))
 
 
 def read_values(stream: BlockStream, source: str) -> Iterator[Records]:

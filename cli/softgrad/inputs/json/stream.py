@@ -1,5 +1,6 @@
 """A byte stream, cut into blocks where a line or an object may end."""
 
+import re
 from io import BufferedReader
 
 BLOCK_BYTES = 1 << 19
@@ -9,6 +10,8 @@ SMALL_BLOCK_BYTES = 1 << 16
 """The same for slow work, so that every core has something to do sooner."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_OBJECTS_IN_A_ROW = re.compile(rb"\}[ \t\r]*\{")
 
 LINES = b"\n"
 LINES_AND_OBJECTS = b"\n}"
@@ -28,16 +31,19 @@ class BlockStream:
     def first_line(self) -> bytes:
         """Return the first line that is not blank, which stays in the stream.
 
-        If it begins an array, only its beginning: the line may be as long as the whole stream.
+        If it begins an array, or seems to have several objects, only its beginning: the line may be
+        as long as the whole stream.
         """
         while (not self._pending or self._pending.isspace()) and self._read_more():
             pass
         start = self._pending.lstrip()
         if b"\n" not in start and not start.startswith(b"["):
             parts = [self._pending]
-            while (data := self._read()) and b"\n" not in data:
+            while not _OBJECTS_IN_A_ROW.search(parts[-1]) and (data := self._read()):
                 parts.append(data)
-            self._pending = b"".join([*parts, data])
+                if b"\n" in data:
+                    break
+            self._pending = b"".join(parts)
         return self._pending.lstrip().partition(b"\n")[0].rstrip()
 
     def take(self, ends: bytes) -> bytes:
