@@ -45,3 +45,12 @@ def open_files(number: int) -> dict[str, os.stat_result]:
         except FileNotFoundError:
             continue
     return files
+
+
+def unfinished(number: int, folder) -> list[int]:
+    """Return the sizes of the files that a process writes in a folder before it puts them there."""
+    return [
+        state.st_size
+        for name, state in open_files(number).items()
+        if name.startswith(f"{folder}/") and (" (deleted)" in name or "/.softgrad-" in name)
+    ]

@@ -4,12 +4,13 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from softgrad.messages import say
+from softgrad.outputs.replacement import Replacement
 
 STANDARD_OUTPUT = (None, "-", "/dev/stdout")
 
@@ -17,13 +18,13 @@ STANDARD_OUTPUT = (None, "-", "/dev/stdout")
 class Output:
     """A binary output, to be used as a context.
 
-    A regular file is written beside its place and moved there by `commit`; without that, it
-    stays as it was. Devices and pipes are written to directly.
+    A regular file is replaced by `commit`; without that, it stays as it was. Devices and pipes are
+    written to directly.
     """
 
     def __init__(self, name: str | None) -> None:
         self._name = name
-        self._temporary: Path | None = None
+        self._replacement: Replacement | None = None
         with self.named_errors():
             self._file = self._open(name)
 
@@ -35,10 +36,8 @@ class Output:
             return path.open("wb")
         # Where the name is a link, it is the file behind it that is replaced.
         self._path = Path(os.path.realpath(path))
-        temporary = self._path.with_name(f".softgrad-{os.urandom(8).hex()}.part")
-        file = temporary.open("xb")
-        self._temporary = temporary
-        return file
+        self._replacement = Replacement(self._path)
+        return self._replacement.file
 
     def __enter__(self) -> Self:
         return self
@@ -51,20 +50,17 @@ class Output:
 
     def seekable(self) -> BinaryIO:
         """Return the file for who writes not from beginning to end, or raise OSError."""
-        if self._temporary is None:
+        if self._replacement is None:
             raise OSError(errno.ESPIPE, "arrays are written to a regular file", self._name)
         return self._file
 
     def commit(self) -> None:
         """Finish: move the file to its place, with the rights that it had there."""
-        if self._temporary is None:
+        if self._replacement is None:
             return
         with self.named_errors():
-            self._file.close()
-            with suppress(OSError):
-                self._temporary.chmod(self._path.stat().st_mode)
-            self._temporary.replace(self._path)
-        self._temporary = None
+            self._replacement.commit()
+        self._replacement = None
 
     def __exit__(
         self,
@@ -72,11 +68,9 @@ class Output:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._temporary is None:
+        if self._replacement is None:
             return
-        with suppress(OSError):
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        self._replacement.discard()
         if kind is None:
             what = "is left as it was" if self._path.exists() else "is not written"
             say(f"softgrad: {self._name} {what}")

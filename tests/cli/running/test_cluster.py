@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 import pytest
 from support.command import command, environment, run
+from support.processes import unfinished
 
 ROW = '{"logits": [1.0, 2.0], "target": 0}'
 
@@ -150,7 +151,7 @@ def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path):
     ):
         # The first result, or the unfinished file, shows that the work has begun.
         of_records.stdout.read(1)
-        wait_for(lambda: [*tmp_path.glob(".softgrad-*")])
+        wait_for(lambda: unfinished(of_arrays.pid, tmp_path))
         process.kill()
         for ended in (of_records, of_arrays):
             _, err = ended.communicate(timeout=120)

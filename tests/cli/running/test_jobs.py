@@ -14,7 +14,7 @@ import pytest
 from softgrad.running import workers
 from softgrad.running.pipeline import Outcome
 from support.command import command, environment, lines_of, run
-from support.processes import children_of, is_running, linux, wait_for
+from support.processes import children_of, is_running, linux, unfinished, wait_for
 
 ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
 
@@ -208,7 +208,7 @@ def test_ctrl_c_while_workers_start_is_silent_too(delay):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_leaves_no_unfinished_file(tmp_path, jobs, number):
     with endless("-j", jobs, "-o", "results.jsonl", folder=tmp_path) as process:
-        assert wait_for(lambda: any(path.stat().st_size for path in tmp_path.iterdir()))
+        assert wait_for(lambda: any(unfinished(process.pid, tmp_path)))
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130 if number == signal.SIGINT else -number, b"")
