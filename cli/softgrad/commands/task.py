@@ -145,7 +145,11 @@ class Task(NamedTuple):
         workers = self._workers()
 
         def streams(files: Sequence[str], output: Output) -> Iterator[Stream]:
-            blocks = iter([records]) if records else _blocks_of(files, self.renamed, slow=slow)
+            blocks: Iterator[Block | OSError] = iter([records] if records else ())
+            if not records:
+                # Mistakes are found in blocks: where these end must not depend on a pipe.
+                is_verified = required is not None
+                blocks = _blocks_of(files, self.renamed, slow=slow, in_full_blocks=is_verified)
             yield workers.outcomes(pipeline.process, blocks), TextWriter(output, renderer)
 
         may_draw = screen is None or not screen.isatty()
@@ -250,7 +254,7 @@ def screen_of(settings: Any) -> TextIO | None:
 
 
 def _blocks_of(
-    files: Sequence[str], columns: Mapping[str, str], *, slow: bool
+    files: Sequence[str], columns: Mapping[str, str], *, slow: bool, in_full_blocks: bool
 ) -> Iterator[Block | OSError]:
     """Return the blocks of files of records, small ones if each record takes long."""
     from softgrad.inputs.json.stream import BLOCK_BYTES, SMALL_BLOCK_BYTES
@@ -258,7 +262,8 @@ def _blocks_of(
     from softgrad.running.process import prepare_for_stream
 
     prepare_for_stream()
-    return read(files, SMALL_BLOCK_BYTES if slow else BLOCK_BYTES, columns)
+    size = SMALL_BLOCK_BYTES if slow else BLOCK_BYTES
+    return read(files, size, columns, in_full_blocks=in_full_blocks)
 
 
 def _are_like_probabilities(logits: list[float]) -> bool:

@@ -8,8 +8,9 @@ after another, in any layout.
 import errno
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
@@ -40,28 +41,34 @@ def read(
     names: Sequence[str],
     block_bytes: int = BLOCK_BYTES,
     columns: Mapping[str, str] = MappingProxyType({}),
+    *,
+    in_full_blocks: bool = False,
 ) -> Iterator[Block | OSError]:
     """Yield the blocks of the named sources in order, and an error for what cannot be read.
 
-    `columns` has the names of those of a table that are not called what they hold.
+    `columns` has the names of those of a table that are not called what they hold. A block has
+    what has arrived, or waits until it is full.
     """
+    blocks = partial(
+        read_stream, block_bytes=block_bytes, columns=columns, in_full_blocks=in_full_blocks
+    )
     for name in names:
         try:
             if name == STANDARD_INPUT:
-                yield from _read_whole(standard_input(), "<stdin>", block_bytes, columns)
+                yield from _read_whole(standard_input(), "<stdin>", blocks)
             else:
                 with Path(name).open("rb") as file:
-                    yield from _read_whole(file, name, block_bytes, columns)
+                    yield from _read_whole(file, name, blocks)
         except OSError as error:
             yield OSError(error.errno, error.strerror or str(error), name)
 
 
 def _read_whole(
-    file: BufferedReader, source: str, block_bytes: int, columns: Mapping[str, str]
+    file: BufferedReader, source: str, blocks: Callable[[BufferedReader, str], Iterator[Block]]
 ) -> Iterator[Block]:
     """Yield the blocks of an open source, or raise OSError if it changes while it is read."""
     unchanged = Unchanged(file)
-    yield from read_stream(file, source, block_bytes, columns)
+    yield from blocks(file, source)
     if change := unchanged.broken_by():
         raise OSError(errno.ESTALE, change)
 
@@ -82,9 +89,11 @@ def read_stream(
     source: str,
     block_bytes: int = BLOCK_BYTES,
     columns: Mapping[str, str] = MappingProxyType({}),
+    *,
+    in_full_blocks: bool = False,
 ) -> Iterator[Block]:
     """Yield the blocks of an open source."""
-    stream = BlockStream(file, block_bytes)
+    stream = BlockStream(file, block_bytes, are_full=in_full_blocks)
     first_line = stream.first_line()
     for beginning, (code, what) in NOT_JSON.items():
         if first_line.startswith(beginning):

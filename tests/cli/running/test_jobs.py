@@ -16,6 +16,8 @@ from softgrad.running.pipeline import Outcome
 from support.command import command, environment, lines_of, run
 from support.processes import children_of, is_running, linux, unfinished, wait_for
 
+from softgrad_core import softmax_cross_entropy
+
 ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
 
 
@@ -99,7 +101,9 @@ def test_layouts_other_than_json_lines_give_the_same_bytes(layout):
     assert run("-j", "2", stdin=text).out == run("-j", "1", stdin=text).out
 
 
-def test_claims_are_summarised_alike(tmp_path):
+@pytest.fixture(scope="module")
+def claims(tmp_path_factory):
+    """Return a file of several blocks of claims, with mistakes that only many records show."""
     rng = np.random.default_rng(6)
     records = []
     for place, row in enumerate((rng.normal(size=(4_500, 10)) * 3).astype(np.float32).tolist()):
@@ -108,13 +112,44 @@ def test_claims_are_summarised_alike(tmp_path):
         factor = (1.0, 1 / 32, -1.0)[place % 3]
         record = {"logits": row, "target": place % 10, "grad_logits": (gradient * factor).tolist()}
         records.append(record | {"loss": 1.0} if place % 50 == 0 else record)
-    path = tmp_path / "claims.jsonl"
+    path = tmp_path_factory.mktemp("claims") / "claims.jsonl"
     path.write_text(lines_of(*records))
-    one, two = (run("verify", "-j", jobs, str(path)) for jobs in ("1", "2"))
+    return path
+
+
+def test_claims_are_summarised_alike(claims):
+    one, two = (run("verify", "-j", jobs, str(claims)) for jobs in ("1", "2"))
     assert two.out == one.out
     assert (two.status, two.err) == (one.status, one.err)
     assert "mean-over-batch" in one.err
     assert one.status == 1
+
+
+@pytest.mark.parametrize("size", [1, 100, 5_000])
+def test_claims_that_arrive_in_pieces_are_summarised_alike(size):
+    """Only several losses together show that they have one factor."""
+    rows = np.random.default_rng(6).normal(size=(100, 5)) * 3
+    losses = 0.73 * softmax_cross_entropy(rows, np.zeros(100, int)).loss
+    records = [
+        {"logits": row, "target": 0, "loss": loss}
+        for row, loss in zip(rows.tolist(), losses.tolist(), strict=True)
+    ]
+    data = lines_of(*records).encode()
+    whole = run("verify", stdin=data)
+    assert "constant-factor: all 100 equal" in whole.err
+    with subprocess.Popen(
+        command("verify", "-o", os.devnull),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        for piece in (data[:size], data[size : 2 * size]):
+            process.stdin.write(piece)
+            process.stdin.flush()
+            # The command has to find the pipe empty once.
+            time.sleep(0.4)
+        _, err = process.communicate(data[2 * size :])
+    assert (process.returncode, err.decode()) == (whole.status, whole.err)
 
 
 def test_a_record_as_large_as_many_blocks_goes_through():

@@ -18,10 +18,16 @@ LINES_AND_OBJECTS = b"\n}"
 
 
 class BlockStream:
-    """The blocks of a file, as soon as they arrive; a byte-order mark at its start is skipped."""
+    """The blocks of a file; a byte-order mark at its start is skipped.
 
-    def __init__(self, file: BufferedReader, block_bytes: int = BLOCK_BYTES) -> None:
-        self._file = file
+    They come as soon as their bytes arrive; or, if `are_full`, when there are enough of these, so
+    that it does not matter how they arrive.
+    """
+
+    def __init__(
+        self, file: BufferedReader, block_bytes: int = BLOCK_BYTES, *, are_full: bool = False
+    ) -> None:
+        self._read_some = file.read if are_full else file.read1
         self._block_bytes = block_bytes
         self._pending = b""
         while len(self._pending) < len(BYTE_ORDER_MARK) and self._read_more():
@@ -64,4 +70,4 @@ class BlockStream:
         return bool(data)
 
     def _read(self) -> bytes:
-        return self._file.read1(self._block_bytes)
+        return self._read_some(self._block_bytes)
