@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from softgrad.commands.settings import command_of
+from softgrad.commands.settings import NAMELESS, command_of
 from softgrad.exits import Exit, UsageError
 from softgrad.inputs.numbers import NEGATIVE, is_number_list
 from softgrad.messages import say
@@ -190,7 +190,7 @@ def _app_of(module: ModuleType, name: str) -> typer.Typer:
     if not name:
         listed = "".join(f"\n  softgrad {name:<8} {what}" for name, what in COMMANDS.items())
         function.__doc__ = f"{function.__doc__}\n\n\b\n[bold]Commands[/bold]{listed}"
-    app.command(cls=NumbersCommand, epilog=module.EXAMPLES)(function)
+    app.command(name or NAMELESS, cls=NumbersCommand, epilog=module.EXAMPLES)(function)
     return app
 
 

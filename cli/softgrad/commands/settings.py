@@ -3,8 +3,9 @@
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_type_hints
 
 import typer
@@ -18,15 +19,46 @@ Text = str | None
 """The text of an option; None if it is not given."""
 
 
-def option(names: str, metavar: str, help: str, panel: str | None = None) -> Any:  # noqa: A002 - as Typer
-    """Return an option of Typer, or a flag if there is no metavar; rare ones have no help."""
+def option(
+    names: str,
+    metavar: str,
+    help: str,  # noqa: A002 - as Typer
+    panel: str | None = None,
+    complete: Callable[[str], list[str]] | None = None,
+) -> Any:
+    """Return an option of Typer, or a flag if there is no metavar; rare ones have no help.
+
+    A shell asks `complete` for the values that begin as a word does.
+    """
     return typer.Option(
         *names.split(),
         metavar=metavar or None,
         help=help,
         rich_help_panel=panel,
         hidden=not help,
+        autocompletion=complete,
     )
+
+
+def _formats(incomplete: str) -> list[str]:
+    return [form for form in Format if form.startswith(incomplete)]
+
+
+def _first_words(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the commands that begin so, and then files too; shells find files alone themselves."""
+    from softgrad.commands.app import COMMANDS
+
+    commands = [command for command in COMMANDS if command.startswith(incomplete)]
+    if ctx.params.get("inputs") or ctx.command.name != NAMELESS or not commands:
+        return []
+    with suppress(OSError):
+        files = sorted(path.name for path in Path().iterdir())
+        commands += [name for name in files if name.startswith(incomplete)]
+    return commands
+
+
+NAMELESS = "softgrad"
+"""What Typer calls the command without a name."""
 
 
 RUN = "Output and run"
@@ -44,7 +76,7 @@ _VERSION = typer.Option("--version", callback=_print_version, is_eager=True, hid
 # The message about a bug names it.
 _DEBUG = option("--debug", "", "")
 # Hidden, because the text of each command says what the arguments may be.
-_INPUTS = typer.Argument(metavar="[LOGITS... | FILES...]", hidden=True)
+_INPUTS = typer.Argument(metavar="[LOGITS... | FILES...]", hidden=True, autocompletion=_first_words)
 _TARGET = option("--target -t", "Y", "Class index or name, or probabilities.")
 _CLASSES = option("--classes", "NAME,…", "The names of the classes.")
 _MAP = option("--map", "NAME=X,…", "Names in files: logits=out,target=y.")
@@ -52,7 +84,7 @@ _AXIS = option("--axis", "N", "The axis of classes in arrays; else the last.")
 RAW_DTYPE = option("--dtype", "bfloat16", "The uint16 arrays hold bfloat16.")
 _UNNAMED = {Format.PANDOC}  # In the guide: a second flavour of Markdown.
 _FORMATS = ", ".join(form for form in Format if not form.is_of_arrays and form not in _UNNAMED)
-_FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}", RUN)
+_FORMAT = option("--format -f", "FORMAT", f"{_FORMATS}", RUN, _formats)
 _JSON = option("--json", "", "Short for --format jsonl.", RUN)
 # The part of a document that LaTeX gets without it says so.
 _STANDALONE = option("--standalone", "", "")
