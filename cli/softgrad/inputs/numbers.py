@@ -185,7 +185,8 @@ def parse_numbers(text: str) -> list[float]:
     """
     inner = text.strip()
     if "[" in inner or "]" in inner:
-        if not (inner.startswith("[") and inner.endswith("]")) or inner.count("[") > 1:
+        is_one = (inner.count("["), inner.count("]")) == (1, 1)
+        if not (is_one and inner.startswith("[") and inner.endswith("]")):
             raise UsageError(f"expected one list of numbers, got {text!r}")
         inner = inner[1:-1]
     if not inner.strip():

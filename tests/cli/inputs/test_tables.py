@@ -97,3 +97,9 @@ def test_csv_has_claims_in_a_column_loss_and_in_those_that_are_mapped():
     assert ended.records[0]["grad_logits"] == [-0.2689, 0.2689]
     wrong = run("verify", *mapped, stdin=table.replace("-0.2689", "x"))
     assert (wrong.status, 'column "gc": expected a number, got "x"' in wrong.err) == (3, True)
+
+
+def test_a_line_of_odd_brackets_is_no_row():
+    ended = run("-t", "0", stdin="1 2\n[]\v]\n[1 2]]\n")
+    assert ended.status == 3
+    assert ["error" in record for record in ended.records] == [False, True, True]

@@ -76,7 +76,7 @@ def _size(name: str | None) -> int:
 
 def is_raw(dtype: Any) -> bool:
     """Return whether numbers of this type may be the bits of a type that NumPy lacks."""
-    return dtype.kind in "uV" and dtype.itemsize <= 2 and dtype != np.uint8
+    return dtype.kind in "uV" and 1 <= dtype.itemsize <= 2 and dtype != np.uint8
 
 
 def broken(name: str, expected: str, status: Exit = Exit.IO_FAILED) -> InputFailedError:

@@ -128,7 +128,7 @@ def _unpacked(file: str, name: str, info: zipfile.ZipInfo, contents: Contents) -
                 data = _in_temporary_file(file, beginning, member)
         if len(data) != info.file_size:
             raise ValueError(f"expected {info.file_size:,} bytes, got {len(data):,}")
-    except (*_BAD_HEADER, zipfile.BadZipFile, zlib.error) as error:
+    except (*_BAD_HEADER, *_BAD_MEMBER) as error:
         contents.check()
         raise _broken(file, f'"{name}": {_said(error)}') from None
     return _array(file, name, data, 0, len(data))
@@ -169,9 +169,13 @@ _BAD_HEADER = (
 """What NumPy raises for headers that are none."""
 
 
+_BAD_MEMBER = (zipfile.BadZipFile, zlib.error, NotImplementedError)
+"""What reading a compressed member raises if it is damaged, or of a kind that is not read."""
+
+
 def _said(error: BaseException) -> str:
     """Return what is wrong with a header, in a few words."""
-    is_of_ours = type(error) in {ValueError, EOFError}
+    is_of_ours = type(error) in {ValueError, EOFError, *_BAD_MEMBER}
     return str(error).partition("\n")[0][:200] if is_of_ours else "its header is none of NumPy's"
 
 
