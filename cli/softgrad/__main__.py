@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import TextIO
 
-from softgrad.exits import ENDINGS, Exit, StoppedError, shortage
+from softgrad.exits import ENDINGS, Exit, StoppedError, shortage, signals_wait
 from softgrad.messages import say
 
 
@@ -84,8 +84,8 @@ def _run() -> int:
     # Importing here keeps Ctrl-C silent during start-up. Imports create no garbage, and looking
     # for some would be a tenth of their time.
     gc.disable()
-    from softgrad.commands.app import run_command
-
+    with signals_wait():
+        from softgrad.commands.app import run_command
     gc.enable()
     return run_command()
 

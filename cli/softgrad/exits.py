@@ -2,10 +2,25 @@
 
 import errno
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """The signals that end a run as Ctrl-C does."""
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Delay Ctrl-C, and what ends a run as it does: inside an import or a fork it would be lost."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDINGS})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 class Exit(IntEnum):

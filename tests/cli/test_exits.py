@@ -149,6 +149,17 @@ def test_ctrl_c_is_silent_and_leaves_the_output_file_as_it_was(tmp_path, argumen
     assert (tmp_path / "results.jsonl").read_text() == "before"
 
 
+@linux
+def test_ctrl_c_during_the_imports_is_silent(tmp_path):
+    """NumPy's own modules turn it into an ImportError."""
+    orjson = "import os, signal; os.kill(os.getpid(), signal.SIGINT)\n"
+    orjson += "try: import time; time.sleep(0.3)\n"
+    orjson += "except KeyboardInterrupt: raise ImportError('failed to import')"
+    (tmp_path / "orjson.py").write_text(orjson)
+    ended = run("1", "2", "-t", "0", env={"PYTHONPATH": str(tmp_path)})
+    assert (ended.status, ended.err) == (130, "")
+
+
 def test_too_little_memory_is_named_and_no_bug(tmp_path):
     (tmp_path / "orjson.py").write_text("raise MemoryError")
     ended = run("1", "2", "-t", "0", env={"PYTHONPATH": str(tmp_path)})

@@ -192,7 +192,8 @@ def _read_row(columns: Columns, text: str) -> dict[str, Any]:
     record: dict[str, Any] = {LOGITS: parse_numbers(" ".join(words))}
     if columns.target is not None:
         label = cells[columns.target]
-        is_index = re.fullmatch(r"[+-]?\d+", label, re.ASCII) is not None
+        # No class has a longer number, which would not fit into 64 bits.
+        is_index = re.fullmatch(r"[+-]?\d{1,18}", label, re.ASCII) is not None
         record[TARGET] = int(label) if is_index else label
         if not is_index:
             record[CLASSES] = list(columns.logits.values())

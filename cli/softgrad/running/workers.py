@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from softgrad.exits import ENDINGS, Exit, StoppedError, shortage
+from softgrad.exits import ENDINGS, Exit, StoppedError, shortage, signals_wait
 from softgrad.messages import say
 from softgrad.records.records import Block
 from softgrad.running.pipeline import Outcome, Process
@@ -170,7 +170,7 @@ def _processes(count: int, shared: "SharedTexts | None") -> "Iterator[Executor]"
     executor = ProcessPoolExecutor(count, context, initializer=_begin, initargs=(shared,))
     try:
         # The first task starts all processes, before there are threads.
-        with nullcontext() if shared is None else _signals_wait():
+        with nullcontext() if shared is None else signals_wait():
             executor.submit(cores).result()
         yield executor
     except BrokenExecutor:
@@ -182,18 +182,6 @@ def _processes(count: int, shared: "SharedTexts | None") -> "Iterator[Executor]"
         executor.shutdown(wait=False, cancel_futures=True)
         for worker in multiprocessing.active_children():
             worker.kill()
-
-
-@contextmanager
-def _signals_wait() -> Iterator[None]:
-    """Delay Ctrl-C while processes fork: raised inside a hook of the fork, it would be lost."""
-    import signal
-
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *ENDINGS})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 _shared_texts: "SharedTexts | None" = None

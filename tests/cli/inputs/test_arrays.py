@@ -333,6 +333,14 @@ def test_arrays_in_place_of_json_are_recognised(tmp_path, save):
         assert ended.status == 3
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(3, 0), (0, 0), (3, 1)])
+def test_logits_of_no_or_one_class_are_refused(tmp_path, shape, order):
+    np.save(tmp_path / "a.npy", np.zeros(shape, order=order))
+    ended = run("a.npy", "-t", "0", "-o", "r.npz", cwd=tmp_path)
+    assert (ended.status, "expected at least 2 logits" in ended.err) == (3, True), ended.err
+
+
 def test_memory_does_not_grow_with_the_file(tmp_path):
     peaks = []
     for count in (30_000, 300_000):

@@ -103,3 +103,10 @@ def test_a_line_of_odd_brackets_is_no_row():
     ended = run("-t", "0", stdin="1 2\n[]\v]\n[1 2]]\n")
     assert ended.status == 3
     assert ["error" in record for record in ended.records] == [False, True, True]
+
+
+@pytest.mark.parametrize("digits", [19, 100, 5_000])
+def test_a_target_with_too_many_digits_is_rejected(digits):
+    ended = run(stdin=f"a,b,target\n1,2,0\n1,2,{'4' * digits}\n")
+    assert ended.status == 3
+    assert ["error" in record for record in ended.records] == [False, True]

@@ -177,6 +177,7 @@ def open_arrays(name: str, given: ArrayOptions) -> ArraySource:
         raise _refused(name, "logits of shape (N, C), or with more axes before", logits.shape)
     try:
         logits = classes_last(logits, given.axis)
+        check_class_count(logits.shape[-1])
     except InputError as error:
         raise InputFailedError(Exit.REJECTED, f"{name}: {error.reason}") from None
     shape = logits.shape
@@ -304,7 +305,6 @@ def _check_options(source: ArraySource) -> None:
     classes, target = source.logits.shape[1], source.given.target
     some: Any = np.zeros(1, int) if source.targets.ndim == 1 else np.eye(1, classes)
     try:
-        check_class_count(classes)
         if isinstance(target, int):
             class_index(target, classes)
         objective_of(some, (1, classes), **dict(source.options))
