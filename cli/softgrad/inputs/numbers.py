@@ -162,7 +162,10 @@ def number_of(word: str) -> float:
     dividend, _, divisor = word.partition("/")
     if not int(divisor):
         raise UsageError(f"{word} divides by 0")
-    return float(Fraction(Decimal(dividend)) / int(divisor))
+    try:
+        return float(Fraction(Decimal(dividend)) / int(divisor))
+    except OverflowError:
+        return math.copysign(math.inf, Decimal(dividend))
 
 
 def is_number_list(word: str) -> bool:

@@ -105,6 +105,14 @@ def test_a_line_of_odd_brackets_is_no_row():
     assert ["error" in record for record in ended.records] == [False, True, True]
 
 
+@pytest.mark.parametrize("number", ["1e400/3", "-1e400/3", "1e400%"])
+def test_a_fraction_or_a_percentage_out_of_range_is_rejected(number):
+    ended = run("-t", "0", stdin=f"1 2\n1 {number}\n")
+    assert ended.status == 3
+    assert ["error" in record for record in ended.records] == [False, True]
+    assert run("1", number, "-t", "0").status == 2
+
+
 @pytest.mark.parametrize("digits", [19, 100, 5_000])
 def test_a_target_with_too_many_digits_is_rejected(digits):
     ended = run(stdin=f"a,b,target\n1,2,0\n1,2,{'4' * digits}\n")
