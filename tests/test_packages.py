@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import yaml
+from softgrad.commands.app import COMMANDS
 from support.command import run
 from support.manual import PAGE, page
 
@@ -24,8 +25,8 @@ def test_the_version_is_the_same_everywhere():
 def test_the_page_of_the_manual_is_made_from_the_help():
     written = PAGE.read_text(encoding="utf-8")
     assert written == page(), "run tests/support/manual.py"
-    for name in ("softgrad", "softgrad explain", "softgrad verify", "softgrad guide"):
-        assert f".SH {name.upper()}\n" in written
+    for name in ("", *COMMANDS):
+        assert f".SH SOFTGRAD {name.upper()}".rstrip() + "\n" in written
 
 
 def test_the_workflow_of_a_release_builds_for_all_systems_and_publishes_what_was_tested():
