@@ -35,6 +35,7 @@ from softgrad_core.loss.results import (
     check_fields,
     empty_results,
 )
+from softgrad_core.loss.sums import reduced
 from softgrad_core.loss.targets import IndexArray, targets_by_rows
 
 THREAD_ELEMENTS = 1 << 18
@@ -172,7 +173,7 @@ def compute_rows(
             losses[name] = getattr(result, name)
             batches = objective.batches_of(name)
             if batches is not None and batches.reduced:
-                losses[name] = batches.reduce(losses[name])
+                losses[name] = reduced(batches, losses[name])
             with np.errstate(over="ignore", under="ignore"):
                 losses[name] = losses[name].astype(rows.dtype, copy=False)
     return replace(result, **losses)
@@ -196,7 +197,7 @@ def _compute_blocks(
     """Compute the results block by block, on several threads if there are enough logits."""
     count, classes = rows.shape
     threads = max(1, min(threads or cores(), count, rows.size // THREAD_ELEMENTS))
-    most_rows = max(1, elements_of_block(rows, objective, result) // classes)
+    most_rows = max(1, elements_of_block(rows, result) // classes)
     # Every thread gets the same number of blocks, all of the same size.
     turns = max(1, -(-count // (most_rows * threads)))
     step = max(1, -(-count // (turns * threads)))
@@ -273,10 +274,9 @@ def _compute_some_blocks(
                 return
             block = slice(start, start + step)
             block_objective, block_result = objective.part(block), result.part(block)
-            logits = block_objective.masked(rows[block])
-            left = compute_direct(logits, block_objective, block_result)
+            left = compute_direct(rows[block], block_objective, block_result)
             if left.size:
-                _compute_left(logits, left, block_objective, block_result, start)
+                _compute_left(rows[block], left, block_objective, block_result, start)
             added = block_objective.neg_entropies(rows.shape[1])
             if added is not None and block_result.loss is not None:
                 block_result.loss[...] += added
@@ -294,9 +294,10 @@ def _compute_left(
     compute = compute_block if objective.is_plain else compute_weighted_block
     for first in range(0, len(left), step):
         chosen = left[first : first + step]
-        values = _checked(rows[chosen], chosen + start)
+        left_objective = objective.part(chosen)
+        values = _checked(left_objective.masked(rows[chosen]), chosen + start)
         numbers = empty_results(values.shape, values.dtype, result.fields, None)
-        compute(values, objective.part(chosen), numbers)
+        compute(values, left_objective, numbers)
         result.put(chosen, numbers)
 
 

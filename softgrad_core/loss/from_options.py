@@ -10,8 +10,9 @@ import numpy.typing as npt
 from softgrad_core.errors import InputError
 from softgrad_core.loss.error_free import upper_half
 from softgrad_core.loss.logits import FloatArray
-from softgrad_core.loss.objective import Batches, BoolArray, Objective, sum_of
+from softgrad_core.loss.objective import Batches, BoolArray, Objective
 from softgrad_core.loss.options import OPTIONS, LossOptions, Reduction, check_options
+from softgrad_core.loss.sums import sum_of
 from softgrad_core.loss.targets import (
     IndexArray,
     are_distributions,
@@ -82,13 +83,14 @@ def objective_of(
                 denominator = checked["denominator"]
             elif distribution is None:
                 denominator = weight_of(labels if counted is None else labels[counted], weights)
-            divisor = np.full(count, denominator)
+            divisor = np.broadcast_to(denominator, count)
             rows = count if counted is None else np.count_nonzero(counted)
-            z_divisor = np.full(count, checked["denominator"] or float(rows))
+            z_divisor = np.broadcast_to(checked["denominator"] or float(rows), count)
         batches = Batches(count, np.array([denominator]), reduced=True)
 
     def for_each_row(name: str) -> Any:
-        return None if checked[name] == OPTIONS[name].default else np.full(count, checked[name])
+        value = checked[name]
+        return None if value == OPTIONS[name].default else np.broadcast_to(value, count)
 
     # For a label without smoothing q log q is 0.
     has_entropy = distribution is not None or checked["label_smoothing"] > 0.0
@@ -104,7 +106,7 @@ def objective_of(
         softcap=for_each_row("softcap"),
         z_scale=for_each_row("z_loss_scale"),
         z_divisor=z_divisor if checked["z_loss_scale"] else None,
-        num_classes=None if classes == columns else np.full(count, classes),
+        num_classes=None if classes == columns else np.broadcast_to(classes, count),
         is_divergence=for_each_row("kl_divergence") if has_entropy else None,
         batches=batches,
     )

@@ -14,7 +14,6 @@ with the q_c without m and D, all times m / D.
 Columns of logits from K on are padding. They are masked classes, with target weights of 0.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -47,15 +46,6 @@ class Batches(NamedTuple):
     size: int
     denominators: FloatArray
     reduced: bool
-
-    def reduce(self, losses: FloatArray) -> FloatArray:
-        """Return the loss of each batch: the sum over its rows, whose losses include 1/D.
-
-        The mean of a batch without counted rows is NaN.
-        """
-        by_batch = losses.reshape(len(self.denominators), self.size)
-        sums = np.array([sum_of(batch) for batch in by_batch])
-        return np.where(self.denominators == 0.0, np.nan, sums)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,12 +172,12 @@ class Objective:
             less -= self.smoothing[:, np.newaxis] * (t - q.dtype.type(1.0) / count)
         return np.log1p(less, out=logs, where=(t >= 0.5) & (less > -0.5))
 
-    def z_weights(self, number: Any = np.float64, *, gain: float = 1.0) -> npt.NDArray[Any]:
-        """Return ζ m / n times the square of `gain`, of shape (N,); 0 for rows without a z-loss."""
+    def z_weights(self, number: Any = np.float64) -> npt.NDArray[Any]:
+        """Return ζ m / n, of shape (N,); 0 for rows without a z-loss."""
         if self.z_scale is None:
             return _in_type(np.zeros(len(self.labels)), number)
-        weights = _in_type(self.z_scale, number) * number(gain)
-        return np.asarray(self._times_factors(weights, number, self.z_divisor) * number(gain))
+        weights = _in_type(self.z_scale, number)
+        return np.asarray(self._times_factors(weights, number, self.z_divisor))
 
     def _times_factors(
         self, values: npt.NDArray[Any], number: Any, divisor: FloatArray | None
@@ -222,19 +212,13 @@ class Objective:
         return self.distribution is None and self.smoothing is None
 
     @property
-    def has_label_weights(self) -> bool:
-        """Whether a label may have another weight than 1."""
-        factors = {"class_weights", "divisor", "counted", "scale"}
-        return bool(factors.intersection(self.options_in_use))
-
-    @property
     def is_scaled(self) -> bool:
         """Whether the softmax takes something else than the logits."""
         return self.temperature is not None or self.softcap is not None
 
-    def label_weights(self, *, gain: float = 1.0) -> FloatArray:
-        """Return q_y times the square of `gain`, of shape (N,), if only the labels have weights."""
-        q = np.full(len(self.labels), gain * gain)
+    def label_weights(self) -> FloatArray:
+        """Return q_y, of shape (N,), if only the labels have weights."""
+        q = np.ones(len(self.labels))
         if self.class_weights is not None:
             q *= self.class_weights[np.arange(len(q)), self.labels]
         if self.scale is not None:
@@ -283,14 +267,6 @@ class Objective:
         rows = rows_of(batches, self.batches.size)
         chosen = self.batches._replace(denominators=self.batches.denominators[batches])
         return replace(self.part(rows), batches=chosen)
-
-
-def sum_of(numbers: Sequence[float] | FloatArray) -> float:
-    """Return the sum of nonnegative numbers, rounded once, or infinity if it overflows."""
-    try:
-        return math.fsum(np.ascontiguousarray(numbers, dtype=np.float64).data)
-    except OverflowError:
-        return math.inf
 
 
 def rows_of(batches: IndexArray | Sequence[int], size: int) -> IndexArray:

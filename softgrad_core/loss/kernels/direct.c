@@ -37,7 +37,7 @@
 enum {
     GAIN = 400,   /* The power of two that all e are multiplied by. */
     TILE = 2048,  /* Logits whose exponentials stay in the nearest cache. */
-    ROWS = 256,   /* Rows that are computed together, at most. */
+    ROWS = 64,    /* Rows that are computed together, at most. */
     NARROW = 64,  /* Up to so many classes sums are made of several rows at a time. */
     LANES = 4,    /* Numbers that are summed side by side. */
     PIECE = 64,   /* Logits between two looks ahead at what memory will be needed. */
@@ -45,7 +45,13 @@ enum {
     LINE = 64,    /* Bytes of memory that come together. */
 };
 
+/* The arrays in memory: e, d, what rounding took from it, the terms of a sum, the derivatives of a cap, and q. */
+enum { E, D, D_ERROR, TERMS, SLOPES, Q, ARRAYS };
+
 typedef double Lanes __attribute__((vector_size(LANES * sizeof(double))));
+typedef double Wide __attribute__((vector_size(2 * LANES * sizeof(double))));
+typedef int64_t WidePlaces __attribute__((vector_size(2 * LANES * sizeof(int64_t))));
+typedef int64_t Places __attribute__((vector_size(LANES * sizeof(int64_t))));
 
 /* Arrays are where NumPy has them, which for mapped files may be anywhere. */
 typedef double Double __attribute__((aligned(1)));
@@ -58,8 +64,8 @@ typedef ptrdiff_t Index __attribute__((aligned(1)));
    weight and divided by T. */
 static const double SMALLEST_SUM = 0x1p256, LARGEST_SUM = 0x1p880;
 static const double SMALLEST_E_Y = 0x1p-80, SMALLEST_REST = 0x1p-496, SMALLEST_RATIO = 0x1p-900;
-static const double SMALLEST_WEIGHT = 0x1p500, LARGEST_WEIGHT = 0x1p700;
-static const double SMALLEST_T = 0x1p-100, LARGEST_T = 0x1p100;
+static const double SMALLEST_WEIGHT = 0x1p-100, LARGEST_WEIGHT = 0x1p100;
+static const double SMALLEST_T = 0x1p-40, LARGEST_T = 0x1p40;
 
 /* exp of all below is as good as 0 beside SMALLEST_SUM and SMALLEST_REST. */
 static const double LOWEST = -985.0;
@@ -67,39 +73,50 @@ static const double LOWEST = -985.0;
 /* Beyond this |a| / cap the derivative of a cap may be too small for float64. */
 static const double LARGEST_OF_CAP = 340.0;
 
-static const double UNGAINED = 0x1p-600;
 static const double LN2 = 0x1.62e42fefa3800p-1, LN2_TAIL = 0x1.ef35793c76730p-45;
 static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp-1;
 
-/* What is computed of a tile of rows. */
+/* What is computed of a tile of rows. `one` is the class that rests leave out: that of the label y,
+   or the most probable one, where several classes have target weights q. */
 typedef struct {
-    ptrdiff_t y[ROWS];
-    double e_y[ROWS], rest[ROWS], rest_error[ROWS], total[ROWS], total_error[ROWS];
+    ptrdiff_t y[ROWS], one[ROWS];
+    double inverse_t[ROWS], inverse_t_error[ROWS]; /* 1 / T */
+    double share[ROWS];                            /* m / D */
+    double smoothing[ROWS], part[ROWS];            /* The smoothing, and that over K. */
+    double z[ROWS];             /* The weight of the z-loss; NaN for a row that is left. */
+    double e_one[ROWS], rest[ROWS], rest_error[ROWS], total[ROWS], total_error[ROWS];
     double inverse[ROWS], inverse_error[ROWS]; /* 1 / S */
-    double share[ROWS];                                           /* NaN for a row that is left. */
-    double share_of_inverse[ROWS], share_of_inverse_error[ROWS]; /* (share + slope) / T / S */
-    double z[ROWS], log_total[ROWS], slope[ROWS]; /* That of the z-loss by log S: 2 z log S. */
+    double q_label[ROWS], q_y[ROWS]; /* q of y: if classes have no weights, and as it is. */
+    double q_other[ROWS];            /* That of each other class where all have the same. */
+    double q_one[ROWS], others[ROWS];          /* q of `one`, and the sum of all other q. */
+    double log_total[ROWS], slope[ROWS];       /* log S, and the derivative of the z-loss by it. */
+    double factor[ROWS], factor_error[ROWS];   /* (s + slope) / T / S, with the sum s of q. */
+    double costs[ROWS], costs_error[ROWS];     /* The sum of q_c (d_one - d_c). */
 } Tile;
 
-/* What is to be computed. Arrays of numbers are of float or of double, but for `loss` and `memory`,
-   which are of double. What is NULL is not wanted. */
+/* A number for each row, at a distance of `step` numbers, or for all of them if that is 0. */
+typedef struct {
+    const void *at; /* NULL where there are none. */
+    ptrdiff_t step;
+} Numbers;
+
+/* What is to be computed. Results but losses have the type of the logits, float or double. What is
+   NULL is not wanted. */
 typedef struct {
     const void *logits;           /* (N, C) */
     const volatile Index *labels; /* (N,): each is read once, others might write to them. */
-    ptrdiff_t rows, classes;      /* N and C */
-    const double *shares; /* (N,): what losses and gradients are multiplied by, gained, or NULL. */
-    double *weights; /* (N, C): q where other classes than y have weights, gained, or NULL; scratch,
-                        too. */
-    const double *temperatures; /* (N,): T, or NULL. */
-    const double *caps;         /* (N,): soft caps, or NULL. */
-    const double *z_weights;    /* (N,): z, gained, or NULL. */
-    void *probs;                /* (N, C) */
-    double *loss;               /* (N,) */
-    double *z_loss;             /* (N,) */
-    void *grad_probs;           /* (N, C), zeros: what is at y is filled in. */
-    void *grad_logits;          /* (N, C) */
-    double *memory;             /* C numbers, or TILE where that is more, twice that for caps; for
-                                   weights 3 C, and 4 C for caps. */
+    ptrdiff_t rows, columns;      /* N and C */
+    Numbers targets;              /* t, of shape (N, C) */
+    Numbers class_weights;        /* w, of shape (N, C) */
+    Numbers smoothing, scale, divisor, temperature, softcap, z_scale, z_divisor; /* double */
+    Numbers counted;              /* unsigned char: 0 for a row that is ignored. */
+    Numbers num_classes;          /* Index: columns from there on are padding. */
+    void *probs;                  /* (N, C) */
+    double *loss;                 /* (N,) */
+    double *z_loss;               /* (N,) */
+    void *grad_probs;             /* (N, C), zeros: what is not 0 is filled in. */
+    void *grad_logits;            /* (N, C) */
+    double *memory;               /* ARRAYS times C numbers, or TILE where that is more. */
     unsigned char *left; /* (N,): 1 is written for a row that is left, whose results are nothing. */
 } Task;
 
@@ -182,71 +199,54 @@ INLINE double exponential(double a, double a_error)
     return (one + fma(r * r, q, lower)) * of_bits(exponent << 52);
 }
 
-/* 2**(j / 32), and what is to be added to it. */
-static const double POWERS[32] = {
-    0x1p+0, 0x1.059b0d3158574p+0, 0x1.0b5586cf9890fp+0, 0x1.11301d0125b51p+0, 0x1.172b83c7d517bp+0,
-    0x1.1d4873168b9aap+0, 0x1.2387a6e756238p+0, 0x1.29e9df51fdee1p+0, 0x1.306fe0a31b715p+0,
-    0x1.371a7373aa9cbp+0, 0x1.3dea64c123422p+0, 0x1.44e086061892dp+0, 0x1.4bfdad5362a27p+0,
-    0x1.5342b569d4f82p+0, 0x1.5ab07dd485429p+0, 0x1.6247eb03a5585p+0, 0x1.6a09e667f3bcdp+0,
-    0x1.71f75e8ec5f74p+0, 0x1.7a11473eb0187p+0, 0x1.82589994cce13p+0, 0x1.8ace5422aa0dbp+0,
-    0x1.93737b0cdc5e5p+0, 0x1.9c49182a3f090p+0, 0x1.a5503b23e255dp+0, 0x1.ae89f995ad3adp+0,
-    0x1.b7f76f2fb5e47p+0, 0x1.c199bdd85529cp+0, 0x1.cb720dcef9069p+0, 0x1.d5818dcfba487p+0,
-    0x1.dfc97337b9b5fp+0, 0x1.ea4afa2a490dap+0, 0x1.f50765b6e4540p+0};
-static const double TAILS[32] = {
-    0.0, 0x1.d73e2a475b465p-55, 0x1.8a62e4adc610bp-54, -0x1.6c51039449b3ap-54,
-    -0x1.19041b9d78a76p-55, 0x1.e016e00a2643cp-54, 0x1.9b07eb6c70573p-54, 0x1.612e8afad1255p-55,
-    0x1.6f46ad23182e4p-55, -0x1.63aeabf42eae2p-54, 0x1.ada0911f09ebcp-55, 0x1.89b7a04ef80d0p-59,
-    0x1.d4397afec42e2p-56, -0x1.07abe1db13cadp-55, 0x1.6324c054647adp-54, -0x1.383c17e40b497p-54,
-    -0x1.bdd3413b26456p-54, -0x1.16e4786887a99p-55, -0x1.41577ee04992fp-55, -0x1.d4c1dd41532d8p-54,
-    0x1.6e9f156864b27p-54, -0x1.75fc781b57ebcp-57, 0x1.c7c46b071f2bep-56, -0x1.d2f6edb8d41e1p-54,
-    0x1.7a1cd345dcc81p-54, -0x1.5584f7e54ac3bp-56, 0x1.11065895048ddp-55, 0x1.503cbd1e949dbp-56,
-    0x1.2ed02d75b3707p-55, -0x1.1a5cd4f184b5cp-54, -0x1.e9c23179c2893p-54, 0x1.9d3e12dd8a18bp-54};
+/* Return cap tanh(a / cap) to about seven more bits than float64 has, the rest of them in `lost`,
+   and its derivative in `slope`; NaN where |a| / cap is too large. `factor` is -2 / cap, in two
+   parts.
 
-/* Return cap tanh(a / cap) to ten more bits than float64 has, the rest of them in `lost`, and its
-   derivative in `slope`; NaN where |a| / cap is too large.
-
-   With w = |a| / cap and e = exp(-2 w), tanh(w) = (1 - e) / (1 + e), and the derivative is 4 e /
-   (1 + e)**2. e is 2**(k / 32) exp(r), |r| <= log(2) / 64. For small w, tanh(w) / w is a sum of
-   powers of w**2. */
-INLINE double capped(double a, double cap, double *lost, double *slope)
+   With e = exp(-2 |a| / cap), the result is cap (1 - e) / (1 + e), and its derivative is 4 e /
+   (1 + e)**2, in which nothing cancels. e is 2**k (1 + r + r**2 / 2 + r**3 q(r)), |r| <= log(2) /
+   2, where the first terms are summed in two parts, and q is interpolated at the nodes of Chebyshev.
+   Results of float do without what is not seen in them. */
+INLINE double capped(double a, double cap, double factor, double factor_error, double *lost,
+                     double *slope, int is_float)
 {
-    const double shift = 0x1.8p52, unit = 0x1.62e42fef8p-6, unit_tail = 0x1.1cf79abc9e3b4p-41;
-    const double size = fabs(a), w = size / cap, tail = fma(-w, cap, size) / cap;
-    const double x = -2.0 * w, by_unit = fma(x, 0x1.71547652b82fep5, shift), k = by_unit - shift;
-    const int64_t whole = (int64_t)(bits_of(by_unit) - bits_of(shift));
-    const double upper = fma(-k, unit, x), lower = fma(-k, unit_tail, -2.0 * tail);
-    const double r = upper + lower, r_tail = (upper - r) + lower;
-    double q = 1.0 / 40320.0;
-    q = fma(q, r, 1.0 / 5040.0);
-    q = fma(q, r, 1.0 / 720.0);
-    q = fma(q, r, 1.0 / 120.0);
-    q = fma(q, r, 1.0 / 24.0);
-    q = fma(q, r, 1.0 / 6.0);
-    q = fma(q, r, 0.5);
-    const double head = POWERS[whole & 31], of_r = fma(r * r, q, r_tail), added = head * r;
-    const double first = head + added;
-    const double small = TAILS[whole & 31], of_head = fma(head, of_r, fma(small, r, small));
-    const double rest = ((head - first) + added) + (fma(head, r, -added) + of_head);
-    const double power = of_bits((uint64_t)((whole >> 5) + 1023) << 52);
-    const double e = (first + rest) * power, e_tail = ((first - (first + rest)) + rest) * power;
-    const double over = 1.0 - e, over_tail = ((1.0 - over) - e) - e_tail;
-    const double under = 1.0 + e, under_tail = ((1.0 - under) + e) + e_tail;
-    const double tanh = over / under;
-    const double tanh_tail = (fma(-tanh, under, over) + over_tail - tanh * under_tail) / under;
-    const double derivative = 4.0 * e / (under * under);
-    const double value = cap * tanh, rounding = fma(cap, tanh, -value) + cap * tanh_tail;
-    const double s = w * w;
-    double p = 21844.0 / 6081075.0;
-    p = fma(p, s, -1382.0 / 155925.0);
-    p = fma(p, s, 62.0 / 2835.0);
-    p = fma(p, s, -17.0 / 315.0);
-    p = fma(p, s, 2.0 / 15.0);
-    p = fma(p, s, -1.0 / 3.0);
-    const int is_small = w < 0x1p-5, is_masked = a == -INFINITY;
-    const double sign = copysign(1.0, a), z = sign * (is_small ? size : value);
-    *lost = is_masked ? 0.0 : sign * (is_small ? size * (s * p) : rounding);
-    *slope = is_masked ? 0.0 : fma(derivative, e_tail / e - 2.0 * under_tail / under, derivative);
-    return is_masked ? a : w <= LARGEST_OF_CAP ? z : NAN;
+    const double shift = 0x1.8p52 + 1023, size = fabs(a), x = size * factor;
+    const double x_error = is_float ? 0.0 : fma(size, factor, -x) + size * factor_error;
+    const double by_unit = fma(x, LOG2_E, shift), k = by_unit - shift;
+    const double upper = fma(-k, LN2, x), lower = fma(-k, LN2_TAIL, x_error);
+    const double r = is_float ? fma(-k, LN2_TAIL, upper) : upper + lower;
+    const double r_error = (upper - r) + lower, square = r * r, half = 0.5 * square;
+    double q = 0x1.1f66df7fca49fp-29;
+    q = fma(q, r, 0x1.af38a9b0ec855p-26);
+    q = fma(q, r, 0x1.27e4e1f48534fp-22);
+    q = fma(q, r, 0x1.71de0dae63bb3p-19);
+    q = fma(q, r, 0x1.a01a01a47b054p-16);
+    q = fma(q, r, 0x1.a01a01a7c41d5p-13);
+    q = fma(q, r, 0x1.6c16c16c167e1p-10);
+    q = fma(q, r, 0x1.11111111109b3p-7);
+    q = fma(q, r, 0x1.5555555555555p-5);
+    q = fma(q, r, 0x1.5555555555556p-3);
+    const double cube = square * r * q, first = r + half, head = first + cube;
+    const double tail = (((r - first) + half) + ((first - head) + cube)) +
+                        fma(0.5, fma(r, r, -square), fma(r_error, r, r_error));
+    const double power = of_bits(bits_of(by_unit) << 52), part = power * head;
+    const double e = power + part, e_error = ((power - e) + part) + power * tail;
+    const double whole = 1.0 - power, over = whole - part;
+    const double over_error =
+        (((whole - over) - part) + ((1.0 - whole) - power)) - power * tail;
+    const double under = 1.0 + e, under_error = ((1.0 - under) + e) + e_error;
+    const double inverse = 1.0 / under, tanh = over * inverse;
+    const double tanh_error =
+        (fma(-tanh, under, over) + fma(-tanh, under_error, over_error)) * inverse;
+    const double squared = 4.0 * inverse * inverse, derivative = e * squared;
+    const double derivative_error =
+        fma(squared, e_error,
+            2.0 * derivative * (fma(-inverse, under, 1.0) - inverse * under_error));
+    const double limit = copysign(cap, a), z = limit * tanh;
+    const int is_usual = x >= -2.0 * LARGEST_OF_CAP;
+    *lost = is_usual ? fma(limit, tanh, -z) + limit * tanh_error : 0.0;
+    *slope = is_usual ? derivative + (is_float ? 0.0 : derivative_error) : 0.0;
+    return is_usual ? z : a == -INFINITY ? a : NAN;
 }
 
 /* Return log((1 + f) 2**k) + lost, to one unit in the last place, for 1 + f between sqrt(1/2) and
@@ -287,12 +287,16 @@ INLINE double log_of_one_plus(double x)
     return log_of_parts(k, f, lost / u);
 }
 
-/* Return a weight that was given times 2**600; NaN where it is not of usual size. */
-INLINE double weight_of(double gained)
+/* Return a factor of usual size, or NaN. */
+INLINE double above_zero(double x)
 {
-    const int is_usual =
-        (gained == 0.0) | ((gained >= SMALLEST_WEIGHT) & (gained <= LARGEST_WEIGHT));
-    return is_usual ? gained * UNGAINED : NAN;
+    return (x >= SMALLEST_WEIGHT) & (x <= LARGEST_WEIGHT) ? x : NAN;
+}
+
+/* The same, or 0. */
+INLINE double usual(double x)
+{
+    return x == 0.0 ? 0.0 : above_zero(x);
 }
 
 /* Add to a sum in two parts (the two-sum of Knuth, The Art of Computer Programming, vol. 2, 4.2.2).
@@ -351,338 +355,610 @@ INLINE double log_of_sum(double rest, double rest_error, double e)
 }
 
 /* Sum rows of few classes, one in each lane. */
-INLINE void sum_narrow(const double *e, ptrdiff_t rows, ptrdiff_t classes, Tile *tile)
+INLINE void sum_narrow(const double *numbers, ptrdiff_t rows, ptrdiff_t columns, double *sums,
+                       double *errors)
 {
     ptrdiff_t row = 0;
     for (; row + 2 * LANES <= rows; row += 2 * LANES) {
-        Lanes sums[2] = {{0}}, errors[2] = {{0}};
-        for (const double *at = e + row * classes, *end = at + classes; at < end; at++) {
-            const double *const on = at + LANES * classes;
-            const Lanes first = {at[0], at[classes], at[2 * classes], at[3 * classes]};
-            const Lanes second = {on[0], on[classes], on[2 * classes], on[3 * classes]};
-            ADD(sums[0], errors[0], first);
-            ADD(sums[1], errors[1], second);
+        Lanes sum[2] = {{0}}, error[2] = {{0}};
+        for (const double *at = numbers + row * columns, *end = at + columns; at < end; at++) {
+            const double *const on = at + LANES * columns;
+            const Lanes first = {at[0], at[columns], at[2 * columns], at[3 * columns]};
+            const Lanes second = {on[0], on[columns], on[2 * columns], on[3 * columns]};
+            ADD(sum[0], error[0], first);
+            ADD(sum[1], error[1], second);
         }
-        memcpy(tile->rest + row, sums, sizeof sums);
-        memcpy(tile->rest_error + row, errors, sizeof errors);
+        memcpy(sums + row, sum, sizeof sum);
+        memcpy(errors + row, error, sizeof error);
     }
     for (; row < rows; row++) {
-        double sum = 0.0, error = 0.0;
-        for (ptrdiff_t c = 0; c < classes; c++)
-            ADD(sum, error, e[row * classes + c]);
-        tile->rest[row] = sum;
-        tile->rest_error[row] = error;
+        sums[row] = errors[row] = 0.0;
+        for (ptrdiff_t c = 0; c < columns; c++)
+            ADD(sums[row], errors[row], numbers[row * columns + c]);
     }
 }
 
-/* Sum one row of many classes, in four sums of so many lanes. */
-INLINE void sum_wide(const double *e, ptrdiff_t classes, double *total, double *total_error)
+/* Sum one row of many classes, in two sums of so many lanes. */
+INLINE void sum_wide(const double *numbers, ptrdiff_t count, double *total, double *total_error)
 {
-    Lanes sums[4] = {{0}}, errors[4] = {{0}}, terms[4];
+    Wide sums[2] = {{0}}, errors[2] = {{0}}, terms[2];
     double sum = 0.0, error = 0.0;
     ptrdiff_t c = 0;
-    for (; c + 4 * LANES <= classes; c += 4 * LANES) {
-        memcpy(terms, e + c, sizeof terms);
+    for (; c + 4 * LANES <= count; c += 4 * LANES) {
+        memcpy(terms, numbers + c, sizeof terms);
         ADD(sums[0], errors[0], terms[0]);
         ADD(sums[1], errors[1], terms[1]);
-        ADD(sums[2], errors[2], terms[2]);
-        ADD(sums[3], errors[3], terms[3]);
     }
-    for (; c < classes; c++)
-        ADD(sum, error, e[c]);
-    for (int i = 0; i < 4; i++)
-        for (int lane = 0; lane < LANES; lane++) {
-            error += errors[i][lane];
-            ADD(sum, error, sums[i][lane]);
-        }
+    for (; c < count; c++)
+        ADD(sum, error, numbers[c]);
+    ADD(sums[0], errors[0], sums[1]);
+    errors[0] += errors[1];
+    for (int lane = 0; lane < 2 * LANES; lane++) {
+        error += errors[0][lane];
+        ADD(sum, error, sums[0][lane]);
+    }
     *total = sum;
     *total_error = error;
 }
 
-/* Compute e of some rows. */
-INLINE void exponentials(const Task *task, ptrdiff_t start, ptrdiff_t count, int is_float)
+/* Sum the numbers of each row. */
+INLINE void sum_rows(const double *numbers, ptrdiff_t rows, ptrdiff_t columns, double *sums,
+                     double *errors)
 {
-    const int is_short = task->classes <= TILE;
-    double *const e = task->memory;
-    ptrdiff_t i = 0;
-    for (; i + PIECE <= count; i += PIECE) {
-        look_ahead(place(task->logits, start + i + TILE, is_float), is_float, 0);
-        /* The results of short rows are written soon. */
-        if (is_short && task->probs)
-            look_ahead(place(task->probs, start + i, is_float), is_float, 1);
-        if (is_short && task->grad_logits)
-            look_ahead(place(task->grad_logits, start + i, is_float), is_float, 1);
-        for (ptrdiff_t j = i; j < i + PIECE; j++)
-            e[j] = exponential(get(task->logits, start + j, is_float), 0.0);
-    }
-    for (; i < count; i++)
-        e[i] = exponential(get(task->logits, start + i, is_float), 0.0);
+    if (columns <= NARROW)
+        sum_narrow(numbers, rows, columns, sums, errors);
+    else
+        for (ptrdiff_t row = 0; row < rows; row++)
+            sum_wide(numbers + row * columns, columns, &sums[row], &errors[row]);
 }
 
-/* Return where the largest of some numbers is; NaN is none. */
+/* The same without the number of one class, which is returned in `kept`. */
+INLINE void sum_others(double *numbers, ptrdiff_t rows, ptrdiff_t columns, const ptrdiff_t *one,
+                       double *kept, double *sums, double *errors)
+{
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        kept[row] = numbers[row * columns + one[row]];
+        numbers[row * columns + one[row]] = 0.0;
+    }
+    sum_rows(numbers, rows, columns, sums, errors);
+    for (ptrdiff_t row = 0; row < rows; row++)
+        numbers[row * columns + one[row]] = kept[row];
+}
+
+/* Choose numbers of two vectors by a mask. */
+#define CHOSEN(mask, x, y) \
+    (__typeof__(x))(((mask) & (__typeof__(mask))(x)) | (~(mask) & (__typeof__(mask))(y)))
+
+/* Return where the first of the largest numbers is, if none is NaN. */
 INLINE ptrdiff_t largest_of(const double *numbers, ptrdiff_t count)
 {
-    double best[2 * LANES], most = -INFINITY;
-    ptrdiff_t i = 0, at = 0;
-    for (int lane = 0; lane < 2 * LANES; lane++)
-        best[lane] = -INFINITY;
-    for (; i + 2 * LANES <= count; i += 2 * LANES)
-        for (int lane = 0; lane < 2 * LANES; lane++)
-            best[lane] = numbers[i + lane] > best[lane] ? numbers[i + lane] : best[lane];
-    for (int lane = 0; lane < 2 * LANES; lane++)
-        most = best[lane] > most ? best[lane] : most;
-    for (; i < count; i++)
+    const ptrdiff_t width = 4 * LANES;
+    ptrdiff_t i = width, at = 0;
+    double most = numbers[0];
+    if (count >= width) {
+        Wide best[2], next[2];
+        WidePlaces where[2] = {{0}};
+        memcpy(best, numbers, sizeof best);
+        for (; i + width <= count; i += width) {
+            memcpy(next, numbers + i, sizeof next);
+            for (int k = 0; k < 2; k++) {
+                const WidePlaces is_larger = next[k] > best[k];
+                where[k] = CHOSEN(is_larger, (WidePlaces){0} + i, where[k]);
+                best[k] = CHOSEN(is_larger, next[k], best[k]);
+            }
+        }
+        for (int lane = 0; lane < width; lane++) {
+            const double x = best[lane / (2 * LANES)][lane % (2 * LANES)];
+            const ptrdiff_t place = where[lane / (2 * LANES)][lane % (2 * LANES)] + lane;
+            at = x > most || (x == most && place < at) ? place : at;
+            most = x > most ? x : most;
+        }
+    }
+    for (i = count >= width ? i : 1; i < count; i++) {
+        at = numbers[i] > most ? i : at;
         most = numbers[i] > most ? numbers[i] : most;
-    while (at < count - 1 && numbers[at] != most)
-        at++;
+    }
     return at;
 }
 
-/* Sum numbers but one of them, in two parts of which the first is rounded. */
-INLINE double sum_without(double *numbers, ptrdiff_t count, ptrdiff_t one, double *error)
+static const double ONE = 1.0, ZERO = 0.0;
+
+/* Return numbers, or the same one for all rows if there are none. */
+INLINE Numbers or_else(Numbers numbers, const double *otherwise)
 {
-    const double kept = numbers[one];
-    double sum;
-    numbers[one] = 0.0;
-    sum_wide(numbers, count, &sum, error);
-    numbers[one] = kept;
-    return rounded(sum, error);
+    return numbers.at ? numbers : (Numbers){otherwise, 0};
 }
 
-/* Return where the derivatives of capped logits are: after the e of a tile, or of a long row. */
-INLINE double *slopes_of(const Task *task)
+/* Return the number of a row. */
+INLINE double number_of(Numbers numbers, ptrdiff_t row)
 {
-    return task->memory + (task->classes > TILE ? task->classes : TILE);
+    return ((const Double *)numbers.at)[row * numbers.step];
 }
 
-/* Compute e of some rows of capped logits, or of logits over T. */
-INLINE void scaled_exponentials(const Task *task, ptrdiff_t start, ptrdiff_t rows, int is_float)
+/* Return one of the arrays in memory, each for a tile or a long row. */
+INLINE double *array_of(const Task *task, int which)
 {
-    const ptrdiff_t classes = task->classes;
+    return task->memory + which * (task->columns > TILE ? task->columns : TILE);
+}
+
+/* Return how many columns of a row are classes. */
+INLINE ptrdiff_t classes_of(const Task *task, ptrdiff_t row)
+{
+    const Numbers counts = task->num_classes;
+    return counts.at ? ((const Index *)counts.at)[row * counts.step] : task->columns;
+}
+
+/* Return whether the softmax takes something else than the logits. */
+INLINE int is_scaled(const Task *task)
+{
+    return task->temperature.at || task->softcap.at;
+}
+
+/* Return whether other classes than that of the label have target weights. */
+INLINE int is_spread(const Task *task)
+{
+    return task->targets.at || task->smoothing.at;
+}
+
+/* Return whether the target weights need an array: else those of other classes than y are alike. */
+INLINE int has_array(const Task *task)
+{
+    return task->targets.at || (task->smoothing.at && task->class_weights.at);
+}
+
+/* Return the target weight w ((1 - smoothing) t + part) times m / D. */
+INLINE double weight(double t, double smoothing, double part, double w, double share)
+{
+    return usual(usual(fma(1.0 - smoothing, t, part)) * (usual(w) * share));
+}
+
+/* Return whether all rows have the same factors. */
+INLINE int are_alike(const Task *task)
+{
+    return !(task->smoothing.step | task->scale.step | task->divisor.step | task->temperature.step |
+             task->softcap.step | task->z_scale.step | task->z_divisor.step | task->num_classes.step);
+}
+
+/* Compute the factors of some rows, and target weights where classes have no weights. */
+INLINE void factors(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
+{
+    const Numbers scales = or_else(task->scale, &ONE), divisors = or_else(task->divisor, &ONE);
+    const Numbers zs = or_else(task->z_scale, &ZERO), z_divisors = or_else(task->z_divisor, &ONE);
+    const Numbers ts = or_else(task->temperature, &ONE), caps = or_else(task->softcap, &ONE);
+    const Numbers smoothings = or_else(task->smoothing, &ZERO);
     for (ptrdiff_t row = 0; row < rows; row++) {
-        const ptrdiff_t from = (start + row) * classes;
-        double *const e = task->memory + row * classes;
-        double *const slopes = slopes_of(task) + row * classes;
-        const double t = task->temperatures ? task->temperatures[start + row] : 1.0;
-        if (task->caps) {
-            const double cap = task->caps[start + row];
-            for (ptrdiff_t c = 0; c < classes; c++) {
-                double lost;
-                const double a = get(task->logits, from + c, is_float);
-                const double z = capped(a, cap, &lost, &slopes[c]);
-                const double whole = z / t, error = (fma(-whole, t, z) + lost) / t;
-                e[c] = exponential(whole, whole > LOWEST ? error : 0.0);
-            }
-        } else {
-            for (ptrdiff_t c = 0; c < classes; c++) {
-                const double a = get(task->logits, from + c, is_float), whole = a / t;
-                e[c] = exponential(whole, whole > LOWEST ? fma(-whole, t, a) / t : 0.0);
-            }
+        const ptrdiff_t at = start + row;
+        const double t = number_of(ts, at), cap = number_of(caps, at), scale = number_of(scales, at);
+        const double divisor = number_of(divisors, at), z_divisor = number_of(z_divisors, at);
+        const double share = above_zero(scale / divisor);
+        const double z = usual(number_of(zs, at) * scale / z_divisor);
+        const int is_usual = (t >= SMALLEST_T) & (t <= LARGEST_T) & (above_zero(cap) == cap);
+        double inverse_t_error;
+        tile->inverse_t[row] = inverse_of(t, 0.0, &inverse_t_error);
+        tile->inverse_t_error[row] = inverse_t_error;
+        /* The mean of no rows has gradients of 0. */
+        tile->share[row] = divisor == 0.0 ? 0.0 : share;
+        tile->z[row] = !is_usual ? NAN : z_divisor == 0.0 ? 0.0 : z;
+    }
+    for (ptrdiff_t row = 0; row < rows; row++)
+        tile->part[row] = (double)classes_of(task, start + row);
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double smoothing = usual(number_of(smoothings, start + row));
+        const double part = smoothing / tile->part[row], share = tile->share[row];
+        tile->smoothing[row] = smoothing;
+        tile->part[row] = part;
+        tile->q_label[row] = weight(1.0, smoothing, part, 1.0, share);
+        tile->q_other[row] = weight(0.0, smoothing, part, 1.0, share);
+    }
+}
+
+/* Compute d = cap tanh(a / cap) / T in two parts, and the derivatives of the cap. What the first part
+   has lost is not seen in results of float. */
+INLINE void cap_logits(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
+                       double inverse_t, double inverse_t_error, double cap, int is_float)
+{
+    double *const d = array_of(task, D) + at, *const d_error = array_of(task, D_ERROR) + at;
+    double *const slopes = array_of(task, SLOPES) + at, lost, factor_error;
+    const double factor = -2.0 * inverse_of(cap, 0.0, &factor_error);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double a = get(task->logits, from + i, is_float);
+        const double z = capped(a, cap, factor, -2.0 * factor_error, &lost, &slopes[i], is_float);
+        d[i] = z * inverse_t;
+        if (!is_float)
+            d_error[i] = fma(z, inverse_t, -d[i]) + fma(z, inverse_t_error, lost * inverse_t);
+    }
+}
+
+/* Return what d has lost, or 0: that of a masked class is NaN, and of one below LOWEST it may be larger
+   than LOWEST. */
+INLINE double above_lowest(double d, double *error)
+{
+    return *error = d > LOWEST ? *error : 0.0;
+}
+
+/* Compute e of logits, or of d if they are scaled; with a temperature alone, d as well. */
+INLINE void exponentials(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
+                         double inverse_t, double inverse_t_error, int is_float)
+{
+    double *const e = array_of(task, E) + at, *const d_error = array_of(task, D_ERROR) + at;
+    double *const d = array_of(task, D) + at;
+    if (!is_scaled(task))
+        for (ptrdiff_t i = 0; i < count; i++)
+            e[i] = exponential(get(task->logits, from + i, is_float), 0.0);
+    else if (task->softcap.at)
+        for (ptrdiff_t i = 0; i < count; i++)
+            e[i] = exponential(d[i], is_float ? 0.0 : above_lowest(d[i], &d_error[i]));
+    else
+        for (ptrdiff_t i = 0; i < count; i++) {
+            const double a = get(task->logits, from + i, is_float), whole = a * inverse_t;
+            d[i] = whole;
+            if (!is_float)
+                d_error[i] = fma(a, inverse_t, -whole) + a * inverse_t_error;
+            e[i] = exponential(whole, is_float ? 0.0 : above_lowest(whole, &d_error[i]));
+        }
+}
+
+/* Return d of a logit, in two parts. */
+INLINE double d_of(const Task *task, ptrdiff_t start, ptrdiff_t i, double *error, int is_float)
+{
+    *error = is_scaled(task) && !is_float ? array_of(task, D_ERROR)[i] : 0.0;
+    return is_scaled(task) ? array_of(task, D)[i]
+                     : get(task->logits, start * task->columns + i, is_float);
+}
+
+/* Set out what `costs` sums: d, or NaN if an e is too small. */
+INLINE void set_out(const Task *task, ptrdiff_t start, ptrdiff_t at, ptrdiff_t count, int is_float)
+{
+    double *const terms = array_of(task, TERMS), error;
+    const double *const e = array_of(task, E);
+    for (ptrdiff_t i = at; i < at + count; i++)
+        terms[i] = e[i] >= SMALLEST_E_Y ? d_of(task, start, i, &error, is_float) : NAN;
+}
+
+/* Compute e of some rows, piece by piece: of all together if nothing differs between them. */
+INLINE void exponentials_of_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows,
+                                 const Tile *tile, int is_float)
+{
+    const ptrdiff_t columns = task->columns, count = rows * columns;
+    const ptrdiff_t length = task->softcap.step || task->temperature.step ? columns : count;
+    for (ptrdiff_t row = 0, begin = 0; begin < count; row++, begin += length) {
+        const double cap = number_of(or_else(task->softcap, &ONE), start + row);
+        const double inverse_t = tile->inverse_t[row], error = tile->inverse_t_error[row];
+        for (ptrdiff_t i = begin; i < begin + length; i += PIECE) {
+            const ptrdiff_t from = start * columns + i, left = begin + length - i;
+            const ptrdiff_t piece = left < PIECE ? left : PIECE;
+            look_ahead(place(task->logits, from + TILE, is_float), is_float, 0);
+            /* The results of short rows are written soon. */
+            if (columns <= TILE && task->probs)
+                look_ahead(place(task->probs, from, is_float), is_float, 1);
+            if (columns <= TILE && task->grad_logits)
+                look_ahead(place(task->grad_logits, from, is_float), is_float, 1);
+            if (task->softcap.at)
+                cap_logits(task, from, i, piece, inverse_t, error, cap, is_float);
+            exponentials(task, from, i, piece, inverse_t, error, is_float);
+            if (is_spread(task))
+                set_out(task, start, i, piece, is_float);
         }
     }
 }
 
-/* Return a power of two by which T is not small: what is divided by it is normal. */
-INLINE double scale_of(double t)
+/* Find the labels of some rows, and the target weights q. */
+INLINE void weigh(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
 {
-    return t < 1.0 ? ldexp(1.0, -ilogb(t)) : 1.0;
-}
-
-/* Return whether T and a soft cap are of usual size. */
-INLINE int are_usual(const Task *task, ptrdiff_t row)
-{
-    const double t = task->temperatures ? task->temperatures[row] : 1.0;
-    const double cap = task->caps ? task->caps[row] : 1.0;
-    return (t >= SMALLEST_T) & (t <= LARGEST_T) & (cap >= SMALLEST_T) & (cap <= LARGEST_T);
-}
-
-/* Return log S of a row where it is near 0, by the logits' own digits: as z_m + log1p(rest / e_m),
-   with m where z is largest. The sum S near 1 has lost those of its logarithm. */
-INLINE double log_near_zero(const Task *task, ptrdiff_t at, double *e, int is_float)
-{
-    const ptrdiff_t classes = task->classes, m = largest_of(e, classes);
-    const double t = task->temperatures ? task->temperatures[at] : 1.0;
-    double rest_error, lost = 0.0, slope, z = get(task->logits, at * classes + m, is_float);
-    const double rest = sum_without(e, classes, m, &rest_error);
-    if (task->caps)
-        z = capped(z, task->caps[at], &lost, &slope);
-    const double whole = z / t, error = (fma(-whole, t, z) + lost) / t;
-    return whole + (log_of_sum(rest, rest_error, e[m]) + error);
-}
-
-/* Compute what a tile's rows with a temperature, a soft cap or a z-loss have beside their sums. */
-INLINE void extend(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, int is_float)
-{
-    for (ptrdiff_t row = 0; row < rows; row++) {
-        const double t = task->temperatures ? task->temperatures[start + row] : 1.0;
-        const double z = task->z_weights ? weight_of(task->z_weights[start + row]) : 0.0;
-        double log_total = log_of_total(tile->total[row], tile->total_error[row]);
-        if (z > 0.0 && fabs(log_total) < 0.5)
-            log_total = log_near_zero(task, start + row, task->memory + row * task->classes,
-                                      is_float);
-        const double slope = 2.0 * z * log_total, inverse = tile->inverse[row];
-        const double factor = (tile->share[row] + slope) / t, part = inverse * factor;
-        tile->z[row] = z;
-        tile->log_total[row] = log_total;
-        tile->slope[row] = slope;
-        tile->share_of_inverse[row] = part;
-        tile->share_of_inverse_error[row] =
-            fma(inverse, factor, -part) + tile->inverse_error[row] * factor;
-        /* NaN for a z that is not of usual size. */
-        tile->share[row] = are_usual(task, start + row) && z >= 0.0 ? tile->share[row] : NAN;
-    }
-}
-
-/* Compute the sums of some rows from their e, and what follows from them. */
-INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
-{
-    double *const e = task->memory;
-    const ptrdiff_t classes = task->classes;
+    const Numbers targets = task->targets, weights = task->class_weights;
     for (ptrdiff_t row = 0; row < rows; row++) {
         const ptrdiff_t label = task->labels[start + row];
-        const int is_class = label >= 0 && label < classes;
-        const ptrdiff_t y = is_class ? label : 0;
-        tile->y[row] = y;
-        /* A row without its class is left: NaN is no sum of usual size. */
-        tile->e_y[row] = is_class ? e[row * classes + y] : NAN;
-        e[row * classes + y] = 0.0;
+        const int is_class = label >= 0 && label < task->columns;
+        tile->y[row] = is_class ? label : 0;
+        tile->q_y[row] = is_class ? tile->q_label[row] : NAN;
     }
-    if (classes <= NARROW)
-        sum_narrow(e, rows, classes, tile);
+    for (ptrdiff_t row = 0; row < rows && (weights.at || targets.at); row++) {
+        const Double *const t = (const Double *)targets.at + (start + row) * targets.step;
+        const Double *const w = (const Double *)weights.at + (start + row) * weights.step;
+        const double smoothing = tile->smoothing[row], part = tile->part[row];
+        const double share = tile->share[row];
+        double *const q = array_of(task, Q) + row * task->columns;
+        if (has_array(task))
+            for (ptrdiff_t c = 0; c < task->columns; c++)
+                q[c] = weight(targets.at ? t[c] : 0.0, smoothing, part, weights.at ? w[c] : 1.0,
+                              share);
+        if (targets.at)
+            continue;
+        const double q_y = weight(1.0, smoothing, part, w[tile->y[row]], share);
+        tile->q_y[row] = tile->q_y[row] >= 0.0 ? q_y : NAN;
+        if (has_array(task))
+            q[tile->y[row]] = tile->q_y[row];
+    }
+}
+
+/* Have padding no part of any sum. */
+INLINE void blank(const Task *task, ptrdiff_t start, ptrdiff_t rows)
+{
+    for (ptrdiff_t row = 0; row < rows; row++)
+        for (ptrdiff_t c = classes_of(task, start + row); c < task->columns; c++) {
+            const ptrdiff_t i = row * task->columns + c;
+            array_of(task, E)[i] = 0.0;
+            if (is_spread(task))
+                array_of(task, TERMS)[i] = array_of(task, D_ERROR)[i] = array_of(task, Q)[i] = 0.0;
+        }
+}
+
+/* Find the most probable class of each row. */
+INLINE void find_largest(const double *e, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t *one)
+{
+    ptrdiff_t row = 0;
+    for (; columns <= NARROW && row + LANES <= rows; row += LANES) {
+        const double *at = e + row * columns;
+        Lanes best = {at[0], at[columns], at[2 * columns], at[3 * columns]};
+        Places where = {0};
+        for (ptrdiff_t c = 1; c < columns; c++) {
+            const Lanes next = {at[c], at[columns + c], at[2 * columns + c], at[3 * columns + c]};
+            const Places is_larger = next > best;
+            where = CHOSEN(is_larger, (Places){0} + c, where);
+            best = CHOSEN(is_larger, next, best);
+        }
+        memcpy(one + row, &where, sizeof where);
+    }
+    for (; row < rows; row++)
+        one[row] = largest_of(e + row * columns, columns);
+}
+
+/* Return log S of a row where it is near 0, by the logits' own digits: as d_m + log1p(rest / e_m),
+   with m where d is largest. The sum S near 1 has lost those of its logarithm. */
+INLINE double log_near_zero(const Task *task, ptrdiff_t start, ptrdiff_t row, int is_float)
+{
+    double *const e = array_of(task, E) + row * task->columns;
+    const ptrdiff_t m = largest_of(e, task->columns);
+    double e_m, rest, rest_error, error;
+    sum_others(e, 1, task->columns, &m, &e_m, &rest, &rest_error);
+    const double d = d_of(task, start, row * task->columns + m, &error, is_float);
+    return d + (log_of_sum(rest, rest_error, e_m) + error);
+}
+
+/* Compute the sums of some rows from their e and q, and what follows from them. */
+INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, int is_float)
+{
+    double *const e = array_of(task, E), *const q = array_of(task, Q);
+    const ptrdiff_t columns = task->columns;
+    double errors[ROWS];
+    if (is_spread(task))
+        find_largest(e, rows, columns, tile->one);
     else
-        for (ptrdiff_t row = 0; row < rows; row++)
-            sum_wide(e + row * classes, classes, &tile->rest[row], &tile->rest_error[row]);
-    for (ptrdiff_t row = 0; row < rows; row++) {
-        e[row * classes + tile->y[row]] = tile->e_y[row];
-        tile->share[row] = task->shares ? weight_of(task->shares[start + row]) : 1.0;
-    }
+        memcpy(tile->one, tile->y, sizeof tile->one);
+    if (has_array(task))
+        sum_others(q, rows, columns, tile->one, tile->q_one, tile->others, errors);
+    else
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            const double count = (double)classes_of(task, start + row), other = tile->q_other[row];
+            const int is_y = tile->one[row] == tile->y[row];
+            tile->q_one[row] = is_y ? tile->q_y[row] : other;
+            tile->others[row] = is_y ? other * (count - 1.0) : fma(other, count - 2.0, tile->q_y[row]);
+            errors[row] = 0.0;
+        }
+    sum_others(e, rows, columns, tile->one, tile->e_one, tile->rest, tile->rest_error);
     for (ptrdiff_t row = 0; row < rows; row++) {
         double rest_error = tile->rest_error[row], total_error, error;
-        const double rest = rounded(tile->rest[row], &rest_error), share = tile->share[row];
-        const double total = plus(rest, rest_error, tile->e_y[row], &total_error);
-        const double inverse = inverse_of(total, total_error, &error), part = inverse * share;
+        const double rest = rounded(tile->rest[row], &rest_error);
+        const double total = plus(rest, rest_error, tile->e_one[row], &total_error);
+        tile->inverse[row] = inverse_of(total, total_error, &error);
+        tile->inverse_error[row] = error;
         tile->rest[row] = rest;
         tile->rest_error[row] = rest_error;
         tile->total[row] = total;
         tile->total_error[row] = total_error;
-        tile->inverse[row] = inverse;
-        tile->inverse_error[row] = error;
-        tile->share_of_inverse[row] = part;
-        tile->share_of_inverse_error[row] = fma(inverse, share, -part) + error * share;
+        tile->others[row] += errors[row];
+        tile->slope[row] = tile->costs[row] = tile->costs_error[row] = 0.0;
+    }
+    if (task->z_scale.at) {
+        for (ptrdiff_t row = 0; row < rows; row++)
+            tile->log_total[row] = log_of_total(tile->total[row], tile->total_error[row]);
+        for (ptrdiff_t row = 0; row < rows; row++)
+            if (fabs(tile->log_total[row]) < 0.5)
+                tile->log_total[row] = log_near_zero(task, start, row, is_float);
+        for (ptrdiff_t row = 0; row < rows; row++)
+            tile->slope[row] = 2.0 * tile->z[row] * tile->log_total[row];
+    }
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double s = tile->q_one[row] + tile->others[row], inverse = tile->inverse[row];
+        const double factor = (s + tile->slope[row]) * tile->inverse_t[row];
+        const double part = inverse * factor;
+        tile->factor[row] = part;
+        tile->factor_error[row] = fma(inverse, factor, -part) + tile->inverse_error[row] * factor;
     }
 }
 
-/* Write e times what is given in two parts, and times derivatives if there are any. */
-INLINE void scale(const double *e, ptrdiff_t count, double factor, double error,
-                  const double *slopes, char *to, int is_float)
+/* Compute what other classes than `one` add to losses, the sum of q_c (d_one - d_c), in which no term
+   is negative. */
+INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, int is_float)
 {
-    if (slopes)
-        for (ptrdiff_t i = 0; i < count; i++)
-            put(to, i, fma(e[i], factor, e[i] * error) * slopes[i], is_float);
-    else
-        for (ptrdiff_t i = 0; i < count; i++)
-            put(to, i, fma(e[i], factor, e[i] * error), is_float);
+    const ptrdiff_t columns = task->columns;
+    double *const terms = array_of(task, TERMS), *const q = array_of(task, Q);
+    double errors[ROWS] = {0.0}, lost[ROWS];
+    for (ptrdiff_t row = 0; row < rows && has_array(task); row++) {
+        const ptrdiff_t at = row * columns;
+        double one_error, error;
+        const double d_one = d_of(task, start, at + tile->one[row], &one_error, is_float);
+        for (ptrdiff_t i = at; i < at + columns; i++) {
+            d_of(task, start, i, &error, is_float);
+            terms[i] = q[i] == 0.0 ? 0.0 : q[i] * ((d_one - terms[i]) + (one_error - error));
+        }
+    }
+    sum_rows(terms, rows, columns, tile->costs, tile->costs_error);
+    if (has_array(task))
+        return;
+    /* The sum of d itself is exact enough, in two parts. */
+    if (is_scaled(task) && !is_float)
+        sum_rows(array_of(task, D_ERROR), rows, columns, errors, lost);
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const ptrdiff_t at = row * columns;
+        const double count = (double)classes_of(task, start + row), q_other = tile->q_other[row];
+        double one_error, error;
+        const double d_one = d_of(task, start, at + tile->one[row], &one_error, is_float);
+        const double d_y = d_of(task, start, at + tile->y[row], &error, is_float);
+        const double x = (d_one - d_y) + (one_error - error), all = count * d_one;
+        const double rest = fma(count, d_one, -all) - tile->costs_error[row] - errors[row];
+        const double sum = (all - tile->costs[row]) + fma(count, one_error, rest);
+        tile->costs[row] = fma(tile->q_y[row] - q_other, x, q_other * sum);
+        tile->costs_error[row] = 0.0;
+    }
 }
 
-/* Write the e of each row times its factor to a block of results, from its row `start` on, and the
-   same to a second one if there is one. */
-INLINE void scale_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, const double *factors,
-                       const double *errors, const double *slopes, void *block, void *second,
+/* Write (e_c factor - q_c / T) times the derivative of the cap, for a factor in two parts; `other` is
+   q_c / T if there are no q. */
+INLINE void scale(const double *e, const double *q, const double *slopes, ptrdiff_t count,
+                  double factor, double error, double inverse_t, double other, char *to,
+                  int is_float)
+{
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double small = q ? fma(-q[i], inverse_t, e[i] * error) : fma(e[i], error, -other);
+        const double x = fma(e[i], factor, small);
+        put(to, i, slopes ? x * slopes[i] : x, is_float);
+    }
+}
+
+/* Write that for each row to a block of results, from its row `start` on, and the same to a second
+   one if there is one. */
+INLINE void scale_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, const double *q,
+                       const double *slopes, const double *factors, const double *errors,
+                       const double *inverse_t, const double *other, void *block, void *second,
                        int is_float)
 {
-    const ptrdiff_t classes = task->classes, whole = classes - classes % PIECE;
-    const double *const e = task->memory;
-    char *const to = place(block, start * classes, is_float);
-    char *const copy = place(second, start * classes, is_float);
-    if (classes <= TILE) {
-        for (ptrdiff_t row = 0; row < rows; row++)
-            scale(e + row * classes, classes, factors[row], errors[row],
-                  slopes ? slopes + row * classes : NULL, place(to, row * classes, is_float),
-                  is_float);
+    const ptrdiff_t columns = task->columns, whole = columns - columns % PIECE;
+    const double *const e = array_of(task, E);
+    char *const to = place(block, start * columns, is_float);
+    char *const copy = place(second, start * columns, is_float);
+    if (columns <= TILE) {
+        for (ptrdiff_t row = 0, at = 0; row < rows; row++, at += columns)
+            scale(e + at, q ? q + at : NULL, slopes ? slopes + at : NULL, columns, factors[row],
+                  errors[row], inverse_t[row], other ? other[row] * inverse_t[row] : 0.0,
+                  place(to, at, is_float), is_float);
         if (copy)
-            memcpy(copy, to, bytes_of(rows * classes, is_float));
+            memcpy(copy, to, bytes_of(rows * columns, is_float));
         return;
     }
-    for (ptrdiff_t c = 0; c < whole; c += PIECE) {
+    for (ptrdiff_t c = 0; c < columns; c += PIECE) {
+        const ptrdiff_t count = c < whole ? PIECE : columns - whole;
         look_ahead(place(to, c + AHEAD, is_float), is_float, 1);
-        scale(e + c, PIECE, *factors, *errors, slopes ? slopes + c : NULL, place(to, c, is_float),
-              is_float);
+        scale(e + c, q ? q + c : NULL, slopes ? slopes + c : NULL, count, *factors, *errors,
+              *inverse_t, other ? *other * *inverse_t : 0.0, place(to, c, is_float), is_float);
         if (!copy)
             continue;
         look_ahead(place(copy, c + AHEAD, is_float), is_float, 1);
-        memcpy(place(copy, c, is_float), place(to, c, is_float), bytes_of(PIECE, is_float));
+        memcpy(place(copy, c, is_float), place(to, c, is_float), bytes_of(count, is_float));
     }
-    scale(e + whole, classes - whole, *factors, *errors, slopes ? slopes + whole : NULL,
-          place(to, whole, is_float), is_float);
-    if (copy)
-        memcpy(place(copy, whole, is_float), place(to, whole, is_float),
-               bytes_of(classes - whole, is_float));
 }
 
-/* Write probabilities, and gradients as they are where no class is the true one. */
-INLINE void spread(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
-                   int is_float, int is_extended)
+/* Return whether losses are those of labels alone. */
+INLINE int is_plain(const Task *task)
 {
-    const int are_alike = task->probs && !task->shares && !is_extended;
-    if (task->probs)
-        scale_rows(task, start, rows, tile->inverse, tile->inverse_error, NULL, task->probs,
-                   are_alike ? task->grad_logits : NULL, is_float);
-    if (!task->grad_logits || are_alike)
-        return;
-    if (is_extended && task->caps)
-        scale_rows(task, start, rows, tile->share_of_inverse, tile->share_of_inverse_error,
-                   slopes_of(task), task->grad_logits, NULL, is_float);
-    else
-        scale_rows(task, start, rows, tile->share_of_inverse, tile->share_of_inverse_error, NULL,
-                   task->grad_logits, NULL, is_float);
+    return !task->class_weights.at && !task->scale.at && !task->divisor.at && !task->z_scale.at;
 }
 
-/* Write what depends on the class y: 0 - x and not -x, as a 0 is to be 0 and not -0. */
-INLINE void finish(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
+/* Write probabilities, and gradients as they are where no class is `one`. */
+INLINE void spread(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
                    int is_float)
 {
-    if (task->loss)
+    const int are_equal = task->probs && !is_scaled(task) && !is_spread(task) && is_plain(task);
+    if (task->probs)
+        scale_rows(task, start, rows, NULL, NULL, tile->inverse, tile->inverse_error,
+                   tile->inverse_t, NULL, task->probs, are_equal ? task->grad_logits : NULL,
+                   is_float);
+    if (task->grad_logits && !are_equal) {
+        const double *const q = array_of(task, Q), *const slopes = array_of(task, SLOPES);
+        scale_rows(task, start, rows, has_array(task) ? q : NULL, task->softcap.at ? slopes : NULL,
+                   tile->factor, tile->factor_error, tile->inverse_t, tile->q_other,
+                   task->grad_logits, NULL, is_float);
+    }
+    for (ptrdiff_t row = 0; row < rows && task->grad_logits && task->num_classes.at; row++)
+        for (ptrdiff_t c = classes_of(task, start + row); c < task->columns; c++)
+            put(task->grad_logits, (start + row) * task->columns + c, 0.0, is_float);
+    if (task->grad_probs && is_spread(task))
         for (ptrdiff_t row = 0; row < rows; row++)
-            task->loss[start + row] =
-                log_of_sum(tile->rest[row], tile->rest_error[row], tile->e_y[row]) *
-                tile->share[row];
-    if (task->grad_probs)
+            for (ptrdiff_t c = 0; c < task->columns; c++) {
+                const ptrdiff_t i = row * task->columns + c;
+                const double e = array_of(task, E)[i];
+                const double q = has_array(task) ? array_of(task, Q)[i] : tile->q_other[row];
+                put(task->grad_probs, start * task->columns + i,
+                    q == 0.0 || e == 0.0 ? 0.0 : -(tile->total[row] / e * q), is_float);
+            }
+}
+
+/* Return dL/da of the class `one`, but for the derivative of a cap: ((s - q) f(x) - q (1 - f(x)) +
+   slope f(x)) / T, with the sum of the others for s - q, and rest / S for 1 - f(x). */
+INLINE double gradient_at_one(const Tile *tile, ptrdiff_t row)
+{
+    const double q = tile->q_one[row], rest = tile->rest[row], t = tile->inverse_t[row];
+    const double lost = q * rest, lost_error = fma(q, rest, -lost) + q * tile->rest_error[row];
+    const double x = fma(tile->others[row] + tile->slope[row], tile->e_one[row], -lost);
+    return product(x * t, -lost_error * t, tile->inverse[row], tile->inverse_error[row]);
+}
+
+/* Write the losses, and what depends on the class `one`. Adding 0 has a 0 be 0 and not -0. */
+INLINE void finish(const Task *task, Tile *tile, ptrdiff_t start, ptrdiff_t rows, int is_float)
+{
+    const ptrdiff_t columns = task->columns;
+    if (task->loss)
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            const double log = log_of_sum(tile->rest[row], tile->rest_error[row], tile->e_one[row]);
+            const double s = tile->q_one[row] + tile->others[row];
+            task->loss[start + row] = fma(s, log, tile->costs_error[row]) + tile->costs[row];
+        }
+    if (task->z_scale.at)
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            const double z_loss = tile->z[row] * tile->log_total[row] * tile->log_total[row];
+            if (task->loss)
+                task->loss[start + row] += z_loss;
+            if (task->z_loss)
+                task->z_loss[start + row] = z_loss;
+        }
+    if (task->grad_probs && !is_spread(task))
         for (ptrdiff_t row = 0; row < rows; row++) {
             double lost;
             const double x =
-                quotient(tile->total[row], tile->total_error[row], tile->e_y[row], &lost);
-            put(task->grad_probs, (start + row) * task->classes + tile->y[row],
-                0.0 - (x + lost) * tile->share[row], is_float);
+                quotient(tile->total[row], tile->total_error[row], tile->e_one[row], &lost);
+            put(task->grad_probs, (start + row) * columns + tile->one[row],
+                0.0 - (x + lost) * tile->q_one[row], is_float);
         }
-    if (task->grad_logits)
+    if (is_spread(task) && !has_array(task))
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            const ptrdiff_t at = row * columns + tile->y[row];
+            const double e = array_of(task, E)[at], q = tile->q_y[row];
+            const double slope = task->softcap.at ? array_of(task, SLOPES)[at] : 1.0;
+            const double small = fma(-q, tile->inverse_t[row], e * tile->factor_error[row]);
+            if (task->grad_probs)
+                put(task->grad_probs, start * columns + at, -(tile->total[row] / e * q), is_float);
+            if (task->grad_logits)
+                put(task->grad_logits, start * columns + at,
+                    fma(e, tile->factor[row], small) * slope, is_float);
+        }
+    if (task->grad_logits) {
+        double gradients[ROWS];
         for (ptrdiff_t row = 0; row < rows; row++)
-            put(task->grad_logits, (start + row) * task->classes + tile->y[row],
-                0.0 - product(tile->rest[row], tile->rest_error[row], tile->share_of_inverse[row],
-                              tile->share_of_inverse_error[row]),
-                is_float);
+            gradients[row] = gradient_at_one(tile, row);
+        for (ptrdiff_t row = 0; row < rows; row++) {
+            const ptrdiff_t at = row * columns + tile->one[row];
+            const double slope = task->softcap.at ? array_of(task, SLOPES)[at] : 1.0;
+            put(task->grad_logits, start * columns + at, 0.0 + gradients[row] * slope, is_float);
+        }
+    }
 }
 
-/* Write what a temperature, a soft cap and a z-loss change of that. */
-INLINE void finish_extended(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
-                            int is_float)
+/* Have rows that do not count no loss and no gradients. */
+INLINE void ignore(const Task *task, ptrdiff_t start, ptrdiff_t rows, int is_float)
 {
-    for (ptrdiff_t row = 0; row < rows; row++) {
-        const ptrdiff_t at = start + row, y = tile->y[row];
-        const double share = tile->share[row], log_total = tile->log_total[row];
-        const double z_loss = tile->z[row] * log_total * log_total;
+    const unsigned char *const counted = task->counted.at;
+    const size_t size = (size_t)bytes_of(task->columns, is_float);
+    for (ptrdiff_t row = start; row < start + rows; row++) {
+        if (counted[row * task->counted.step])
+            continue;
         if (task->loss)
-            task->loss[at] += z_loss;
+            task->loss[row] = 0.0;
         if (task->z_loss)
-            task->z_loss[at] = z_loss;
-        if (task->grad_logits) {
-            const double t = task->temperatures ? task->temperatures[at] : 1.0;
-            const double lost = share * tile->rest[row] + share * tile->rest_error[row];
-            const double x = fma(tile->slope[row], tile->e_y[row], -lost) * scale_of(t);
-            const double whole = fma(x, tile->inverse[row], x * tile->inverse_error[row]);
-            const double slope = task->caps ? slopes_of(task)[row * task->classes + y] : 1.0;
-            put(task->grad_logits, at * task->classes + y,
-                0.0 + whole / (t * scale_of(t)) * slope, is_float);
-        }
+            task->z_loss[row] = 0.0;
+        if (task->grad_probs)
+            memset(place(task->grad_probs, row * task->columns, is_float), 0, size);
+        if (task->grad_logits)
+            memset(place(task->grad_logits, row * task->columns, is_float), 0, size);
     }
 }
 
@@ -691,178 +967,55 @@ INLINE ptrdiff_t mark(const Tile *tile, ptrdiff_t rows, unsigned char *left)
 {
     ptrdiff_t count = 0;
     for (ptrdiff_t row = 0; row < rows; row++) {
-        const double rest = tile->rest[row], total = tile->total[row], e_y = tile->e_y[row];
-        const double share = tile->share[row];
+        const double rest = tile->rest[row], total = tile->total[row], e_one = tile->e_one[row];
+        const double s = tile->q_one[row] + tile->others[row], cost = tile->costs[row];
         /* NaN is no smaller and no larger than anything. */
-        left[row] =
-            !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e_y) & (e_y >= SMALLEST_E_Y) &
-              (total >= SMALLEST_SUM) & (total <= LARGEST_SUM) & (share >= 0.0));
+        left[row] = !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e_one) &
+                      (e_one >= SMALLEST_E_Y) & (total >= SMALLEST_SUM) & (total <= LARGEST_SUM) &
+                      (s >= 0.0) & (tile->z[row] >= 0.0) & (cost == cost));
         count += left[row];
     }
     return count;
 }
 
-/* What is computed of a row with any target weights q, of sum s, and a temperature T: with d = a /
-   T, m where d is largest, and rest, the sum of e without e_m. */
-typedef struct {
-    ptrdiff_t m, top;          /* Where d is largest, and where q is. */
-    double s, s_error, others; /* The sum of q, and that without its largest. */
-    double rest, rest_error, total, inverse, inverse_error, temperature;
-    double scale;               /* That of T, see scale_of. */
-    double z, log_total, slope; /* As in a tile. */
-} Row;
-
-/* Return dL/da_c = ((s - q_c) f(x)_c - q_c (1 - f(x)_c) + slope f(x)_c) / T, with rest / S for
-   1 - f(x)_m, and the sum of the others for s - q_c where q_c is largest: neither cancels. */
-INLINE double gradient(const Row *row, double e, double q, int is_m, int is_top)
-{
-    const double inverse = row->inverse, error = row->inverse_error, scale = row->scale;
-    const double others = is_top ? row->others : (row->s - q) + row->s_error;
-    const double x = e * (others + row->slope);
-    const double gained = fma(x, inverse * scale, x * (error * scale));
-    const double other = is_m ? product(row->rest, row->rest_error, inverse, error)
-                              : 1.0 - fma(e, inverse, e * error);
-    return (gained - q * scale * other) / (row->temperature * scale);
-}
-
-/* Compute e and the sums of a row. */
-INLINE void sum_weighted(const Task *task, ptrdiff_t at, double *q, Row *row, int is_float)
-{
-    const ptrdiff_t classes = task->classes;
-    double *const e = task->memory, *const d = e + classes, *const d_error = d + classes;
-    double *const slopes = d_error + classes;
-    const double t = row->temperature, cap = task->caps ? task->caps[at / classes] : 0.0;
-    for (ptrdiff_t c = 0; c < classes; c++) {
-        double tail = 0.0, a = get(task->logits, at + c, is_float);
-        if (task->caps)
-            a = capped(a, cap, &tail, &slopes[c]);
-        const double whole = a / t, lost = (fma(-whole, t, a) + tail) / t;
-        d[c] = whole;
-        /* That of a masked class is NaN, and of one below LOWEST it may be larger than LOWEST. */
-        d_error[c] = whole > LOWEST ? lost : 0.0;
-        e[c] = exponential(whole, d_error[c]);
-        q[c] = weight_of(q[c]);
-    }
-    row->m = largest_of(d, classes);
-    row->top = largest_of(q, classes);
-    row->others = sum_without(q, classes, row->top, &row->s_error);
-    row->s = row->others;
-    ADD(row->s, row->s_error, q[row->top]);
-    row->rest = sum_without(e, classes, row->m, &row->rest_error);
-    double total_error;
-    row->total = plus(row->rest, row->rest_error, e[row->m], &total_error);
-    row->inverse = inverse_of(row->total, total_error, &row->inverse_error);
-    row->scale = scale_of(t);
-    row->z = task->z_weights ? weight_of(task->z_weights[at / classes]) : 0.0;
-    row->log_total = log_of_total(row->total, total_error);
-    if (fabs(row->log_total) < 0.5)
-        row->log_total = d[row->m] + (log_of_sum(row->rest, row->rest_error, e[row->m]) +
-                                      d_error[row->m]);
-    row->slope = 2.0 * row->z * row->log_total;
-}
-
-/* Return whether a row is left. */
-INLINE int is_unusual(const Row *row, const double *e, const double *q, ptrdiff_t classes)
-{
-    const double t = row->temperature, rest = row->rest, total = row->total;
-    int is_odd =
-        !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e[row->m]) & (total >= SMALLEST_SUM) &
-          (total <= LARGEST_SUM) & (t >= SMALLEST_T) & (t <= LARGEST_T) & (row->s >= 0.0) &
-          (row->z >= 0.0));
-    for (ptrdiff_t c = 0; c < classes; c++)
-        is_odd |= !((q[c] == 0.0) | (e[c] >= SMALLEST_E_Y));
-    return is_odd;
-}
-
-/* Compute a row with target weights. Return whether it is left. The loss is
-   s log1p(rest / e_m) + sum_c q_c (d_m - d_c), in which no term is negative. */
-INLINE int compute_weighted(const Task *task, ptrdiff_t at, int is_float)
-{
-    const ptrdiff_t classes = task->classes, start = at * classes;
-    double *const e = task->memory, *const d = e + classes, *const d_error = d + classes;
-    double *const q = task->weights + start, *const slopes = d_error + classes;
-    Row row = {.temperature = task->temperatures ? task->temperatures[at] : 1.0};
-    sum_weighted(task, start, q, &row, is_float);
-    if (is_unusual(&row, e, q, classes) || !are_usual(task, at))
-        return 1;
-    if (task->probs)
-        scale(e, classes, row.inverse, row.inverse_error, NULL,
-              place(task->probs, start, is_float), is_float);
-    if (task->grad_probs)
-        for (ptrdiff_t c = 0; c < classes; c++)
-            put(task->grad_probs, start + c, q[c] == 0.0 ? 0.0 : -(row.total / e[c] * q[c]),
-                is_float);
-    if (task->grad_logits) {
-        const ptrdiff_t m = row.m, top = row.top;
-        for (ptrdiff_t c = 0; c < classes; c++)
-            put(task->grad_logits, start + c, gradient(&row, e[c], q[c], 0, 0), is_float);
-        put(task->grad_logits, start + m, gradient(&row, e[m], q[m], 1, m == top), is_float);
-        put(task->grad_logits, start + top, gradient(&row, e[top], q[top], m == top, 1), is_float);
-        if (task->caps)
-            for (ptrdiff_t c = 0; c < classes; c++)
-                put(task->grad_logits, start + c,
-                    get(task->grad_logits, start + c, is_float) * slopes[c], is_float);
-    }
-    if (task->z_loss)
-        task->z_loss[at] = row.z * row.log_total * row.log_total;
-    if (task->loss) {
-        double sum, error;
-        const double log_of_rest = log_of_sum(row.rest, row.rest_error, e[row.m]);
-        const double d_m = d[row.m], d_m_error = d_error[row.m];
-        for (ptrdiff_t c = 0; c < classes; c++)
-            e[c] = q[c] == 0.0 ? 0.0 : q[c] * ((d_m - d[c]) + (d_m_error - d_error[c]));
-        sum_wide(e, classes, &sum, &error);
-        const double z_loss = row.z * row.log_total * row.log_total;
-        task->loss[at] = fma(row.s, log_of_rest, error) + sum + z_loss;
-    }
-    return 0;
-}
-
 /* Compute all rows, as many at a time as fit into the nearest cache. Return how many are left. */
-INLINE ptrdiff_t compute(const Task *task, int is_float, int is_extended)
+INLINE ptrdiff_t compute(const Task *given, int is_float)
 {
-    const ptrdiff_t fitting = TILE / task->classes < ROWS ? TILE / task->classes : ROWS;
+    /* A copy, which nothing that is written could change. */
+    const Task copy = *given, *const task = &copy;
+    const ptrdiff_t fitting = TILE / task->columns < ROWS ? TILE / task->columns : ROWS;
     const ptrdiff_t step = fitting > 0 ? fitting : 1;
     ptrdiff_t left = 0;
     Tile tile;
-    if (task->weights) {
-        for (ptrdiff_t row = 0; row < task->rows; row++)
-            left += task->left[row] = (unsigned char)compute_weighted(task, row, is_float);
-        return left;
-    }
     for (ptrdiff_t start = 0; start < task->rows; start += step) {
         const ptrdiff_t rows = task->rows - start < step ? task->rows - start : step;
-        if (is_extended && (task->caps || task->temperatures))
-            scaled_exponentials(task, start, rows, is_float);
-        else
-            exponentials(task, start * task->classes, rows * task->classes, is_float);
-        sums(task, start, rows, &tile);
-        if (is_extended)
-            extend(task, start, rows, &tile, is_float);
-        spread(task, &tile, start, rows, is_float, is_extended);
+        if (start == 0 || !are_alike(task))
+            factors(task, start, rows, &tile);
+        exponentials_of_rows(task, start, rows, &tile, is_float);
+        weigh(task, start, rows, &tile);
+        if (task->num_classes.at)
+            blank(task, start, rows);
+        sums(task, start, rows, &tile, is_float);
+        if (is_spread(task))
+            costs(task, start, rows, &tile, is_float);
+        spread(task, &tile, start, rows, is_float);
         finish(task, &tile, start, rows, is_float);
-        if (is_extended)
-            finish_extended(task, &tile, start, rows, is_float);
+        if (task->counted.at)
+            ignore(task, start, rows, is_float);
         left += mark(&tile, rows, task->left + start);
     }
     return left;
 }
 
-/* Return whether there is a temperature, a soft cap or a z-loss. */
-INLINE int is_extended(const Task *task)
-{
-    return task->temperatures || task->caps || task->z_weights;
-}
-
 /* The kernel is compiled once for each kind of processor. */
-#define KERNEL(PROCESSOR, TARGET)                                             \
-    TARGET ptrdiff_t softgrad_##PROCESSOR##_double(const Task *task)          \
-    {                                                                         \
-        return is_extended(task) ? compute(task, 0, 1) : compute(task, 0, 0); \
-    }                                                                         \
-    TARGET ptrdiff_t softgrad_##PROCESSOR##_float(const Task *task)           \
-    {                                                                         \
-        return is_extended(task) ? compute(task, 1, 1) : compute(task, 1, 0); \
+#define KERNEL(PROCESSOR, TARGET)                                     \
+    TARGET ptrdiff_t softgrad_##PROCESSOR##_double(const Task *task) \
+    {                                                                 \
+        return compute(task, 0);                                  \
+    }                                                                 \
+    TARGET ptrdiff_t softgrad_##PROCESSOR##_float(const Task *task)  \
+    {                                                                 \
+        return compute(task, 1);                                  \
     }
 
 #ifdef __x86_64__
@@ -871,6 +1024,14 @@ KERNEL(avx2, __attribute__((target("avx2,fma"))))
 #else
 KERNEL(neon, )
 #endif
+
+/* Sum numbers in two parts. */
+double softgrad_sum(const double *numbers, ptrdiff_t count, double *error)
+{
+    double sum;
+    sum_wide(numbers, count, &sum, error);
+    return sum;
+}
 
 /* Return the names of those kinds that this processor is of, the fastest first. */
 const char *softgrad_processors(void)

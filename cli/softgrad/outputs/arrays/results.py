@@ -16,8 +16,8 @@ from softgrad.records.fields import LOSSES
 from softgrad.work import Batch, Computed
 from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
-from softgrad_core.loss.objective import sum_of
 from softgrad_core.loss.results import BLOCK_FIELDS
+from softgrad_core.loss.sums import sum_of
 
 Array = npt.NDArray[Any]
 
