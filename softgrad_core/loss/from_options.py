@@ -59,10 +59,9 @@ def objective_of(
     weights = _checked_weights(checked["class_weights"], classes, columns)
     distribution = counted = None
     if are_distributions(targets, len(shape)):
-        distribution = as_distributions(
+        distribution, labels = as_distributions(
             targets, shape, classes, unnormalized=checked["unnormalized_target"]
         )
-        labels = distribution.argmax(axis=1)
         _refuse_ignored_label(checked["ignore_index"])
     else:
         labels, counted = as_counted_labels(

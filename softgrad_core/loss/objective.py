@@ -58,7 +58,8 @@ class Objective:
         The true class of each row, of shape (N,). For a distribution, its most probable class; for
         an ignored row, class 0.
     distribution
-        The target probabilities t, of shape (N, K); None if the targets are labels.
+        The target probabilities t, of shape (N, K), in float64 or as float32 numbers; None if the
+        targets are labels.
     smoothing, temperature, divisor, scale
         ε, T, D and m, of shape (N,).
     class_weights
@@ -78,7 +79,7 @@ class Objective:
     """
 
     labels: IndexArray
-    distribution: FloatArray | None = None
+    distribution: npt.NDArray[Any] | None = None
     smoothing: FloatArray | None = None
     temperature: FloatArray | None = None
     divisor: FloatArray | None = None
@@ -231,7 +232,7 @@ class Objective:
     def targets(self, classes: int) -> FloatArray:
         """Return the target probabilities t, of shape (N, K)."""
         if self.distribution is not None:
-            return self.distribution
+            return self.distribution.astype(np.float64, copy=False)
         one_hot = np.zeros((len(self.labels), classes))
         one_hot[np.arange(len(self.labels)), self.labels] = 1.0
         return one_hot

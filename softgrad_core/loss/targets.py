@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.errors import InputError, shortened
-from softgrad_core.loss.logits import FloatArray, described, is_number
+from softgrad_core.loss.kernels.library import RowSums, sum_rows
+from softgrad_core.loss.logits import described, is_number
 from softgrad_core.tensors import as_numpy
 
 IndexArray = npt.NDArray[np.intp]
@@ -85,11 +86,12 @@ def targets_by_rows(targets: npt.ArrayLike, shape: tuple[int, ...], axis: int) -
 
 def as_distributions(
     targets: npt.ArrayLike, shape: tuple[int, ...], classes: int, *, unnormalized: bool
-) -> FloatArray:
+) -> tuple[npt.NDArray[Any], IndexArray]:
     """Return `targets`, of the shape of the logits, as checked rows of target probabilities.
 
-    If only the first columns of the logits are classes, the targets may be those of the classes
-    alone.
+    With them comes the most probable class of each row. They are not copied if the compiled library
+    can read them. If only the first columns of the logits are classes, the targets may be those of
+    the classes alone.
 
     Raises
     ------
@@ -107,12 +109,18 @@ def as_distributions(
         raise InputError(
             "targets-shape", f"expected target probabilities of shape {shape}, got {given.shape}"
         )
-    rows = np.zeros((math.prod(shape[:-1]), shape[-1]))
-    rows[:, : given.shape[-1]] = given.reshape(len(rows), given.shape[-1])
-    good = (np.isfinite(rows) & (rows >= 0.0)).all(axis=1)
+    rows = given.reshape(math.prod(shape[:-1]), given.shape[-1])
+    found = sum_rows(rows) if given.shape == shape else None
+    if found is None:
+        rows = np.zeros((len(rows), shape[-1]))
+        rows[:, : given.shape[-1]] = given.reshape(len(rows), given.shape[-1])
+        good = (np.isfinite(rows) & (rows >= 0.0)).all(axis=1)
+        found = RowSums(np.where(good, rows.sum(axis=1), np.nan), rows.argmax(axis=1))
+    # A sum is NaN if a value is negative or not finite.
+    good = ~np.isnan(found.sums)
     if not unnormalized:
-        good &= np.abs(rows.sum(axis=1) - 1.0) <= SUM_TOLERANCE
-    # NumPy's rounded sum may miss the limit: the exact sum decides.
+        good &= np.abs(found.sums - 1.0) <= SUM_TOLERANCE
+    # The rounded sum may miss the limit: the exact sum decides.
     for row in np.flatnonzero(~good).tolist():
         check_distribution(
             rows[row].tolist(),
@@ -125,7 +133,7 @@ def as_distributions(
         place = classes + int(rows[row, classes:].argmax())
         what = f"target[{place}], {rows[row, place]:g},"
         raise padding_target(what, classes, row if len(shape) > 1 else None)
-    return rows
+    return rows, found.largest
 
 
 def padding_target(what: str, classes: int, row: int | None) -> InputError:

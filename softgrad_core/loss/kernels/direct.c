@@ -45,7 +45,8 @@ enum {
     LINE = 64,    /* Bytes of memory that come together. */
 };
 
-/* The arrays in memory: e, d, what rounding took from it, the terms of a sum, the derivatives of a cap, and q. */
+/* The arrays in memory: e, d, what rounding took from it, the terms of a sum, the derivatives of a
+   cap, and q. */
 enum { E, D, D_ERROR, TERMS, SLOPES, Q, ARRAYS };
 
 typedef double Lanes __attribute__((vector_size(LANES * sizeof(double))));
@@ -106,7 +107,7 @@ typedef struct {
     const void *logits;           /* (N, C) */
     const volatile Index *labels; /* (N,): each is read once, others might write to them. */
     ptrdiff_t rows, columns;      /* N and C */
-    Numbers targets;              /* t, of shape (N, C) */
+    Numbers targets;              /* t, of shape (N, C), of float or double. */
     Numbers class_weights;        /* w, of shape (N, C) */
     Numbers smoothing, scale, divisor, temperature, softcap, z_scale, z_divisor; /* double */
     Numbers counted;              /* unsigned char: 0 for a row that is ignored. */
@@ -117,6 +118,7 @@ typedef struct {
     void *grad_probs;             /* (N, C), zeros: what is not 0 is filled in. */
     void *grad_logits;            /* (N, C) */
     double *memory;               /* ARRAYS times C numbers, or TILE where that is more. */
+    ptrdiff_t are_float;          /* Whether the targets are. */
     unsigned char *left; /* (N,): 1 is written for a row that is left, whose results are nothing. */
 } Task;
 
@@ -642,6 +644,24 @@ INLINE void exponentials_of_rows(const Task *task, ptrdiff_t start, ptrdiff_t ro
     }
 }
 
+/* Compute the target weights q of a row from its targets, if there are any, and the weights of the
+   classes. */
+INLINE void weigh_classes(double *restrict q, const void *targets, ptrdiff_t from, const Double *w,
+                          double smoothing, double part, double share, ptrdiff_t columns,
+                          int is_float)
+{
+    if (!targets)
+        for (ptrdiff_t c = 0; c < columns; c++)
+            q[c] = usual(part) * (usual(w[c]) * share);
+    else if (!w)
+        for (ptrdiff_t c = 0; c < columns; c++)
+            q[c] = usual(fma(1.0 - smoothing, get(targets, from + c, is_float), part)) * share;
+    else
+        for (ptrdiff_t c = 0; c < columns; c++)
+            q[c] = usual(fma(1.0 - smoothing, get(targets, from + c, is_float), part)) *
+                   (usual(w[c]) * share);
+}
+
 /* Find the labels of some rows, and the target weights q. */
 INLINE void weigh(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
 {
@@ -653,21 +673,25 @@ INLINE void weigh(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
         tile->q_y[row] = is_class ? tile->q_label[row] : NAN;
     }
     for (ptrdiff_t row = 0; row < rows && (weights.at || targets.at); row++) {
-        const Double *const t = (const Double *)targets.at + (start + row) * targets.step;
+        const ptrdiff_t from = (start + row) * targets.step, y = tile->y[row];
         const Double *const w = (const Double *)weights.at + (start + row) * weights.step;
         const double smoothing = tile->smoothing[row], part = tile->part[row];
         const double share = tile->share[row];
         double *const q = array_of(task, Q) + row * task->columns;
-        if (has_array(task))
-            for (ptrdiff_t c = 0; c < task->columns; c++)
-                q[c] = weight(targets.at ? t[c] : 0.0, smoothing, part, weights.at ? w[c] : 1.0,
-                              share);
-        if (targets.at)
-            continue;
-        const double q_y = weight(1.0, smoothing, part, w[tile->y[row]], share);
-        tile->q_y[row] = tile->q_y[row] >= 0.0 ? q_y : NAN;
-        if (has_array(task))
-            q[tile->y[row]] = tile->q_y[row];
+        if (has_array(task) && !targets.at)
+            weigh_classes(q, NULL, 0, w, smoothing, part, share, task->columns, 0);
+        else if (targets.at && task->are_float)
+            weigh_classes(q, targets.at, from, weights.at ? w : NULL, smoothing, part, share,
+                          task->columns, 1);
+        else if (targets.at)
+            weigh_classes(q, targets.at, from, weights.at ? w : NULL, smoothing, part, share,
+                          task->columns, 0);
+        if (!targets.at) {
+            const double q_y = weight(1.0, smoothing, part, w[y], share);
+            tile->q_y[row] = tile->q_y[row] >= 0.0 ? q_y : NAN;
+        }
+        if (has_array(task) && !targets.at)
+            q[y] = tile->q_y[row];
     }
 }
 
@@ -968,7 +992,7 @@ INLINE ptrdiff_t mark(const Tile *tile, ptrdiff_t rows, unsigned char *left)
     ptrdiff_t count = 0;
     for (ptrdiff_t row = 0; row < rows; row++) {
         const double rest = tile->rest[row], total = tile->total[row], e_one = tile->e_one[row];
-        const double s = tile->q_one[row] + tile->others[row], cost = tile->costs[row];
+        const double s = usual(tile->q_one[row] + tile->others[row]), cost = tile->costs[row];
         /* NaN is no smaller and no larger than anything. */
         left[row] = !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e_one) &
                       (e_one >= SMALLEST_E_Y) & (total >= SMALLEST_SUM) & (total <= LARGEST_SUM) &
@@ -1007,15 +1031,49 @@ INLINE ptrdiff_t compute(const Task *given, int is_float)
     return left;
 }
 
+/* Target probabilities, and what is found of each row: its sum, NaN if a number is negative, infinite
+   or NaN, and where the largest is. */
+typedef struct {
+    const void *targets; /* (N, C) */
+    ptrdiff_t rows, columns;
+    double *sums, *errors; /* (N,): in two parts. */
+    ptrdiff_t *largest;    /* (N,) */
+    double *memory;        /* C numbers, or TILE where that is more. */
+} Check;
+
+/* Check rows of target probabilities. */
+INLINE void check_targets(const Check *check, int is_float)
+{
+    const ptrdiff_t columns = check->columns, step = columns < TILE ? TILE / columns : 1;
+    double *const numbers = check->memory;
+    for (ptrdiff_t start = 0; start < check->rows; start += step) {
+        const ptrdiff_t rows = check->rows - start < step ? check->rows - start : step;
+        for (ptrdiff_t i = 0; i < rows * columns; i++) {
+            const double x = get(check->targets, start * columns + i, is_float);
+            numbers[i] = (x >= 0.0) & (x < INFINITY) ? x : NAN;
+        }
+        sum_rows(numbers, rows, columns, check->sums + start, check->errors + start);
+        find_largest(numbers, rows, columns, check->largest + start);
+    }
+}
+
 /* The kernel is compiled once for each kind of processor. */
-#define KERNEL(PROCESSOR, TARGET)                                     \
-    TARGET ptrdiff_t softgrad_##PROCESSOR##_double(const Task *task) \
-    {                                                                 \
-        return compute(task, 0);                                  \
-    }                                                                 \
-    TARGET ptrdiff_t softgrad_##PROCESSOR##_float(const Task *task)  \
-    {                                                                 \
-        return compute(task, 1);                                  \
+#define KERNEL(PROCESSOR, TARGET)                                        \
+    TARGET ptrdiff_t softgrad_##PROCESSOR##_double(const Task *task)     \
+    {                                                                    \
+        return compute(task, 0);                                         \
+    }                                                                    \
+    TARGET ptrdiff_t softgrad_##PROCESSOR##_float(const Task *task)      \
+    {                                                                    \
+        return compute(task, 1);                                         \
+    }                                                                    \
+    TARGET void softgrad_##PROCESSOR##_check_double(const Check *check)  \
+    {                                                                    \
+        check_targets(check, 0);                                         \
+    }                                                                    \
+    TARGET void softgrad_##PROCESSOR##_check_float(const Check *check)   \
+    {                                                                    \
+        check_targets(check, 1);                                         \
     }
 
 #ifdef __x86_64__

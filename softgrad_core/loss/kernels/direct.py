@@ -5,7 +5,6 @@ It is missing if no compiler was found, or the processor is not supported. Then 
 """
 
 import ctypes
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.loss.logits import FloatArray
+from softgrad_core.loss.kernels.library import TILE, address, load, processors
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.results import BLOCK_FIELDS, FIELDS, SoftmaxCrossEntropy, empty_results
 from softgrad_core.loss.targets import IndexArray
@@ -24,8 +23,8 @@ Kernel = Callable[[int], int]
 Kernels = Mapping[np.dtype[Any], Kernel]
 """A kernel for each type of logits."""
 
-TILE, ARRAYS = 2048, 6
-"""Logits per tile, and arrays of so many numbers that the kernel needs, as in `direct.c`."""
+ARRAYS = 6
+"""The arrays in memory that the kernel needs, as in `direct.c`."""
 
 BLOCK_ELEMENTS = 1 << 24
 """Maximum number of logits per block, about 30 ms of work. With smaller blocks, threads would wait
@@ -33,10 +32,6 @@ more often for Python's lock and for pages of memory, which may have 2 MiB."""
 
 COPIED_ELEMENTS = 1 << 17
 """The same if NumPy copies a block: these fit in the L2 cache."""
-
-
-SUMMED = 1 << 16
-"""Numbers that are summed in two parts."""
 
 
 class _Numbers(ctypes.Structure):
@@ -72,39 +67,21 @@ class _Task(ctypes.Structure):
         *((name, _Numbers) for name in NUMBERS),
         *((name, ctypes.c_void_p) for name in FIELDS),
         ("memory", ctypes.c_void_p),
+        ("are_float", ctypes.c_ssize_t),
         ("left", ctypes.c_void_p),
     ]
 
 
-def _library() -> ctypes.CDLL | None:
-    """Return the compiled library, if there is one."""
-    source = Path(__file__).with_suffix(".c")
-    try:
-        # The name has the checksum of the source, so that an outdated library is not loaded.
-        name = f"_direct_{zlib.crc32(source.read_bytes()):08x}.so"
-        library = ctypes.CDLL(str(source.with_name(name)))
-    except OSError:
-        return None
-    library.softgrad_processors.restype = ctypes.c_char_p
-    library.softgrad_sum.restype = ctypes.c_double
-    library.softgrad_sum.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_void_p]
-    return library
-
-
 def all_kernels() -> Sequence[Kernels]:
     """Return the kernels that this processor can run, fastest first. Their results are equal."""
-    library = _library()
-    return (
-        []
-        if library is None
-        else [
-            {
-                np.dtype(np.float64): _kernel(library[f"softgrad_{processor}_double"]),
-                np.dtype(np.float32): _kernel(library[f"softgrad_{processor}_float"]),
-            }
-            for processor in library.softgrad_processors().decode().split()
-        ]
-    )
+    library: Any = load(Path(__file__).with_suffix(".c"))
+    return [
+        {
+            np.dtype(np.float64): _kernel(library[f"softgrad_{processor}_double"]),
+            np.dtype(np.float32): _kernel(library[f"softgrad_{processor}_float"]),
+        }
+        for processor in processors(library)
+    ]
 
 
 def _kernel(function: Any) -> Kernel:
@@ -113,21 +90,6 @@ def _kernel(function: Any) -> Kernel:
 
 
 KERNELS: Kernels = next(iter(all_kernels()), {})
-
-LIBRARY = _library()
-
-
-def sum_in_parts(numbers: FloatArray) -> Sequence[float]:
-    """Return numbers whose sum is that of the given ones but for 2**-80 of it, or more of them."""
-    if LIBRARY is None:
-        return list(map(float, numbers))
-    parts: list[float] = []
-    error = ctypes.c_double()
-    for start in range(0, len(numbers), SUMMED):
-        block = numbers[start : start + SUMMED]
-        total = LIBRARY.softgrad_sum(_address(block), len(block), ctypes.byref(error))
-        parts += [total, error.value]
-    return parts
 
 
 def elements_of_block(rows: npt.NDArray[Any], out: SoftmaxCrossEntropy) -> int:
@@ -170,14 +132,19 @@ def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntr
     memory = np.empty(ARRAYS * max(columns, TILE))
     left = np.empty(count, np.bool)
     task = _Task(
-        *(_address(rows), _address(labels), count, columns),
+        *(address(rows), address(labels), count, columns),
         *map(_numbers, numbers),
-        *(_address(getattr(out, name)) for name in FIELDS),
-        *(_address(memory), _address(left)),
+        *(address(getattr(out, name)) for name in FIELDS),
+        *(address(memory), _are_float(objective), address(left)),
     )
     # ctypes releases Python's lock during the call.
     left_count = KERNELS[rows.dtype](ctypes.addressof(task))
     return np.flatnonzero(left) if left_count else np.empty(0, np.intp)
+
+
+def _are_float(objective: Objective) -> bool:
+    """Return whether target probabilities are float32 numbers."""
+    return objective.distribution is not None and objective.distribution.dtype == np.float32
 
 
 def _side_by_side(numbers: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
@@ -190,8 +157,4 @@ def _side_by_side(numbers: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
 def _numbers(numbers: npt.NDArray[Any] | None) -> _Numbers:
     if numbers is None:
         return _Numbers(None, 0)
-    return _Numbers(_address(numbers), numbers.strides[0] // numbers.itemsize)
-
-
-def _address(array: npt.NDArray[Any] | None) -> int | None:
-    return None if array is None else array.ctypes.data
+    return _Numbers(address(numbers), numbers.strides[0] // numbers.itemsize)
