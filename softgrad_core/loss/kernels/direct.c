@@ -201,14 +201,16 @@ INLINE double exponential(double a, double a_error)
     return (one + fma(r * r, q, lower)) * of_bits(exponent << 52);
 }
 
-/* Return cap tanh(a / cap) to about seven more bits than float64 has, the rest of them in `lost`,
+static const double SIXTH = 0x1.5555555555555p-3, SIXTH_TAIL = 0x1.5555555555555p-57;
+
+/* Return cap tanh(a / cap) to about eight more bits than float64 has, the rest of them in `lost`,
    and its derivative in `slope`; NaN where |a| / cap is too large. `factor` is -2 / cap, in two
    parts.
 
    With e = exp(-2 |a| / cap), the result is cap (1 - e) / (1 + e), and its derivative is 4 e /
-   (1 + e)**2, in which nothing cancels. e is 2**k (1 + r + r**2 / 2 + r**3 q(r)), |r| <= log(2) /
-   2, where the first terms are summed in two parts, and q is interpolated at the nodes of Chebyshev.
-   Results of float do without what is not seen in them. */
+   (1 + e)**2, in which nothing cancels. e is 2**k (1 + r + r**2 / 2 + r**3 / 6 + r**4 q(r)), with
+   |r| <= log(2) / 2, where all terms but the last are in two parts, and q is interpolated at the
+   nodes of Chebyshev. Results of float do without what is not seen in them. */
 INLINE double capped(double a, double cap, double factor, double factor_error, double *lost,
                      double *slope, int is_float)
 {
@@ -218,19 +220,23 @@ INLINE double capped(double a, double cap, double factor, double factor_error, d
     const double upper = fma(-k, LN2, x), lower = fma(-k, LN2_TAIL, x_error);
     const double r = is_float ? fma(-k, LN2_TAIL, upper) : upper + lower;
     const double r_error = (upper - r) + lower, square = r * r, half = 0.5 * square;
-    double q = 0x1.1f66df7fca49fp-29;
-    q = fma(q, r, 0x1.af38a9b0ec855p-26);
+    double q = 0x1.61a5c4fe0af61p-33;
+    q = fma(q, r, 0x1.1f66df7fca49fp-29);
+    q = fma(q, r, 0x1.ae643b49c9e32p-26);
     q = fma(q, r, 0x1.27e4e1f48534fp-22);
-    q = fma(q, r, 0x1.71de0dae63bb3p-19);
+    q = fma(q, r, 0x1.71de3a57c23dap-19);
     q = fma(q, r, 0x1.a01a01a47b054p-16);
-    q = fma(q, r, 0x1.a01a01a7c41d5p-13);
+    q = fma(q, r, 0x1.a01a01a019ddbp-13);
     q = fma(q, r, 0x1.6c16c16c167e1p-10);
-    q = fma(q, r, 0x1.11111111109b3p-7);
+    q = fma(q, r, 0x1.1111111111111p-7);
     q = fma(q, r, 0x1.5555555555555p-5);
-    q = fma(q, r, 0x1.5555555555556p-3);
-    const double cube = square * r * q, first = r + half, head = first + cube;
-    const double tail = (((r - first) + half) + ((first - head) + cube)) +
-                        fma(0.5, fma(r, r, -square), fma(r_error, r, r_error));
+    const double cube = square * r, third = SIXTH * cube, fourth = square * square * q;
+    const double cube_error = fma(square, r, -cube) + fma(r, r, -square) * r;
+    const double third_error = fma(SIXTH, cube, -third) + fma(SIXTH_TAIL, cube, SIXTH * cube_error);
+    const double first = r + half, second = third + fourth, head = first + second;
+    const double tail =
+        (((r - first) + half) + ((first - head) + second)) + ((third - second) + fourth) +
+        (third_error + fma(0.5, fma(r, r, -square), fma(r_error, first, r_error)));
     const double power = of_bits(bits_of(by_unit) << 52), part = power * head;
     const double e = power + part, e_error = ((power - e) + part) + power * tail;
     const double whole = 1.0 - power, over = whole - part;
@@ -518,7 +524,8 @@ INLINE double weight(double t, double smoothing, double part, double w, double s
 INLINE int are_alike(const Task *task)
 {
     return !(task->smoothing.step | task->scale.step | task->divisor.step | task->temperature.step |
-             task->softcap.step | task->z_scale.step | task->z_divisor.step | task->num_classes.step);
+             task->softcap.step | task->z_scale.step | task->z_divisor.step |
+             task->num_classes.step);
 }
 
 /* Compute the factors of some rows, and target weights where classes have no weights. */
@@ -530,7 +537,8 @@ INLINE void factors(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *til
     const Numbers smoothings = or_else(task->smoothing, &ZERO);
     for (ptrdiff_t row = 0; row < rows; row++) {
         const ptrdiff_t at = start + row;
-        const double t = number_of(ts, at), cap = number_of(caps, at), scale = number_of(scales, at);
+        const double t = number_of(ts, at), cap = number_of(caps, at);
+        const double scale = number_of(scales, at);
         const double divisor = number_of(divisors, at), z_divisor = number_of(z_divisors, at);
         const double share = above_zero(scale / divisor);
         const double z = usual(number_of(zs, at) * scale / z_divisor);
@@ -554,8 +562,8 @@ INLINE void factors(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *til
     }
 }
 
-/* Compute d = cap tanh(a / cap) / T in two parts, and the derivatives of the cap. What the first part
-   has lost is not seen in results of float. */
+/* Compute d = cap tanh(a / cap) / T in two parts, and the derivatives of the cap. What the first
+   part has lost is not seen in results of float. */
 INLINE void cap_logits(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
                        double inverse_t, double inverse_t_error, double cap, int is_float)
 {
@@ -571,8 +579,8 @@ INLINE void cap_logits(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t
     }
 }
 
-/* Return what d has lost, or 0: that of a masked class is NaN, and of one below LOWEST it may be larger
-   than LOWEST. */
+/* Return what d has lost, or 0: that of a masked class is NaN, and of one below LOWEST it may be
+   larger than LOWEST. */
 INLINE double above_lowest(double d, double *error)
 {
     return *error = d > LOWEST ? *error : 0.0;
@@ -756,7 +764,8 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, 
             const double count = (double)classes_of(task, start + row), other = tile->q_other[row];
             const int is_y = tile->one[row] == tile->y[row];
             tile->q_one[row] = is_y ? tile->q_y[row] : other;
-            tile->others[row] = is_y ? other * (count - 1.0) : fma(other, count - 2.0, tile->q_y[row]);
+            tile->others[row] =
+                is_y ? other * (count - 1.0) : fma(other, count - 2.0, tile->q_y[row]);
             errors[row] = 0.0;
         }
     sum_others(e, rows, columns, tile->one, tile->e_one, tile->rest, tile->rest_error);
@@ -791,8 +800,8 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, 
     }
 }
 
-/* Compute what other classes than `one` add to losses, the sum of q_c (d_one - d_c), in which no term
-   is negative. */
+/* Compute what other classes than `one` add to losses, the sum of q_c (d_one - d_c), in which no
+   term is negative. */
 INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, int is_float)
 {
     const ptrdiff_t columns = task->columns;
@@ -827,8 +836,8 @@ INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile,
     }
 }
 
-/* Write (e_c factor - q_c / T) times the derivative of the cap, for a factor in two parts; `other` is
-   q_c / T if there are no q. */
+/* Write (e_c factor - q_c / T) times the derivative of the cap, for a factor in two parts; `other`
+   is q_c / T if there are no q. */
 INLINE void scale(const double *e, const double *q, const double *slopes, ptrdiff_t count,
                   double factor, double error, double inverse_t, double other, char *to,
                   int is_float)
@@ -1031,8 +1040,8 @@ INLINE ptrdiff_t compute(const Task *given, int is_float)
     return left;
 }
 
-/* Target probabilities, and what is found of each row: its sum, NaN if a number is negative, infinite
-   or NaN, and where the largest is. */
+/* Target probabilities, and what is found of each row: its sum, NaN if a number is negative,
+   infinite or NaN, and where the largest is. */
 typedef struct {
     const void *targets; /* (N, C) */
     ptrdiff_t rows, columns;

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from support.oracle import exact
+from support.oracle import exact, ulps
 
 from softgrad_core import softmax_cross_entropy
 from softgrad_core.loss.cross_entropy import compute_rows
@@ -59,6 +59,14 @@ def test_a_cap_in_the_kernel_is_that_of_the_exact_formula(dtype, softcap):
         for name in ("probs", "grad_logits"):
             values = np.array([float(x) for x in getattr(wanted, name)])
             np.testing.assert_allclose(getattr(got, name)[row], values, rtol=4 * unit, atol=tiny)
+
+
+def test_a_temperature_far_below_1_shows_no_error_of_the_cap():
+    logits = [-0.06882821791076707, 0.23684866074898042, 0.2408865598734505, 0.7259818963057051]
+    options = {"temperature": 0.00368, "softcap": 4.349}
+    got, wanted = softmax_cross_entropy(logits, 3, **options), exact(logits, 3, **options)
+    assert max(map(ulps, got.probs.tolist(), wanted.probs)) < 4
+    assert ulps(float(got.loss), wanted.loss) < 4
 
 
 def test_float32_targets_are_those_of_float64():
