@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from softgrad_core.loss.kernels.library import sum_in_parts
+from softgrad_core.loss.library import sum_in_parts
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Batches
 

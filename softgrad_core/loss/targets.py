@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.errors import InputError, shortened
-from softgrad_core.loss.kernels.library import RowSums, sum_rows
+from softgrad_core.loss.library import RowSums, sum_rows
 from softgrad_core.loss.logits import described, is_number
 from softgrad_core.tensors import as_numpy
 

@@ -89,7 +89,7 @@ typedef struct {
     double inverse[ROWS], inverse_error[ROWS]; /* 1 / S */
     double q_label[ROWS], q_y[ROWS]; /* q of y: if classes have no weights, and as it is. */
     double q_other[ROWS];            /* That of each other class where all have the same. */
-    double q_one[ROWS], others[ROWS];          /* q of `one`, and the sum of all other q. */
+    double q_one[ROWS], others[ROWS], sum[ROWS]; /* q of `one`, and the sums of others and all. */
     double log_total[ROWS], slope[ROWS];       /* log S, and the derivative of the z-loss by it. */
     double factor[ROWS], factor_error[ROWS];   /* (s + slope) / T / S, with the sum s of q. */
     double costs[ROWS], costs_error[ROWS];     /* The sum of q_c (d_one - d_c). */
@@ -779,7 +779,8 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, 
         tile->rest_error[row] = rest_error;
         tile->total[row] = total;
         tile->total_error[row] = total_error;
-        tile->others[row] += errors[row];
+        tile->others[row] = rounded(tile->others[row], &errors[row]);
+        tile->sum[row] = plus(tile->others[row], errors[row], tile->q_one[row], &errors[row]);
         tile->slope[row] = tile->costs[row] = tile->costs_error[row] = 0.0;
     }
     if (task->z_scale.at) {
@@ -792,11 +793,15 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, 
             tile->slope[row] = 2.0 * tile->z[row] * tile->log_total[row];
     }
     for (ptrdiff_t row = 0; row < rows; row++) {
-        const double s = tile->q_one[row] + tile->others[row], inverse = tile->inverse[row];
-        const double factor = (s + tile->slope[row]) * tile->inverse_t[row];
-        const double part = inverse * factor;
+        /* Where it cancels with q, all its digits count. */
+        const double inverse = tile->inverse[row], t = tile->inverse_t[row];
+        double error;
+        const double x = plus(tile->sum[row], errors[row], tile->slope[row], &error);
+        const double factor = x * t, part = inverse * factor;
+        error = fma(x, t, -factor) + (x * tile->inverse_t_error[row] + error * t);
         tile->factor[row] = part;
-        tile->factor_error[row] = fma(inverse, factor, -part) + tile->inverse_error[row] * factor;
+        tile->factor_error[row] =
+            fma(inverse, factor, -part) + (tile->inverse_error[row] * factor + inverse * error);
     }
 }
 
@@ -933,8 +938,8 @@ INLINE void finish(const Task *task, Tile *tile, ptrdiff_t start, ptrdiff_t rows
     if (task->loss)
         for (ptrdiff_t row = 0; row < rows; row++) {
             const double log = log_of_sum(tile->rest[row], tile->rest_error[row], tile->e_one[row]);
-            const double s = tile->q_one[row] + tile->others[row];
-            task->loss[start + row] = fma(s, log, tile->costs_error[row]) + tile->costs[row];
+            task->loss[start + row] =
+                fma(tile->sum[row], log, tile->costs_error[row]) + tile->costs[row];
         }
     if (task->z_scale.at)
         for (ptrdiff_t row = 0; row < rows; row++) {
@@ -1001,7 +1006,7 @@ INLINE ptrdiff_t mark(const Tile *tile, ptrdiff_t rows, unsigned char *left)
     ptrdiff_t count = 0;
     for (ptrdiff_t row = 0; row < rows; row++) {
         const double rest = tile->rest[row], total = tile->total[row], e_one = tile->e_one[row];
-        const double s = usual(tile->q_one[row] + tile->others[row]), cost = tile->costs[row];
+        const double s = usual(tile->sum[row]), cost = tile->costs[row];
         /* NaN is no smaller and no larger than anything. */
         left[row] = !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e_one) &
                       (e_one >= SMALLEST_E_Y) & (total >= SMALLEST_SUM) & (total <= LARGEST_SUM) &

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.loss.kernels.library import TILE, address, load, processors
+from softgrad_core.loss.library import TILE, address, load, processors
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.results import BLOCK_FIELDS, FIELDS, SoftmaxCrossEntropy, empty_results
 from softgrad_core.loss.targets import IndexArray

@@ -7,9 +7,10 @@ import pytest
 from support.oracle import exact, ulps
 
 from softgrad_core import softmax_cross_entropy
+from softgrad_core.loss import library
 from softgrad_core.loss.cross_entropy import compute_rows
 from softgrad_core.loss.from_options import objective_of
-from softgrad_core.loss.kernels import direct, library
+from softgrad_core.loss.kernels import direct
 from softgrad_core.loss.logits import given_rows
 from softgrad_core.loss.objective import joined
 from softgrad_core.loss.sums import sum_of

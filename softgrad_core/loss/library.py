@@ -35,7 +35,7 @@ def processors(library: ctypes.CDLL | None) -> Sequence[str]:
     return [] if library is None else library.softgrad_processors().decode().split()
 
 
-LIBRARY = load(Path(__file__).with_name("direct.c"))
+LIBRARY = load(Path(__file__).parent / "kernels" / "direct.c")
 
 
 def sum_in_parts(numbers: npt.NDArray[np.float64]) -> Sequence[float]:
