@@ -129,7 +129,7 @@ class Engine:
             answer = self._function.answer(trial.given, trial.dtype, self._plan)
         except (UnusableError, InputError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if trial.name == PLAIN:
                 raise
             return Raised(error)
@@ -229,7 +229,7 @@ def _details(outcome: Outcome) -> list[str]:
     return [line for one in outcome.verifications for line in one.summary().lines()[:-1]]
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """Return an error in one line, and where it was raised."""
     frames = error.__traceback__
     while frames is not None and frames.tb_next is not None:

@@ -240,11 +240,11 @@ def claims_of(returned: Any, given: Input, plan: Plan) -> dict[str, Any]:
     """Return what a function returned by the names of claims, or raise UnusableError."""
     if isinstance(returned, Mapping):
         claims = {name: returned[name] for name in QUANTITIES if returned.get(name) is not None}
-        if not claims:
+        others = [str(name) for name in returned if name not in QUANTITIES]
+        if others or not claims:
+            got = ", ".join(others) or "an empty one"
             expected = f"expected a mapping with some of {', '.join(QUANTITIES)}"
-            raise UnusableError(
-                f"{expected}; got {', '.join(map(str, returned)) or 'an empty one'}"
-            )
+            raise UnusableError(f"{expected}; got {got}")
     elif isinstance(returned, tuple):
         if len(returned) != 2:
             raise UnusableError(

@@ -33,7 +33,7 @@ FEW_NUMBERS = 1 << 13
 class Raised:
     """An error of the function."""
 
-    error: Exception
+    error: BaseException
 
 
 Outcome = Judgement | Raised
@@ -89,9 +89,10 @@ class Namer:
         """Return what is wrong with numbers that failed."""
         if self.general is not None and self._is_general(outcome):
             return self.general
-        kind = self._of_earlier_call(outcome) or self._of_way(trial, outcome) or named(outcome)
-        if kind is UNKNOWN_MISTAKE and self._differs_between_calls(trial, outcome):
+        kind = self._of_earlier_call(outcome)
+        if kind is None and self._differs_between_calls(trial, outcome):
             kind = STATE_KEPT
+        kind = kind or self._of_way(trial, outcome) or named(outcome)
         if kind is not UNKNOWN_MISTAKE:
             return kind, Key(kind.name)
         return kind, Key(kind.name, "NaN" if outcome.is_nan else "numbers", trial.family)
@@ -148,11 +149,11 @@ class Namer:
         again = self._tried(replace(trial, name=""))
         if isinstance(again, Raised):
             return True
-        first, second = outcome.answer.claims, again.answer.claims
-        return not all(
-            np.allclose(as_floats(first[name]), as_floats(second[name]), atol=0.0, equal_nan=True)
+        pairs = (
+            (as_floats(outcome.answer.claims[name]), as_floats(again.answer.claims[name]))
             for name in outcome.failed
         )
+        return not all(np.allclose(*pair, atol=0.0, equal_nan=True) for pair in pairs)
 
     def _of_way(self, trial: Trial, outcome: Judgement) -> Kind | None:
         """Return what is wrong if the same numbers, given in the plain way, are right."""

@@ -97,7 +97,7 @@ def _rounder(logits: FloatArray) -> Iterator[FloatArray]:
     for unit in (np.inf, 16.0, 4.0, 1.0, 0.25):
         with np.errstate(invalid="ignore"):
             rounded = np.zeros_like(logits) if np.isinf(unit) else np.rint(logits / unit) * unit
-        logits_of_unit = np.where(finite, rounded, logits)
+        logits_of_unit = np.where(finite, rounded + 0.0, logits)  # No -0.
         if not np.array_equal(logits_of_unit, logits):
             yield logits_of_unit
 

@@ -18,6 +18,7 @@ from softgrad.records.records import json_number
 from softgrad_core.dtypes import Dtype
 from softgrad_core.probing.frameworks import Answer, UnusableError, claims_of
 from softgrad_core.probing.inputs import Input, Plan
+from softgrad_core.verification.reference import QUANTITIES
 
 
 def load_function(name: str) -> Callable[..., Any]:
@@ -27,8 +28,12 @@ def load_function(name: str) -> Callable[..., Any]:
     """
     module_name, colon, path = name.partition(":")
     if not (module_name and colon and path):
-        hint = f"; write {module_name.removesuffix('.py').replace('/', '.')}:loss" if name else ""
+        hint = f"; write {_as_module(module_name)}:loss" if name else ""
         raise UsageError(f"expected MODULE:FUNCTION, as in mykernel:loss, got {name!r}{hint}")
+    if module_name != _as_module(module_name):
+        raise UsageError(
+            f"expected MODULE:FUNCTION, got a file; write {_as_module(module_name)}:{path}"
+        )
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module_name)
@@ -45,9 +50,16 @@ def load_function(name: str) -> Callable[..., Any]:
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise UsageError(f"{module_name} has no {part!r}{hint}")
         found = getattr(found, part)
+    if isinstance(found, type):
+        raise UsageError(f"{name} is a class; name a function, or an instance that can be called")
     if not callable(found):
         raise UsageError(f"expected a function, {name} is {type(found).__name__}")
     return found  # type: ignore[no-any-return]
+
+
+def _as_module(file: str) -> str:
+    """Return the name of the module in a file."""
+    return file.removeprefix("./").removesuffix(".py").replace("/", ".")
 
 
 class Program:
@@ -61,8 +73,10 @@ class Program:
             self._process = subprocess.Popen(  # noqa: S603 - it is what the user asks for
                 shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
-        except (OSError, ValueError, IndexError) as error:
-            raise UsageError(f"--command {command!r}: {error}") from None
+        except OSError as error:
+            raise UsageError(f"--command {command!r}: {error.strerror}") from None
+        except (ValueError, IndexError):
+            raise UsageError(f"expected --command to be a program, got {command!r}") from None
 
     def answer(self, given: Input, dtype: Dtype, plan: Plan) -> Answer:
         """Return what the program answers to the record of a batch, or to those of single rows."""
@@ -99,7 +113,11 @@ class Program:
             raise RuntimeError(f"expected an object of claims, got {line[:60]!r}")
         if "error" in reply:
             raise RuntimeError(f"the program answered with an error: {reply['error']}")
-        return {name: value for name, value in reply.items() if name not in record}
+        claims = {name: reply[name] for name in QUANTITIES if name in reply and name not in record}
+        if not claims:
+            got = ", ".join(reply)
+            raise RuntimeError(f"expected some of {', '.join(QUANTITIES)} in the answer, got {got}")
+        return claims
 
 
 def _parsed(line: bytes) -> Any:

@@ -85,6 +85,8 @@ def events_of(asked: Asked) -> Iterator[Event]:
         if child.stopped_by is None:
             return
         trial = child.trial
+        if trial is None and deaths:
+            return
         if trial is None:
             raise UsageError(f"{asked.name} {child.stopped_by.name} as soon as it is loaded")
         yield _finding(child.stopped_by, trial, asked)

@@ -62,6 +62,10 @@ def broken(a):
     return a
 
 
+class Loss:
+    pass
+
+
 number = 3
 """
 
@@ -182,6 +186,8 @@ def test_a_call_that_does_not_come_back_is_a_finding_and_the_rest_is_tried(folde
         ("kernel:right", "there is no module 'kernel': no kernel.py in "),
         ("kernels:rigth", "kernels has no 'rigth'; did you mean 'right'?"),
         ("kernels:number", "expected a function, kernels:number is int"),
+        ("kernels.py:right", "expected MODULE:FUNCTION, got a file; write kernels:right"),
+        ("kernels:Loss", "kernels:Loss is a class; name a function, or an instance"),
         ("kernels:broken", "kernels:broken cannot be called"),
     ],
 )
@@ -240,7 +246,11 @@ def test_a_program_is_probed_line_by_line(folder):
 
 
 def test_a_program_that_ends_or_answers_nonsense_is_wrong_usage(folder):
-    for program, said in (("exit(3)", "ended with status 3"), ("print(1)", "an object of claims")):
+    for program, said in (
+        ("exit(3)", "ended with status 3"),
+        ("print(1)", "an object of claims"),
+        ('print("{}")', "expected some of probs"),
+    ):
         (folder / "program.py").write_text(f"import sys\nsys.stdin.readline()\n{program}\n")
         ended = probed(folder, "--command", f"{sys.executable} program.py", skip="")
         assert ended.status == 2

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.losses import RIGHT, Case, plain
+from support.losses import RIGHT, Case, plain, softmax
 from support.wrong_losses import WRONG
 
 from softgrad_core import ProbeError, probe
@@ -236,3 +236,54 @@ def test_records_of_a_finding_are_verified_with_the_same_verdict():
     [record] = finding.records()
     again = verify(record["logits"], record["target"], grad_logits=record["grad_logits"])
     assert not again.passed
+
+
+def test_a_z_loss_is_claimed_with_the_option_at_0():
+    def loss(a, y, *, z_loss_scale):
+        each, g = plain(a, y)
+        top = a.max(axis=1)
+        lse = top + np.log(np.exp(a - top[:, None]).sum(axis=1))
+        p = softmax(a)
+        z_loss = z_loss_scale * lse**2
+        g = g + 2 * z_loss_scale * lse[:, None] * p
+        return {"loss": each + z_loss, "z_loss": z_loss, "grad_logits": g}
+
+    found = probe(loss, z_loss_scale=0.01, seconds=0, skip=LARGE)
+    assert "z_loss_scale 0" in found.tried
+    assert names(found) == []
+
+
+def test_the_mean_of_rows_of_weight_0_may_be_nan():
+    def loss(a, y):
+        w = np.array([1.0, 0.0, 2.0])[y]
+        each, g = plain(a, y)
+        return (w * each).sum() / w.sum(), g * w[:, None] / w.sum()
+
+    weights = {"class_weights": [1.0, 0.0, 2.0], "reduction": "mean"}
+    assert probe(loss, inputs=[{"logits": [[0, 0, 0]], "targets": [1]}], **weights).passed
+
+
+def test_a_key_that_is_no_claim_is_an_error():
+    with pytest.raises(ValueError, match="got gradient"):
+        probe(lambda a, y: dict(zip(("loss", "gradient"), plain(a, y), strict=True)))
+
+
+def test_leaving_python_on_one_input_is_a_finding():
+    def loss(a, y):
+        if a.shape[1] == 2:
+            raise SystemExit(3)
+        return plain(a, y)
+
+    [finding] = probe(loss, seconds=0, skip=LARGE).findings
+    assert (finding.name, finding.details[0][:13]) == ("exception", "SystemExit: 3")
+
+
+def test_a_function_that_is_wrong_now_and_then_depends_on_earlier_calls():
+    calls = []
+
+    def loss(a, y):
+        calls.append(len(y))
+        each, g = plain(a, y)
+        return each, g * (1.37 if len(calls) % 7 == 0 else 1.0)
+
+    assert names(probe(loss, seconds=0, skip=LARGE)) == ["state-kept"]
