@@ -94,7 +94,8 @@ def rounding_size(
         penalty = _of_penalty(exact, a, objective, log_p)
         return penalty if quantity == "z_loss" else _of_loss(log_p, objective) + penalty
     of_p = log_p.half
-    lost = arithmetic.smallest / 2.0
+    # Half of the smallest float64 would be 0.
+    lost = max(arithmetic.smallest / 2.0, Dtype.FLOAT64.smallest)
     if objective.is_of_labels:
         q_y = objective.label_weights()
         of_p *= q_y * p

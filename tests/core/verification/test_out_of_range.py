@@ -74,3 +74,12 @@ def test_the_logarithm_of_a_probability_with_few_digits():
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     said = told(logits, [1, 1, 1], loss=-np.log(p[:, 1]))
     assert "logarithm-of-underflow: all 2 equal -log f(x)_y" in said
+
+
+@pytest.mark.parametrize("logits", [[208.0, 0.0, 944.0], [368.0, 0.0, 1088.0]])
+def test_a_subnormal_probability_may_be_multiplied_after_it_was_rounded(logits):
+    a, e = np.array([logits]), np.array([[0.0, 1.0, 0.0]])
+    p = np.exp(a - a.max())
+    gradient = p - e + 0.02 * a.max() * p
+    assert verify(a, [1], grad_logits=gradient, z_loss_scale=0.01)
+    assert verify(a, [1], grad_logits=(np.exp(a / 0.5 - 2 * a.max()) - e) / 0.5, temperature=0.5)
