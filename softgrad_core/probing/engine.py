@@ -113,7 +113,7 @@ class Engine:
             number += 1
             rng = np.random.default_rng([self._seed, len(NAMED), number])
             drawn = searches[dtype].next(Draw(rng, dtype, self._plan))
-            if drawn is not None and _has_softmax(drawn, self._plan):
+            if _has_softmax(drawn, self._plan):
                 yield Trial(number, RANDOM, RANDOM, dtype, drawn)
 
     def _leaves_out(self, name: str, family: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -130,8 +131,14 @@ class Plan:
 
     def option(self, name: str, given: Input | None = None) -> Any:
         """Return the value of an option, in a trial or in general."""
-        options = self.options if given is None else {**self.options, **given.options}
-        return check_options(options)[name]
+        if given is not None and given.options:
+            return check_options(self.options_of(given))[name]
+        return self._checked[name]
+
+    @cached_property
+    def _checked(self) -> Mapping[str, Any]:
+        """All options, checked once: they are asked for many times in each trial."""
+        return check_options(self.options)
 
     def options_of(self, given: Input) -> dict[str, Any]:
         """Return the options of a trial that are not the usual ones."""

@@ -26,7 +26,7 @@ class Search:
         self._entries = entries
         self._worst: list[tuple[float, Input]] = []
 
-    def next(self, draw: Draw) -> Input | None:
+    def next(self, draw: Draw) -> Input:
         """Return an input: a new one, or one with large errors, changed."""
         rng = draw.rng
         if self._worst and rng.random() < 0.5:
@@ -36,8 +36,7 @@ class Search:
         drawn = draw.input(rows, max(2, classes), size=10.0 ** rng.uniform(-3.0, 2.0))
         for _ in range(int(rng.integers(3))):
             entry = self._entries[int(rng.integers(len(self._entries)))]
-            if drawn is not None:
-                drawn = entry.change(draw, drawn) or drawn
+            drawn = entry.change(draw, drawn) or drawn
         return drawn
 
     def add(self, given: Input, error: float) -> None:

@@ -27,8 +27,6 @@ PLAIN = "plain rows"
 PLAIN_FAMILY = "any"
 """The first trial, and its family. What fails there is wrong in general."""
 
-NO_ROWS_COUNT = "all rows ignored"
-
 
 class Entry(NamedTuple):
     """A trial: its name, the shape that it asks for, and what is special about it.
@@ -52,8 +50,8 @@ class Draw:
     dtype: Dtype
     plan: Plan
 
-    def input(self, rows: int, classes: int, size: float = 2.0) -> Input | None:
-        """Return random logits of this size and targets; None if there can be no such shape."""
+    def input(self, rows: int, classes: int, size: float = 2.0) -> Input:
+        """Return random logits of this size and targets, in a shape that there can be."""
         plan = self.plan
         columns = plan.columns(classes)
         if plan.shapes:
@@ -278,7 +276,7 @@ NAMED: tuple[Entry, ...] = (
         the_last_row_ignored=_ignored(lambda _: -1),
         every_other_row_ignored=_ignored(lambda _: slice(None, None, 2)),
     ),
-    Entry(NO_ROWS_COUNT, "ignored", ROWS, CLASSES, _ignored(lambda _: slice(None))),
+    Entry("all rows ignored", "ignored", ROWS, CLASSES, _ignored(lambda _: slice(None))),
     Entry(
         "an upstream gradient of 0.5",
         "upstream",
@@ -319,9 +317,6 @@ NAMED: tuple[Entry, ...] = (
 def input_of(entry: Entry, draw: Draw) -> Input | None:
     """Return the input of a trial, or None where it means nothing for the function."""
     given = draw.input(entry.rows, entry.classes)
-    is_shaped = given is not None and given.logits.shape == (entry.rows, entry.classes)
-    if entry.family == "shape" and not is_shaped:
-        return None
-    if given is None or (not len(given.logits) and entry.rows):
+    if entry.family == "shape" and given.logits.shape != (entry.rows, entry.classes):
         return None
     return entry.change(draw, given)
