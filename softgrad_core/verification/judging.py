@@ -22,6 +22,13 @@ from softgrad_core.verification.comparison import (
     compare_claims,
     compare_digits,
 )
+from softgrad_core.verification.log_sums import (
+    are_moved,
+    errors_of_log_sums,
+    errors_of_losses,
+    may_be_rounded,
+    moved,
+)
 from softgrad_core.verification.reference import by_class, reference
 from softgrad_core.verification.rounding import growth_of_sum, rounding_size
 from softgrad_core.verification.screening import SCREENED, Screen, Workspace, kernel_values
@@ -38,6 +45,12 @@ BLOCKS_OF_THREAD = 2
 
 MOST_THREADS = 8
 """More threads than this take longer, as each waits for the Python of the others."""
+
+SAMPLE_ELEMENTS = 1 << 14
+"""The numbers that are looked at to find out how a kernel rounds."""
+
+FEWEST_ROWS = 8
+"""The rows of such a sample, however many classes there are."""
 
 EXACT_ELEMENTS = 1 << 16
 """Up to this many numbers, claims in float64 are compared with values of more digits alone."""
@@ -78,6 +91,8 @@ class _Losses(NamedTuple):
 
     exact: WideArray
     rounding: FloatArray
+    of_log_sums: FloatArray
+    """How far they are off where the log-sum-exp is rounded to a narrow type, see log_sums.py."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +273,43 @@ class Claims:
         is_narrow &= tolerance.arithmetic is tolerance.dtype
         leaning = is_narrow and self.objective.class_weights is None
         rounding = self._rounding(name, exact)
-        return compare_claims(claim, exact.values[name], tolerance, rounding, leaning=leaning)
+        result = compare_claims(claim, exact.values[name], tolerance, rounding, leaning=leaning)
+        failed = np.flatnonzero((result.ranks == FAIL).any(axis=0))
+        if rounding is None or not len(failed) or not self._has_rounded_log_sums:
+            return result
+        some = {name: values[:, failed] for name, values in exact.values.items()}
+        arithmetic, objective = tolerance.arithmetic, exact.objective.part(failed)
+        for error in errors_of_log_sums(some, exact.a[:, failed], objective, arithmetic):
+            size = rounding[:, failed] * np.maximum(1.0, np.exp(-error))
+            values = moved(name, some, error, objective)
+            again = compare_claims(claim[:, failed], values, tolerance, size, leaning=leaning).ranks
+            passes = np.isfinite(error) & ~(again == FAIL).any(axis=0)
+            result.ranks[:, failed[passes]] = again[:, passes]
+        return result
+
+    @cached_property
+    def _has_rounded_log_sums(self) -> bool:
+        """Whether a sample of rows shows that log Σ exp(z) was rounded to a narrow type."""
+        return any(map(self._shows_rounded_log_sums, self.given))
+
+    def _shows_rounded_log_sums(self, name: str) -> bool:
+        tolerance = self.tolerance.of(name)
+        if self.is_summed(name) or not may_be_rounded(self.objective, tolerance.arithmetic):
+            return False
+        rows = self.sample(SAMPLE_ELEMENTS)
+        claim, exact = by_class(self.given[name][rows].astype(np.float64)), self.exact(rows)
+        with np.errstate(all="ignore"):
+            rounding = self._rounding(name, exact)
+            return rounding is not None and are_moved(
+                name, claim, exact.values, rounding, exact.a, exact.objective, tolerance.arithmetic
+            )
+
+    def sample(self, elements: int) -> IndexArray:
+        """Return some of the rows: as many as have this many numbers, but a few at least."""
+        count, most = len(self.rows), max(FEWEST_ROWS, elements // self.rows.shape[1])
+        if count <= most:
+            return np.arange(count)
+        return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
     def _rounding(self, name: str, exact: ExactRows) -> FloatArray | None:
         tolerance = self.tolerance.of(name)
@@ -268,20 +319,34 @@ class Claims:
 
     def _losses(self, name: str, exact: ExactRows) -> _Losses:
         values, rounding = exact.values[name][0], self._rounding(name, exact)
-        return _Losses(values, np.zeros(len(values)) if rounding is None else rounding[0])
+        nothing = np.zeros(len(values))
+        if rounding is None:
+            return _Losses(values, nothing, nothing)
+        of_log_sums = errors_of_losses(
+            exact.values, exact.a, exact.objective, self.tolerance.of(name).arithmetic
+        )
+        return _Losses(values, rounding[0], of_log_sums)
 
     def _of_sums(self, name: str, losses: _Losses, records: IndexArray) -> Components:
         """Compare the losses of batches with the sums of the exact losses of their rows."""
         batches, tolerance = self.objective.batches_of(name), self.tolerance.of(name)
         assert batches is not None  # noqa: S101 - only batches have sums
-        exact, rounding = (of_row.reshape(1, -1, batches.size).sum(axis=2) for of_row in losses)
+        exact, rounding, of_log_sums = (
+            of_row.reshape(1, -1, batches.size).sum(axis=2) for of_row in losses
+        )
         exact = np.where(batches.denominators[records] == 0.0, np.nan, exact)
         classes = self.rows.shape[1]
         rounding = rounding * growth_of_sum(classes, batches.size, tolerance.arithmetic)
         claim = self.given[name][records].astype(np.float64).T
         if self.half_units:
             return compare_digits(claim, exact, self.half_units[name][records].T)
-        return compare_claims(claim, exact, tolerance, rounding if tolerance.is_rounding else None)
+        if not tolerance.is_rounding:
+            return compare_claims(claim, exact, tolerance)
+        result = compare_claims(claim, exact, tolerance, rounding)
+        if of_log_sums.any():
+            again = compare_claims(claim, exact + of_log_sums, tolerance, rounding).ranks
+            np.copyto(result.ranks, again, where=(result.ranks == FAIL) & (again != FAIL))
+        return result
 
     def _joined(self, name: str, blocks: Sequence[Any]) -> Judged:
         """Return what became of the claims of a quantity in all blocks."""

@@ -14,9 +14,11 @@ from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import ClaimComparison, Components
 from softgrad_core.verification.composition import composition
+from softgrad_core.verification.diagnosis.mistake import Mistake
 from softgrad_core.verification.diagnosis.recognition import Fit, by_set
 from softgrad_core.verification.extent import extent
 from softgrad_core.verification.judging import Claims, Judged
+from softgrad_core.verification.remarks import rounded_step
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,6 +90,11 @@ class VerifiedQuantity:
         rows = rows_of(self.records[is_unknown], self.claims.size)
         rows = rows[self.judged.failed_rows[rows]]
         return composition(self.claims, self.name, self.judged, rows, cores())
+
+    @cached_property
+    def rounded_step(self) -> Mistake | None:
+        """The step that the kernel of claims that pass rounded, where their digits show it."""
+        return rounded_step(self.claims, self.name, self.judged)
 
     @property
     def extent(self) -> str:

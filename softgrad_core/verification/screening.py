@@ -31,6 +31,7 @@ from softgrad_core.verification.comparison import (
     ClaimComparison,
     are_close,
 )
+from softgrad_core.verification.log_sums import largest_error, may_be_rounded, nearest_error
 from softgrad_core.verification.rounding import ROUNDINGS, error_of_log_p, error_of_sum
 from softgrad_core.verification.tolerances import Tolerance
 
@@ -124,12 +125,14 @@ class Screen:
         self._exact = compute_rows(rows, objective, fields, out, threads=1)
         self._rows, self._labels = np.arange(len(a)), objective.labels
         self._classes, self._is_of_labels = a.shape[1], objective.is_of_labels
+        self._objective = objective
         if self._is_of_labels:
             top, bottom = (_largest(given, larger) for larger in (np.maximum, np.minimum))
             self._highest = np.maximum(np.abs(top), np.abs(bottom)).astype(np.float64)
             self._q = objective.label_weights()
             self._size_y = self._exact.loss / self._q  # |log f(x)_y|
-            self._offsets_y = np.abs(a[self._rows, self._labels]) + np.abs(top)
+            self._a_y = a[self._rows, self._labels]
+            self._offsets_y = np.abs(self._a_y) + np.abs(top)
 
     def compared(
         self, name: str, claim: npt.NDArray[Any], tolerance: Tolerance
@@ -180,16 +183,28 @@ class Screen:
         np.subtract(OF_INVERSE, bits, out=bits)
         return bits.view(np.float64)
 
-    def losses(self, arithmetic: Dtype) -> tuple[FloatArray, FloatArray]:
-        """Return the losses, of shape (n,), and how large their rounding errors are."""
+    def losses(self, arithmetic: Dtype) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the losses, of shape (n,), and how large their rounding errors are.
+
+        The last is their error where the log-sum-exp is rounded.
+        """
         of_size = arithmetic.epsilon / 2.0 + error_of_sum(self._classes, arithmetic)
         rounding = self._error_of_log_p(arithmetic) + of_size * self._size_y
         rounding = np.where(self._q == 0.0, 0.0, self._q * rounding)
-        return np.asarray(self._exact.loss, dtype=np.float64), rounding
+        of_log_sums = self._q * nearest_error(self._size_y + self._a_y, arithmetic)
+        if not may_be_rounded(self._objective, arithmetic):
+            of_log_sums = np.zeros_like(rounding)
+        return np.asarray(self._exact.loss, dtype=np.float64), rounding, of_log_sums
 
     def _error_of_log_p(self, arithmetic: Dtype) -> FloatArray:
         """Return the error of log f(x)_y, of shape (n,)."""
         return error_of_log_p(self._size_y, self._offsets_y, self._classes, arithmetic)
+
+    def _of_log_sum(self, arithmetic: Dtype) -> FloatArray:
+        """Return how far the log-sum-exp of each row may be off where it is rounded."""
+        if not may_be_rounded(self._objective, arithmetic):
+            return np.zeros(len(self._rows))
+        return largest_error(self._highest, self._classes, arithmetic)
 
     def _are_nothing(self, name: str, got: npt.NDArray[Any], result: ClaimComparison) -> BoolArray:
         """Return the rows that do not count, and whose claims are 0, as they must be."""
@@ -217,7 +232,9 @@ class Screen:
                 -np.log(least / q), 2.0 * self._highest, self._classes, arithmetic
             )
             lost = (ROUNDINGS * (q + 1.0) + 1.0) * dtype.smallest / least
-            upper = 2.0 * ROUNDINGS * most + dtype.epsilon + lost
+            of_log_sum = self._of_log_sum(arithmetic)
+            upper = (2.0 * ROUNDINGS * most + dtype.epsilon + lost) * np.exp(of_log_sum)
+            upper += 2.0 * np.expm1(of_log_sum)  # The power of two below may be half the value.
             # Where 0 would pass as well, only a number that shows its digits does.
             lower = np.where(upper < 1.0, few, min(few, certain))
         return _Bounds.of_normal(lower, upper, least, dtype)
@@ -229,14 +246,17 @@ class Screen:
         if name == "probs" or not self._is_of_labels:
             return None
         arithmetic, dtype = tolerance.arithmetic, tolerance.dtype
+        of_log_sum = self._of_log_sum(arithmetic)
         if name == "loss":
-            _, rounding = self.losses(arithmetic)
+            _, rounding, _ = self.losses(arithmetic)
+            moved = self._q * of_log_sum
         else:
             of_p_y = self._error_of_log_p(arithmetic) * np.exp(-self._size_y)
             rounding = self._q * (of_p_y + arithmetic.epsilon)
+            moved = self._q * np.exp(-self._size_y) * np.expm1(of_log_sum)
         bound = ROUNDINGS * rounding / unit + dtype.epsilon / 2.0
         lost = (ROUNDINGS * (self._q + 1.0) + 1.0) * dtype.smallest / unit
-        upper = bound + dtype.epsilon + lost
+        upper = (bound + dtype.epsilon + lost) * np.exp(of_log_sum) + moved / unit
         lower = np.where(upper < 1.0, bound, np.minimum(bound, CERTAIN_ULP * dtype.epsilon))
         return _Bounds.of_normal(lower, upper, unit, dtype)
 

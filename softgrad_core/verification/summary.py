@@ -13,6 +13,7 @@ from softgrad_core.verification.comparison import Ranks
 from softgrad_core.verification.diagnosis.evidence import Evidence, Finding
 from softgrad_core.verification.diagnosis.mistake import Mistake
 from softgrad_core.verification.quantity import VerifiedQuantity, worst_ranks
+from softgrad_core.verification.remarks import wider
 from softgrad_core.verification.tolerances import Tolerance
 
 MOST_CANDIDATES = 3
@@ -153,6 +154,8 @@ class _Quantity:
         self._unexplained = ""
         # Which rows of the only batch are wrong, if not all.
         self._extent = ""
+        # The step that was rounded in claims that pass.
+        self._rounded_step: Mistake | None = None
 
     def add(
         self, quantity: VerifiedQuantity, place: Callable[[int], str], *, explained: bool
@@ -173,6 +176,8 @@ class _Quantity:
         if explained and comparison.failed.any():
             self._unexplained = self._unexplained or quantity.unexplained
             self._extent = self._extent or quantity.extent
+        elif explained:
+            self._rounded_step = self._rounded_step or quantity.rounded_step
         # A failure is worse than any error that passed; uninformative ones do not matter.
         rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank
         errors = np.where(comparison.ranks == rank, comparison.max_error_ulp, -1.0)
@@ -194,6 +199,7 @@ class _Quantity:
         self._assert_close += other._assert_close
         self._unexplained = self._unexplained or other._unexplained
         self._extent = self._extent or other._extent
+        self._rounded_step = self._rounded_step or other._rounded_step
         if other._worst > self._worst:
             self._worst, self._where = other._worst, other._where
 
@@ -235,6 +241,15 @@ class _Quantity:
         ):
             line += "; rounded once from a wider type: --arithmetic float32 asks for that"
         yield line
+        if self._rounded_step is not None:
+            yield from self._remark(self._rounded_step, tolerance.dtype)
+
+    def _remark(self, step: Mistake, dtype: Dtype) -> Iterator[str]:
+        """Yield what is said of claims that pass although a step was rounded."""
+        more = wider(dtype)
+        asked = f"; --arithmetic {more} does not allow it" if more else ""
+        yield f"  within rounding: {step.name}{asked}"
+        yield f"    {step.explanation}"
 
     def mistakes(self, shared: frozenset[str]) -> list[Mistake]:
         """Return the mistakes that explain most of the records, the simplest first."""

@@ -38,12 +38,14 @@ class Mistake:
         is_whole: bool = False,  # Whether the parameter is a whole number.
         generality: int = 0,  # 0: certain; 1: covers many others; 2: and varies between records.
         keeps_digits: bool = True,  # False if the formula is right and only digits were lost.
+        is_rounding: bool = False,  # Whether a type's own rounding may explain it: a remark then.
         of_batch: bool = False,  # Whether it shows only in several records together.
         step: str = "",  # The title of the step of the derivation in which it is made, if any.
     ) -> None:
         self.name, self.explanation, self.remedy, self.forms = name, explanation, remedy, forms
         self.symbol, self.is_whole, self.generality = symbol, is_whole, generality
-        self.keeps_digits, self.of_batch, self.step = keeps_digits, of_batch, step
+        self.keeps_digits, self.is_rounding = keeps_digits, is_rounding
+        self.of_batch, self.step = of_batch, step
 
     def with_parameter(self, formula: str, value: float | None) -> str:
         """Return a formula with the value of its parameter, if it has one."""

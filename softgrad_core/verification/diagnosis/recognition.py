@@ -75,6 +75,12 @@ def recognise(case: Case, sample: Sequence[Fit] | None = None) -> list[Fit]:
     return fits
 
 
+def shows(case: Case, form: Form) -> BoolArray:
+    """Return for each record whether a form without a parameter gives its claims."""
+    applies = form.applies(case) if form.applies else None
+    return _gives(case, form, form.terms(case), case.dtype.epsilon, applies)
+
+
 def _is_sharp(fit: Fit) -> bool:
     """Return whether a formula of its own gives the claims, not one that many numbers fit."""
     return fit.doubt == 0 and fit.parameter is None and fit.mistake.keeps_digits

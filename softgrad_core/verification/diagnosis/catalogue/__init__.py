@@ -5,7 +5,7 @@ and the one that comes first here is named: the simplest explanation.
 """
 
 from softgrad_core.verification.diagnosis.case import CORRECT
-from softgrad_core.verification.diagnosis.catalogue.digits import FEW_DIGITS, LOST_DIGITS, ROUNDED
+from softgrad_core.verification.diagnosis.catalogue.digits import LOST_DIGITS, ROUNDED
 from softgrad_core.verification.diagnosis.catalogue.functions import FUNCTIONS
 from softgrad_core.verification.diagnosis.catalogue.general import GENERAL
 from softgrad_core.verification.diagnosis.catalogue.losses import LOSSES
@@ -13,12 +13,13 @@ from softgrad_core.verification.diagnosis.catalogue.neighbours import NEIGHBOURS
 from softgrad_core.verification.diagnosis.catalogue.options import FACTORS, OPTIONS
 from softgrad_core.verification.diagnosis.catalogue.parts import PARTS
 from softgrad_core.verification.diagnosis.catalogue.practice import PRACTICE
+from softgrad_core.verification.diagnosis.catalogue.roundings import CANCELLED
 from softgrad_core.verification.diagnosis.catalogue.signs import SIGNS, ZEROS
 from softgrad_core.verification.diagnosis.catalogue.steps import STEPS
 from softgrad_core.verification.diagnosis.catalogue.unasked import UNASKED
 
 CATALOGUE = (
-    *FEW_DIGITS,
+    *CANCELLED,
     *ZEROS,
     *ROUNDED,
     *FACTORS,

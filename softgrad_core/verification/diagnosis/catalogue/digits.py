@@ -10,6 +10,7 @@ from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray
 from softgrad_core.verification.diagnosis import formulas as f
 from softgrad_core.verification.diagnosis.case import Case, Terms, total
+from softgrad_core.verification.diagnosis.catalogue.roundings import COMPUTED_IN, ROUNDED_STEPS
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
 EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 2.0**-23, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16)
@@ -17,13 +18,6 @@ EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 2.0**-23, 1e-8, 1e-9, 1e-10, 1e-12, 1e
 
 MOST_DECIMALS = 12
 """More decimals than this are all that a float64 has."""
-
-COMPUTED_IN = [dtype for dtype in Dtype if dtype.is_computed_in]
-
-
-def cancels(c: Case) -> BoolArray:
-    """Return the rows in which the largest p rounds to 1, so that 1 - p is 0."""
-    return np.asarray(c.p_of_others <= c.dtype.epsilon)
 
 
 def to_decimals(decimals: int) -> Form:
@@ -85,47 +79,6 @@ def guarded_gradient() -> Iterator[Form]:
         yield Form("grad_logits", f"p_y / (p_y + ε) {{}} with ε = {epsilon:.2g}", terms)
 
 
-def rounded_probabilities(dtype: Dtype) -> Form:
-    """Return the form of p - e where all of p was rounded to a type before the subtraction."""
-
-    def is_rounded(c: Case) -> BoolArray:
-        if dtype.epsilon <= c.dtype.epsilon or not c.is_near_right.any():
-            return np.zeros(c.count, dtype=bool)
-        p = c.claim + c.e
-        lost = 4.0 * c.dtype.epsilon * np.maximum(np.abs(p), c.e)
-        is_of_type = (np.abs(p - dtype.round(p)) <= lost).all(axis=0)
-        near = (np.abs(p - c.p) <= dtype.spacing(c.p) + lost).all(axis=0)
-        return np.asarray(is_of_type & near)
-
-    return Form("grad_logits", f"{dtype}(p) - e", lambda c: (c.claim,), applies=is_rounded)
-
-
-def rounded_before_subtraction(dtype: Dtype) -> Form:
-    """Return the form of p_y - 1 where p_y or the difference was rounded to a type."""
-
-    def is_rounded(c: Case) -> BoolArray:
-        if dtype.epsilon < c.dtype.epsilon or not c.only_target_is_wrong.any():
-            return np.zeros(c.count, dtype=bool)
-        claim_y = c.at_target(c.claim)
-        claimed_p = claim_y + 1.0
-        fits = (claimed_p == dtype.round(claimed_p)) | (claim_y == dtype.round(claim_y))
-        near = np.abs(claimed_p - c.p_y) <= dtype.spacing(c.p_y) + dtype.spacing(1.0 - c.p_y)
-        return np.asarray(fits & near & c.only_target_is_wrong)
-
-    formula = f"{dtype}(p_y) - 1 at the target"
-    return Form("grad_logits", formula, lambda c: (c.claim,), applies=is_rounded)
-
-
-def of_rounded_logits(dtype: Dtype) -> Form:
-    """Return the form of the right value for logits that were rounded to a type."""
-    return Form(
-        f.EVERY,
-        f"{{}} of {dtype}(a)",
-        lambda c: f.from_log_p(c, f.log_softmax(dtype.round(c.logits) / c.temperature)),
-        applies=lambda c: c.is_near_right & (dtype.round(c.logits) != c.logits).any(axis=0),
-    )
-
-
 def underflows(c: Case, looked_at: BoolArray | np.bool) -> BoolArray:
     """Return the rows in which some p that is looked at is subnormal or 0, and not masked."""
     is_small = (c.p < c.dtype.smallest_normal) & np.isfinite(c.d)
@@ -167,19 +120,6 @@ def bound(c: Case) -> FloatArray:
     largest = np.abs(c.safe_unit * c.claim).max(axis=0)
     return np.where(largest > 0.0, largest, np.nan)
 
-
-FEW_DIGITS = (
-    Mistake(
-        "cancelled-to-zero",
-        "a probability was rounded to 1, so that 1 - p, or log p, is 0 and has no digits left",
-        "compute 1 - p as the sum of the other probabilities, and the loss with log1p",
-        Form("loss", "-log 1", lambda c: (np.zeros_like(c.claim),), applies=cancels),
-        Form("log_probs", "a - max(a) - log 1", lambda c: (c.d,), applies=cancels),
-        Form("grad_logits", "p - e with 1 for p_y", lambda c: (c.p * (1 - c.e),), applies=cancels),
-        keeps_digits=False,
-    ),
-)
-"""Tried before all others: numbers that have lost their digits fit many formulas."""
 
 ROUNDED = (
     Mistake(
@@ -246,27 +186,7 @@ LOST_DIGITS = (
         *guarded("max(p_y, ε)", lambda p, epsilon: p.clip(epsilon, 1.0 - epsilon)),
         *guarded_gradient(),
     ),
-    Mistake(
-        "probabilities-in-low-precision",
-        "the probabilities were rounded to a narrower type, and then e was subtracted",
-        "subtract first, and round once at the end",
-        *(rounded_probabilities(dtype) for dtype in Dtype.FLOAT32.narrower),
-        keeps_digits=False,
-    ),
-    Mistake(
-        "target-subtracted-in-low-precision",
-        "p_y was rounded before 1 was subtracted from it",
-        "subtract in a wider type, or compute 1 - p_y as the sum of the other probabilities",
-        *(rounded_before_subtraction(dtype) for dtype in COMPUTED_IN),
-        keeps_digits=False,
-    ),
-    Mistake(
-        "logits-in-low-precision",
-        "the logits were rounded before the softmax",
-        "keep the logits in their own type, or verify with the rounded logits",
-        *(of_rounded_logits(dtype) for dtype in Dtype.FLOAT32.narrower),
-        keeps_digits=False,
-    ),
+    *ROUNDED_STEPS,
     Mistake(
         "rounding-errors",
         "the formula is right, but rounding errors add up to more than the tolerance",
