@@ -14,8 +14,8 @@ from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.probing.inputs import BEFORE, LAYOUTS, Input, Plan
 
-ROWS, CLASSES = 4, 10
-"""The shape of what has no reason to have another one."""
+ROWS, CLASSES = 5, 10
+"""The shape of what has no reason to have another one: with 4 rows N would be T² at T = 2."""
 
 SHARES = 128
 """Target probabilities are multiples of 1 / SHARES, which every type has."""

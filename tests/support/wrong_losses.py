@@ -231,6 +231,53 @@ def wrong_for_many_rows(a: Array, y: Array) -> tuple[Array, Array]:
     return loss, g
 
 
+def clamped(a: Array, y: Array) -> tuple[Array, Array]:
+    return plain(np.clip(a, -20, 20), y)
+
+
+def clamped_with_slope(a: Array, y: Array) -> tuple[Array, Array]:
+    loss, g = plain(np.clip(a, -30, 30), y)
+    return loss, g * (np.abs(a) <= 30)
+
+
+def negatives_left_out(a: Array, y: Array) -> tuple[Array, Array]:
+    return plain(np.maximum(a, 0), y)
+
+
+def clipped_probabilities(a: Array, y: Array) -> tuple[Array, Array]:
+    rows = np.arange(len(y))
+    p = np.clip(softmax(a), 1e-7, 1 - 1e-7)
+    g = p.copy()
+    g[rows, y] -= 1
+    return -np.log(p[rows, y]), g
+
+
+def cap_of_masks(a: Array, y: Array) -> tuple[Array, Array]:
+    capped = np.tanh(a / 30)
+    loss, g = plain(30 * capped, y)
+    return loss, g * (1 - capped**2)
+
+
+def ignored_label_as_0(a: Array, y: Array) -> tuple[Any, Array]:
+    counts = y != -100
+    loss, g = plain(a, np.where(counts, y, 0))
+    n = max(1, counts.sum())
+    return (loss * counts).sum() / n, g / n
+
+
+def ignored_label_as_the_last(a: Array, y: Array) -> tuple[Any, Array]:
+    return mean(a, np.where(y == -100, a.shape[1] - 1, y))
+
+
+def times_t_squared(a: Array, y: Array) -> tuple[Array, Array]:
+    loss, g = plain(a / 2, y)
+    return 4 * loss, 2 * g
+
+
+def labels_in_one_byte(a: Array, y: Array) -> tuple[Array, Array]:
+    return plain(a, y % 128)
+
+
 WRONG = [
     *_planted(),
     Case("N", divided_by_rows(1), {}, "mean-over-batch"),
@@ -294,5 +341,14 @@ WRONG = [
     Case("labels from 1", labels_from_one, {}, "label-off-by-one"),
     Case("last class", wrong_for_the_last_class, {}, "all-zero"),
     Case("many rows", wrong_for_many_rows, {}),
+    Case("clamped", clamped, {}, "clamped-logits"),
+    Case("clamped, with slope", clamped_with_slope, {}, "clamped-logits"),
+    Case("negative logits", negatives_left_out, {}, "clamped-logits"),
+    Case("clipped p", clipped_probabilities, {}, "epsilon-in-the-logarithm"),
+    Case("cap of masks", cap_of_masks, {"softcap": 30}, "mask-became-a-logit"),
+    Case("ignored as 0", ignored_label_as_0, IGNORING, "ignored-rows-counted"),
+    Case("ignored as the last", ignored_label_as_the_last, IGNORING, "ignored-rows-counted"),
+    Case("T²", times_t_squared, {"temperature": 2}, "temperature-squared"),
+    Case("int8 labels", labels_in_one_byte, {}, "another-label"),
 ]
 """Functions that are wrong, and the name of the mistake where there is one."""

@@ -215,4 +215,6 @@ def _gives(
     shown = np.asarray(near.all(axis=0))
     if applies is not None:
         shown = shown & (applies if len(applies) == len(shown) else case.of_records(applies))
+    if case.is_summed:
+        shown &= case.counts > 0.0  # A mean of no rows is no number.
     return case.of_records(shown)

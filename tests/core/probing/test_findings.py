@@ -211,7 +211,7 @@ def test_what_a_function_raises_for_plain_rows_goes_on():
         (None, "expected the loss, or"),
         ((1, 2, 3), "got 3 values"),
         ({"wrong": 1}, "got wrong"),
-        (1.0, "one loss for 4 rows; say which: reduction mean or sum"),
+        (1.0, "one loss for 5 rows; say which: reduction mean or sum"),
     ],
 )
 def test_what_cannot_be_judged_is_an_error_that_says_what_was_expected(returned, said):

@@ -8,6 +8,7 @@ from softgrad_core.verification.diagnosis.case import CORRECT
 from softgrad_core.verification.diagnosis.catalogue.digits import LOST_DIGITS, ROUNDED
 from softgrad_core.verification.diagnosis.catalogue.functions import FUNCTIONS
 from softgrad_core.verification.diagnosis.catalogue.general import GENERAL
+from softgrad_core.verification.diagnosis.catalogue.guards import GUARDS
 from softgrad_core.verification.diagnosis.catalogue.losses import LOSSES
 from softgrad_core.verification.diagnosis.catalogue.neighbours import NEIGHBOURS
 from softgrad_core.verification.diagnosis.catalogue.options import FACTORS, OPTIONS
@@ -22,6 +23,7 @@ CATALOGUE = (
     *CANCELLED,
     *ZEROS,
     *ROUNDED,
+    *GUARDS,
     *FACTORS,
     *SIGNS,
     *STEPS,

@@ -1,7 +1,7 @@
 """Right formulas that lost digits, left the range of the type, or were changed by a guard."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,11 +10,9 @@ from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray
 from softgrad_core.verification.diagnosis import formulas as f
 from softgrad_core.verification.diagnosis.case import Case, Terms, total
+from softgrad_core.verification.diagnosis.catalogue.guards import is_cross_entropy
 from softgrad_core.verification.diagnosis.catalogue.roundings import COMPUTED_IN, ROUNDED_STEPS
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
-
-EPSILONS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 2.0**-23, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16)
-"""The numbers that people add to a probability, or clip it at, to keep its logarithm finite."""
 
 MOST_DECIMALS = 12
 """More decimals than this are all that a float64 has."""
@@ -49,34 +47,6 @@ def out_of_range(dtype: Dtype, shift: Callable[[Case], FloatArray | float], form
         return np.asarray(is_low | is_high)
 
     return Form(f.EVERY, f"{formula} in {dtype}", divide, applies=leaves_range, gives_nan=True)
-
-
-def is_cross_entropy(c: Case) -> BoolArray:
-    """Return the rows whose loss is the cross-entropy alone: all or none."""
-    return np.full(c.count, not c.has_z_loss and c.objective.is_divergence is None)
-
-
-def guarded(p_y: str, guard: Callable[[FloatArray, float], FloatArray]) -> Iterator[Form]:
-    """Yield the forms of a logarithm with a guard ε; `p_y` is how the guarded p_y is written."""
-    for epsilon in EPSILONS:
-
-        def terms(c: Case, epsilon: float = epsilon) -> Terms:
-            return f.from_p(c, guard(c.p, epsilon))
-
-        value = f"with ε = {epsilon:.2g}"
-        yield Form("log_probs", f"log {p_y} {value}", terms)
-        yield Form("loss", f"-log {p_y} {value}", terms, applies=is_cross_entropy)
-        yield Form("grad_probs", f"-e / {p_y} {value}", terms)
-
-
-def guarded_gradient() -> Iterator[Form]:
-    """Yield the forms of the gradient of a logarithm to whose argument ε was added."""
-    for epsilon in EPSILONS:
-
-        def terms(c: Case, epsilon: float = epsilon) -> Terms:
-            return tuple(c.p_y / (c.p_y + epsilon) * term for term in c.right)
-
-        yield Form("grad_logits", f"p_y / (p_y + ε) {{}} with ε = {epsilon:.2g}", terms)
 
 
 def underflows(c: Case, looked_at: BoolArray | np.bool) -> BoolArray:
@@ -177,14 +147,6 @@ LOST_DIGITS = (
             for dtype in COMPUTED_IN
         ),
         of_batch=True,
-    ),
-    Mistake(
-        "epsilon-in-the-logarithm",
-        "an ε that guards the logarithm changes small probabilities",
-        "compute log_softmax from the logits, which needs no guard",
-        *guarded("(p_y + ε)", lambda p, epsilon: p + epsilon),
-        *guarded("max(p_y, ε)", lambda p, epsilon: p.clip(epsilon, 1.0 - epsilon)),
-        *guarded_gradient(),
     ),
     *ROUNDED_STEPS,
     Mistake(

@@ -110,7 +110,13 @@ GENERAL = (
         "classes-in-another-order",
         "the numbers are right, but for other classes",
         "look for a transposed, sorted or shuffled axis",
-        Form(f"{f.OF_P} grad_probs", "{} in another order", reordered),
+        Form(
+            f"{f.OF_P} grad_probs",
+            "{} in another order",
+            reordered,
+            # Two numbers that changed places are another label as well.
+            applies=lambda c: np.asarray(c.wrong.sum(axis=0) > 2),
+        ),
         generality=1,
     ),
     Mistake(

@@ -1,6 +1,6 @@
 """An option of the loss that was left out or applied in another way."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -79,6 +79,32 @@ def over_rows(c: Case) -> Terms:
     a = c.a.reshape(c.classes, c.records, c.size)
     log_p = a - np.log(np.exp(a - a.max(axis=2, keepdims=True)).sum(axis=2, keepdims=True))
     return f.from_log_p(c, (log_p - a.max(axis=2, keepdims=True)).reshape(c.a.shape))
+
+
+def of_ignored_rows(label: int | None) -> Iterator[Form]:
+    """Yield the forms of a gradient of ignored rows too: with the D of the others, and of all."""
+    formula = {None: "p", 0: "p - e(0)", -1: "p - e(K - 1)"}[label]
+
+    def terms(c: Case) -> Terms:
+        e = np.zeros_like(c.p)
+        if label is not None:
+            e[label] = 1.0
+        return (c.p, -np.where(c.row_counts, c.e, e))
+
+    def of_all(c: Case) -> Terms:
+        # Where no row counts, the unit of a row is 1, not 1 / D.
+        factor = np.where(c.divisor > 0.0, c.divisor, 1.0) / c.rows_of_batch
+        return tuple(factor * term for term in terms(c))
+
+    is_alone, of_mean = f"{formula} in ignored rows", f"D / N (p - e), {formula} in ignored rows"
+    yield Form("grad_logits", is_alone, terms, applies=lambda c: ~c.row_counts, counts_all=True)
+    yield Form("grad_logits", of_mean, of_all, applies=ignored_rows_failed, counts_all=True)
+
+
+def ignored_rows_failed(c: Case) -> BoolArray:
+    """Return the rows of means over batches in which some ignored row has a gradient."""
+    failed = (c.has_failed & ~c.row_counts).reshape(c.records, c.size).any(axis=1)
+    return np.asarray(c.of_rows(failed) & (c.objective.divisor is not None))
 
 
 def smoothed(c: Case) -> BoolArray:
@@ -185,15 +211,9 @@ OPTIONS = (
     ),
     Mistake(
         "ignored-rows-counted",
-        "ignored rows have a gradient",
-        "set it to 0 where the label is ignore_index",
-        Form(
-            "grad_logits",
-            "p in ignored rows",
-            lambda c: (c.p,),
-            applies=lambda c: ~c.row_counts,
-            counts_all=True,
-        ),
+        "ignored rows have a gradient, as if they had a label",
+        "set it to 0 where the label is ignore_index, and leave these rows out of D",
+        *(form for label in (None, 0, -1) for form in of_ignored_rows(label)),
     ),
     Mistake(
         "ignored-rows-smoothed",

@@ -13,7 +13,7 @@ from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray
 from softgrad_core.verification.comparison import CERTAIN_ULP
 from softgrad_core.verification.diagnosis import formulas as f
-from softgrad_core.verification.diagnosis.case import Case, Terms, total
+from softgrad_core.verification.diagnosis.case import Case, Terms, total, total_size
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 from softgrad_core.verification.log_sums import errors_to_neighbours
 
@@ -38,8 +38,11 @@ def cancels(c: Case) -> BoolArray:
     return np.asarray(c.p_of_others <= c.dtype.epsilon)
 
 
-def equals(c: Case, terms: Terms) -> BoolArray:
-    """Return the rows whose claims are these numbers, digit by digit, and not the right ones."""
+def equals(c: Case, terms: Terms, dtype: Dtype) -> BoolArray:
+    """Return the rows whose claims are these numbers, digit by digit, and not the right ones.
+
+    The few that are not are off by no more than rounding errors of this type.
+    """
     right = c.safe_unit * total(c.right)
     counts = (np.abs(right) >= c.dtype.smallest_normal) & np.isfinite(right)
     number = np.maximum(counts.sum(axis=0), 1)
@@ -49,7 +52,10 @@ def equals(c: Case, terms: Terms) -> BoolArray:
         near = np.abs(c.claimed - values) <= same * c.dtype.spacing(values)
         return np.asarray((near & counts).sum(axis=0) / number)
 
-    return (share(c.safe_unit * total(terms)) >= NEARLY_ALL) & (share(right) <= NOT_ALL)
+    values = c.safe_unit * total(terms)
+    lost = c.rounding_errors(dtype.epsilon) * c.safe_unit * total_size(terms) + c.slack
+    near = (np.abs(c.claimed - values) <= lost) | (c.claimed == values)
+    return np.asarray(near.all(axis=0) & (share(values) >= NEARLY_ALL) & (share(right) <= NOT_ALL))
 
 
 def with_a_rounded_step(
@@ -59,10 +65,10 @@ def with_a_rounded_step(
 
     def is_rounded(c: Case) -> BoolArray:
         shown = np.zeros(c.count, dtype=bool)
-        if dtype.epsilon < c.dtype.epsilon or c.is_summed:
+        if dtype.epsilon < c.dtype.epsilon or c.is_summed or c.has_z_loss:
             return shown
         for some in terms(c, dtype):
-            shown |= equals(c, some)
+            shown |= equals(c, some, dtype)
         return shown
 
     return Form(f.EVERY, formula, lambda c: (c.claim,), applies=is_rounded)
