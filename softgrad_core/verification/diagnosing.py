@@ -149,8 +149,7 @@ def in_blocks(
 
 def case_of(claims: Claims, name: str, judged: Judged, rows: IndexArray) -> Case:
     """Return the case of some rows, each a record of its own."""
-    alone = replace(claims, objective=replace(claims.objective, batches=None))
-    return _case(alone, name, judged, rows, rows)
+    return _case(claims.alone, name, judged, rows, rows)
 
 
 def _case(claims: Claims, name: str, judged: Judged, records: IndexArray, rows: IndexArray) -> Case:
@@ -177,7 +176,7 @@ def _case(claims: Claims, name: str, judged: Judged, records: IndexArray, rows: 
         claimed=by_class(claims.given[name][places].astype(np.float64)),
         logits=by_class(claims.logits(rows).astype(np.float64)),
         objective=objective,
-        highest_logit=claims.highest_logit,
+        highest_logit=lambda: claims.highest_logit,
         rows_of_batch=claims.size,
         counts=counts,
         has_failed=judged.failed_rows[rows],

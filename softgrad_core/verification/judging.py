@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -132,6 +132,11 @@ class Claims:
         """Return whether there is one claim of this quantity for all rows of a batch."""
         batches = self.objective.batches
         return name in LOSSES and batches is not None and batches.reduced
+
+    @cached_property
+    def alone(self) -> "Claims":
+        """The same claims with each row as a record of its own."""
+        return replace(self, objective=replace(self.objective, batches=None))
 
     @cached_property
     def highest_logit(self) -> float:

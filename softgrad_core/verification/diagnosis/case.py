@@ -72,7 +72,7 @@ class Case:
     claimed: FloatArray  # Of shape (K, n); (1, n) for losses, or (1, m) for those of m batches.
     logits: FloatArray
     objective: Objective
-    highest_logit: float  # Of all rows that are verified together, those that passed included.
+    highest_logit: Callable[[], float]  # Of all rows that are verified together, right or not.
     rows_of_batch: int  # The number of rows of each batch; those here may be a sample of them.
     counts: FloatArray  # How many of these count, of shape (records,).
     has_failed: BoolArray  # Which rows have a claim that failed, of shape (n,).
@@ -117,7 +117,6 @@ class Case:
         self.log_sum: FloatArray = np.log1p(rest)
         self.log_normaliser: FloatArray = self.log_sum + top / self.temperature
         self.p_of_others: FloatArray = rest / (1.0 + rest)
-        self.highest = capped(np.array(self.highest_logit), objective.softcap) / self.temperature
         self._take_units()
         self._rounding_errors: dict[float, FloatArray] = {}
         self._parameters: dict[Callable[[Case], FloatArray], FloatArray] = {}
@@ -153,6 +152,12 @@ class Case:
         self.z_loss = self.objective.z_weights() * self.log_normaliser**2 / sums
         self.has_z_loss = self.objective.z_scale is not None
         self.claim = self.in_units(self.claimed)
+
+    @cached_property
+    def highest(self) -> FloatArray:
+        """The largest of all logits, after the soft cap and the temperature of each row."""
+        highest = capped(np.array(self.highest_logit()), self.objective.softcap)
+        return np.asarray(highest / self.temperature)
 
     @cached_property
     def entropies(self) -> FloatArray:

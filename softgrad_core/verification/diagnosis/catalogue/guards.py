@@ -43,10 +43,10 @@ def is_cross_entropy(c: Case) -> BoolArray:
 def tells(c: Case) -> BoolArray:
     """Return the rows that may show a guard: those of a cross-entropy alone.
 
-    With few digits one of so many guards gives any loss.
+    With few digits one of so many guards gives any number.
     """
     has_digits = c.quantity != "loss" or c.dtype.epsilon <= Dtype.FLOAT32.epsilon
-    return np.asarray(is_cross_entropy(c) & has_digits)
+    return np.asarray(is_cross_entropy(c) & has_digits & (c.half_units is None))
 
 
 def guarded(p_y: str, guard: Callable[[FloatArray, float], FloatArray]) -> Iterator[Form]:
@@ -57,9 +57,9 @@ def guarded(p_y: str, guard: Callable[[FloatArray, float], FloatArray]) -> Itera
             return f.from_p(c, guard(c.p, epsilon))
 
         value = f"with ε = {epsilon:.2g}"
-        yield Form("log_probs", f"log {p_y} {value}", terms)
+        yield Form("log_probs", f"log {p_y} {value}", terms, applies=tells)
         yield Form("loss", f"-log {p_y} {value}", terms, applies=tells)
-        yield Form("grad_probs", f"-e / {p_y} {value}", terms)
+        yield Form("grad_probs", f"-e / {p_y} {value}", terms, applies=tells)
 
 
 def guarded_gradient() -> Iterator[Form]:
@@ -69,7 +69,8 @@ def guarded_gradient() -> Iterator[Form]:
         def terms(c: Case, epsilon: float = epsilon) -> Terms:
             return tuple(c.p_y / (c.p_y + epsilon) * term for term in c.right)
 
-        yield Form("grad_logits", f"p_y / (p_y + ε) {{}} with ε = {epsilon:.2g}", terms)
+        formula = f"p_y / (p_y + ε) {{}} with ε = {epsilon:.2g}"
+        yield Form("grad_logits", formula, terms, applies=tells)
 
 
 def clipped_probabilities() -> Iterator[Form]:

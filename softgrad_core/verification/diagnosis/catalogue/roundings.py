@@ -65,7 +65,8 @@ def with_a_rounded_step(
 
     def is_rounded(c: Case) -> BoolArray:
         shown = np.zeros(c.count, dtype=bool)
-        if dtype.epsilon < c.dtype.epsilon or c.is_summed or c.has_z_loss:
+        is_typed = c.half_units is not None
+        if dtype.epsilon < c.dtype.epsilon or c.is_summed or c.has_z_loss or is_typed:
             return shown
         for some in terms(c, dtype):
             shown |= equals(c, some, dtype)
