@@ -50,6 +50,8 @@ class Derivation:
         The steps, in their order.
     is_plain
         Whether the loss is the lecture's: of a label, without options that give weights.
+    logits, objective
+        The logits without padding, and the loss of this row.
     """
 
     target: int | None
@@ -57,6 +59,8 @@ class Derivation:
     classes: tuple[int | None, ...]
     steps: tuple[Step, ...]
     is_plain: bool
+    logits: FloatArray
+    objective: Objective
 
     def __repr__(self) -> str:
         y, c = self.cases
@@ -137,7 +141,8 @@ def explain_row(a: FloatArray, objective: Objective, other: int | None) -> Deriv
     counts = objective.counted is None or bool(objective.counted[0])
     is_label = objective.distribution is None and counts
     target = y if is_label else None
-    return Derivation(target, (y, c), classes, tuple(steps.done), objective.is_plain)
+    plain = objective.is_plain
+    return Derivation(target, (y, c), classes, tuple(steps.done), plain, a, objective)
 
 
 def _digits(a: FloatArray, objective: Objective, y: int, classes: Sequence[int | None]) -> int:
