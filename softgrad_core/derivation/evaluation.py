@@ -324,27 +324,3 @@ def number(formula: f.Formula, point: Point) -> Decimal:
     if not isinstance(value, Decimal):
         raise TypeError(f"expected a number, got the vector {formula}")
     return value
-
-
-def with_numbers(formula: f.Formula, point: Point) -> f.Formula:
-    """Return a formula with the value of each of its quantities in its place."""
-    match formula:
-        case f.Number() | f.Exp(f.Number()):
-            return formula
-        case f.Logit() | f.Largest():
-            return f.Number(number(formula, point), LOGIT_DIGITS)
-        case f.Terms(whole, terms):
-            return f.Terms(whole, tuple(term and with_numbers(term, point) for term in terms))
-        case f.Compound():
-            return f.with_children(formula, lambda child: with_numbers(child, point))
-        case _:
-            return written_out(evaluate(formula, point), point.classes)
-
-
-def written_out(value: Value, classes: Sequence[int | None]) -> f.Formula:
-    """Return a value as a formula, with a gap wherever `classes` has one."""
-    if isinstance(value, Decimal):
-        return f.Number(value)
-    entries = iter(value)
-    drawn = tuple(None if c is None else written_out(next(entries), classes) for c in classes)
-    return f.Column(drawn) if value.ndim == 1 else f.Matrix(drawn)

@@ -76,7 +76,9 @@ class Output(Formula):
 
 
 class Loss(Formula):
-    """The loss L."""
+    """The loss L. Where it is `is_whole`, the z-loss is part of it."""
+
+    is_whole: bool = False
 
 
 class Constant(Formula):
@@ -169,10 +171,14 @@ class Entries(Formula):
 
 
 class Number(Formula):
-    """A number, shown with so many digits; NaN where there is no value."""
+    """A number, shown with so many digits; NaN where there is no value.
+
+    A number that was put in for a formula says which: it is the value `of` that formula.
+    """
 
     value: Decimal
     digits: int = 6
+    of: Formula | None = None
 
 
 class Name(Formula):

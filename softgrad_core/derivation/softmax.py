@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from softgrad_core.decimals import LARGEST, SMALLEST_NORMAL
 from softgrad_core.derivation import formulas as f
-from softgrad_core.derivation.evaluation import JACOBIAN_ENTRY, number, with_numbers
+from softgrad_core.derivation.evaluation import JACOBIAN_ENTRY, number
+from softgrad_core.derivation.numbers import with_numbers
 from softgrad_core.derivation.steps import Steps
 from softgrad_core.derivation.symbols import A_C, A_J, EXP_C, F_C, F_I, TOTAL
 

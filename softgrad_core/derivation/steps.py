@@ -15,9 +15,8 @@ from softgrad_core.derivation.evaluation import (
     Value,
     evaluate,
     number,
-    with_numbers,
-    written_out,
 )
+from softgrad_core.derivation.numbers import with_numbers, written_out
 from softgrad_core.derivation.symbols import words
 from softgrad_core.loss.logits import FloatArray
 
@@ -166,7 +165,7 @@ class Steps:
         if _is_undefined(right):
             return None
         notes = list(self._notes(last, right, point))
-        numbers, result = with_numbers(form or last, point), written_out(right, point.classes)
+        numbers, result = with_numbers(form or last, point), written_out(right, last, point)
         sides: tuple[f.Formula, ...] = (numbers, result)
         if isinstance(numbers, f.Matrix):
             sides = (f.Jacobian(), result)
@@ -175,7 +174,7 @@ class Steps:
         elif isinstance(first, f.Exp):
             pass  # The right side with numbers says all.
         elif _are_same(left, right):
-            measured = written_out(left, point.classes)
+            measured = written_out(left, first, point)
             sides = (measured, result) if isinstance(numbers, f.Number) else (measured, *sides)
         elif not _is_undefined(left):
             left = _without_noise(left, right)

@@ -149,7 +149,7 @@ class WeightedLoss:
             "of products, one for each {i}: the derivative of the loss with respect to {f(x)_i}, "
             f"step {partial}, times that of {{f(x)_i}} with respect to {{a_c}}. The values of the "
             "latter are measured here; the next steps find the formula for them, with the numbers "
-            "of {one i}.",
+            "for {one i}.",
             (self._q.entry("i") / F_I) * by_logit,
         )
         found = add_derivative(self._steps, softmax, self.letter, lambda found: (by_logit, found))
@@ -195,7 +195,9 @@ class WeightedLoss:
     def _add_sum(self, title: str, rule: str, term: f.Formula) -> None:
         """Add a step to dL/da_c as minus the sum of a term over all outputs i."""
         total = f.Sum("i", term)
-        one = f.Output(self._steps.point.index("i"))
+        label = self._steps.point.index("i")
+        i = f.Name("i")
+        one = f.equation(i, f.Number(Decimal(label), digits=max(6, len(str(label))), of=i))
         self._steps.add(
             title, rule, LOSS_BY_LOGIT, -total, numbers=-self._steps.terms(total), **{"one i": one}
         )

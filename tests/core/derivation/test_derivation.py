@@ -301,3 +301,31 @@ def test_the_steps_of_a_soft_cap_and_a_z_loss_end_in_the_gradient_and_name_the_w
     np.testing.assert_allclose(last.right, result.grad_logits, rtol=1e-14)
     plain = explain([2.0, 1.0, 0.1], 0)
     assert titles[-1] != plain.steps[-1].title
+
+
+def numbers_in(formula):
+    """Yield the numbers in a formula that say what they are the value of."""
+    if isinstance(formula, Number):
+        yield from [formula] if formula.of is not None else []
+        return
+    for name in formula.__dataclass_fields__:
+        value = getattr(formula, name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if hasattr(part, "__dataclass_fields__"):
+                yield from numbers_in(part)
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_each_number_is_the_value_of_the_formula_that_it_names(count):
+    logits = np.linspace(2.0, -1.0, count)
+    derivation = explain(logits, 1)
+    compared = 0
+    with localcontext(context_of(80)):
+        point = Point.at(list(map(Decimal, logits.tolist())), {"y": 1}, derivation.classes)
+        for evaluation in (one for step in derivation.steps for one in step.evaluations):
+            there = point.bound(c=1 if evaluation.index is None else evaluation.index)
+            for shown in numbers_in(evaluation.numbers):
+                again = evaluate(shown.of, there)
+                assert abs(again - shown.value) <= Decimal("1e-30") * abs(shown.value)
+                compared += 1
+    assert compared > 190
