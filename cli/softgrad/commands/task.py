@@ -17,8 +17,9 @@ from softgrad.inputs.arrays import SUFFIXES
 from softgrad.inputs.numbers import numbers_or_files
 from softgrad.inputs.records.interpretation import interpret
 from softgrad.messages import say
-from softgrad.outputs.file import Output
+from softgrad.outputs.file import STANDARD_OUTPUT, Output
 from softgrad.outputs.formats import Format, InOrder, pages_for, renderer_for
+from softgrad.outputs.pictures import Pictures
 from softgrad.records.fields import LOGITS
 from softgrad.records.records import Block, Defaults, Examples, Records, json_number
 from softgrad.running.pipeline import Outcome, Pipeline
@@ -136,8 +137,14 @@ class Task(NamedTuple):
         defaults = Defaults(target, self.names, other, self.loss)
         records = _records_of_arguments(self.rows, defaults, claims) if self.rows else row
         screen = screen_of(settings)
+        pictures = self._pictures()
         renderer = renderer_for(
-            self.shown, defaults, screen, fields, standalone=settings.standalone
+            self.shown,
+            defaults,
+            screen,
+            fields,
+            standalone=settings.standalone,
+            pictures=pictures,
         )
         read = partial(interpret, defaults=defaults, with_claims=required is not None, typed=typed)
         render = InOrder(renderer, only_failures)
@@ -150,6 +157,8 @@ class Task(NamedTuple):
                 # Mistakes are found in blocks: where these end must not depend on a pipe.
                 is_verified = required is not None
                 blocks = _blocks_of(files, self.renamed, slow=slow, in_full_blocks=is_verified)
+            if pictures is not None:
+                output.after.append(pictures.write)
             yield workers.outcomes(pipeline.process, blocks), TextWriter(output, renderer)
 
         may_draw = screen is None or not screen.isatty()
@@ -200,6 +209,13 @@ class Task(NamedTuple):
                 yield workers.outcomes_of_arrays(pipeline.process, source, elements), writer
 
         return run(streams, places, report, workers)
+
+    def _pictures(self) -> Pictures | None:
+        """Return the files beside a file of Markdown; a cluster cannot fill them."""
+        output = self.settings.output
+        is_file = output not in STANDARD_OUTPUT and not self.settings.scheduler
+        is_markdown = self.shown in {Format.MARKDOWN, Format.PANDOC}
+        return Pictures(output) if is_file and is_markdown else None
 
     @property
     def renamed(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +19,11 @@ class Output:
     """A binary output, to be used as a context.
 
     A regular file is replaced by `commit`; without that, it stays as it was. Devices and pipes are
-    written to directly.
+    written to directly. What `commit` calls `after` that writes files that belong to this one.
     """
 
     def __init__(self, name: str | None) -> None:
+        self.after: list[Callable[[], None]] = []
         self._name = name
         self._replacement: Replacement | None = None
         with self.named_errors():
@@ -61,6 +62,8 @@ class Output:
         with self.named_errors():
             self._replacement.commit()
         self._replacement = None
+        for write in self.after:
+            write()
 
     def __exit__(
         self,

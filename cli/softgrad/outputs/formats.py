@@ -14,6 +14,7 @@ from softgrad_core.errors import InputError
 
 if TYPE_CHECKING:
     from softgrad.outputs.page.blocks import Block
+    from softgrad.outputs.pictures import Pictures
 
 PIPE_WIDTH = 80
 
@@ -94,13 +95,14 @@ class InOrder:
                 yield self.renderer.accepted(records, batches[number].part(rows))
 
 
-def renderer_for(
+def renderer_for(  # noqa: PLR0913 - what the formats differ in
     chosen: Format,
     defaults: Defaults,
     screen: TextIO | None,
     fields: Sequence[str],
     *,
     standalone: bool,
+    pictures: "Pictures | None" = None,
 ) -> Renderer:
     """Return the renderer of a format.
 
@@ -112,25 +114,33 @@ def renderer_for(
         What the text is shown on, where that is known.
     standalone
         Whether LaTeX is a whole document.
+    pictures
+        Where Markdown puts pictures; None for letters.
     """
     if chosen is Format.JSONL:
         from softgrad.outputs.json.lines import JsonLines
 
         return JsonLines(defaults, fields)
-    return pages_for(chosen, screen, standalone=standalone)
+    return pages_for(chosen, screen, standalone=standalone, pictures=pictures)
 
 
-def pages_for(chosen: Format, screen: TextIO | None, *, standalone: bool) -> Pages:
+def pages_for(
+    chosen: Format,
+    screen: TextIO | None,
+    *,
+    standalone: bool,
+    pictures: "Pictures | None" = None,
+) -> Pages:
     """Return the renderer of a format of pages; see `renderer_for`."""
     match chosen:
         case Format.MARKDOWN:
             from softgrad.outputs.documents.markdown import Markdown
 
-            return Markdown()
+            return Markdown(pictures)
         case Format.PANDOC:
             from softgrad.outputs.documents.markdown import Pandoc
 
-            return Pandoc()
+            return Pandoc(pictures)
         case Format.LATEX:
             from softgrad.outputs.documents.latex import Latex
 

@@ -16,8 +16,45 @@ def test_the_derivation_follows_the_tables():
     explained = run("explain", *LECTURE).text
     assert explained.startswith(table)
     lines = explained.removeprefix(table).splitlines()
-    assert lines[0] == "The derivation"
+    assert lines[0] == "The slope"
+    assert "The derivation" in lines
     assert [line for line in lines if line and not line.startswith(" ") and line[:4].istitle()]
+
+
+def test_the_loss_is_drawn_as_curves_with_their_slopes():
+    text = run("explain", *LECTURE).text
+    [titles] = [line for line in text.splitlines() if line.startswith("L by a_0")]
+    assert titles.split() == ["L", "by", "a_0", "L", "by", "a_1", "L", "by", "a_2"]
+    assert "slope 0.659001 - 1        slope 0.242433 - 0        slope 0.0985659 - 0\n" in text
+    assert "    = -0.340999               = 0.242433                = 0.0985659\n" in text
+    assert "slope -1 / 0.659001\n    = -1.51745\n" in text
+    assert text.count("●") == 4
+    # The curve of the target comes down to the point.
+    left = [line[:24] for line in text[text.index("L by a_0") :].splitlines()]
+    assert [line[:1] for line in left].index("⠳") < [line[12:13] for line in left].index("●")
+
+
+@pytest.mark.parametrize("width", ["80", "120"])
+def test_curves_stand_side_by_side_where_there_is_room(width):
+    text = run("explain", *map(str, range(8)), "-t", "3", env={"COLUMNS": width}).text
+    titles = [line for line in text.splitlines() if line.startswith("L by")]
+    beside = {"80": 3, "120": 4}[width]
+    assert titles[0].count("L by") == beside
+    assert sum(line.count("L by") for line in titles) == 7
+
+
+def test_a_screen_of_ascii_gets_curves_of_stars():
+    ended = run("explain", *LECTURE, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    drawn = ended.text[ended.text.index("L by a_0") : ended.text.index("Each picture")]
+    assert drawn.isascii()
+    assert drawn.count("o\n") + drawn.count("o ") + drawn.count("o*") >= 4
+
+
+def test_a_masked_class_has_no_curve_and_a_masked_target_none_at_all():
+    masked = run("explain", "1", "-inf", "2", "--target", "0").text
+    assert "L by a_0" in masked
+    assert "L by a_1" not in masked
+    assert "L by" not in run("explain", "1", "-inf", "2", "--target", "1").text
 
 
 def test_a_step_has_its_rule_its_formula_and_both_cases_with_numbers():
@@ -117,7 +154,7 @@ def test_a_thousand_classes_get_all_steps():
     text = run("explain", "-f", "table", stdin=lines_of(row)).text
     assert "19  The chain rule for vectors" in text
     assert "the entries for classes 0, 1, 2, 27, 417 and 999 only." in " ".join(text.split())
-    assert len(text.splitlines()) < 400
+    assert len(text.splitlines()) < 440
 
 
 def test_the_terminal_shows_the_same_in_colour():

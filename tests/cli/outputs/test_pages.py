@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import subprocess
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
 from support.command import lines_of, run
@@ -41,7 +43,7 @@ MINIMAL = r"""\documentclass{article}
 class Reader(HTMLParser):
     """Reads a page as a browser does, and fails at a tag that is not closed in its place."""
 
-    VOID = frozenset({"meta", "rect", "line"})
+    VOID = frozenset({"meta", "rect", "line", "path", "circle"})
 
     def __init__(self, page):
         super().__init__()
@@ -59,7 +61,7 @@ class Reader(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & {*self.open}:
             self.text += data
 
 
@@ -95,7 +97,8 @@ def test_without_explain_a_page_has_its_tables_only():
 def test_every_step_is_on_the_page(name):
     text = page_of("explain", *LECTURE, "-f", name)
     titles = [step["title"] for step in run("explain", *LECTURE, "--json").records[0]["explain"]]
-    places = [text.index(title) for title in titles]
+    steps = text[text.index("The derivation") :]
+    places = [steps.index(title) for title in titles]
     assert places == sorted(places)
 
 
@@ -117,6 +120,8 @@ def test_rejected_checked_and_verified_records_are_shown_in_order(name):
 
 def test_markdown_escapes_class_names():
     text = page_of("explain", "-f", "markdown", stdin=lines_of(ODD))
+    # Lines with four blanks before them are shown as they are.
+    text = re.sub(r"^    .*\n", "", text, flags=re.MULTILINE)
     assert r"0 a\|b\`c\*" in text
     assert "<script>" not in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
@@ -129,6 +134,26 @@ def test_markdown_puts_equations_in_math_blocks():
     assert r"L = -\log f(x)_{y}" in blocks
     assert len(blocks) > 40
     assert text.count("```") == 2 * len(blocks)
+
+
+def test_markdown_in_a_file_links_to_pictures_beside_it(tmp_path):
+    rows = [{"logits": [1, 2, n], "target": 0} for n in range(2)]
+    ended = run("explain", "-f", "markdown", "-o", "a b.md", stdin=lines_of(*rows), cwd=tmp_path)
+    assert (ended.status, ended.out) == (0, b"")
+    text = (tmp_path / "a b.md").read_text()
+    assert re.findall(r"!\[loss by a\\_0: slope .*\]\(<(.*)>\)", text) == ["a b-1.svg", "a b-2.svg"]
+    assert "L by a_0" not in text
+    for name in ("a b-1.svg", "a b-2.svg"):
+        picture = ElementTree.parse(tmp_path / name).getroot()  # noqa: S314 - it is our own
+        assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+        assert sum("curve" in path.get("class") for path in picture.findall(".//{*}path")) == 4
+
+
+def test_a_page_that_is_not_written_leaves_no_pictures(tmp_path):
+    words = ["explain", "-", "missing.jsonl", "-f", "markdown", "-o", "page.md"]
+    ended = run(*words, stdin=lines_of({"logits": [1, 2], "target": 0}), cwd=tmp_path)
+    assert ended.status == 74
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", SETS, ids=" ".join)
@@ -164,7 +189,8 @@ def test_html_works_with_a_screen_reader():
     assert '<th scope="col"' in page
     assert '<th scope="row"' in page
     assert "(target)" in page
-    assert all('aria-hidden="true"' in svg for svg in re.findall(r"<svg[^>]*>", page))
+    for svg in re.findall(r"<svg[^>]*>", page):
+        assert re.search('aria-hidden="true"|role="img" aria-label="The loss.*slope', svg)
     levels = [int(level) for level in re.findall(r"<h(\d)>", page)]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
@@ -205,6 +231,18 @@ def test_tex_typesets_the_document_within_its_margins(arguments, tmp_path):
     assert "Overfull" not in log
     assert "Missing character" not in log
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+
+
+@needs_latex
+def test_tex_draws_the_curves_where_tikz_is_installed(tmp_path):
+    has_tikz = subprocess.run(["kpsewhich", "tikz.sty"], capture_output=True).returncode == 0  # noqa: PLW1510
+    if not has_tikz:
+        pytest.skip("TikZ is not installed")
+    source = page_of("explain", *OF_OPTIONS, "--softcap", "3", "-f", "latex", "--standalone")
+    log = typeset(source, tmp_path)
+    assert source.count(r"\begin{tikzpicture}") == 4
+    assert "tikz.sty" in log
+    assert "Overfull" not in log
 
 
 @needs_latex

@@ -1,8 +1,12 @@
 """Pages -> one page of HTML in a single file: no script, no font, nothing to fetch."""
 
+from base64 import b64encode
+from hashlib import sha256
 from html import escape
+from pathlib import Path
 
 from softgrad.outputs.documents.markup import Markup
+from softgrad.outputs.documents.svg import picture
 from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.fitting import DOCUMENT, fitted
 from softgrad.outputs.mathematics.mathml import MathML
@@ -13,6 +17,8 @@ from softgrad.outputs.page.blocks import (
     Heading,
     NumberedStep,
     Paragraph,
+    Plot,
+    Plots,
     Row,
     Table,
     Tone,
@@ -22,109 +28,24 @@ from softgrad_core.derivation.formulas import Equation, Formula, Jacobian
 WIDTH = 70
 """The width of the page in letters of mathematics, roughly."""
 
-STYLE = """
-:root {
-  color-scheme: light dark;
-  --ink: #1b1b1f; --paper: #fdfdfc; --faint: #6a6a72; --line: #d9d9de;
-  --target: #9a5b00; --target-ground: #fdf3e1; --bar: #4878b6; --below: #c0504d;
-  --pass: #1d7a3a; --fail: #b3261e;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --ink: #e6e6ea; --paper: #17181b; --faint: #a0a0aa; --line: #3a3b40;
-    --target: #f0b860; --target-ground: #2c2415; --bar: #6d9ed8; --below: #e08480;
-    --pass: #6fcf8d; --fail: #ff8a80;
-  }
-}
-* { box-sizing: border-box; }
-body {
-  margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 46rem;
-  background: var(--paper); color: var(--ink);
-  font: 1.0625rem/1.55 Charter, "Bitstream Charter", "Sitka Text", Cambria, Georgia, serif;
-}
-h1, h2, h3 { line-height: 1.25; font-weight: 600; }
-h1 { font-size: 1.5rem; margin: 2.5rem 0 1rem; }
-h1:first-child { margin-top: 0; }
-h2 { font-size: 1.3rem; margin: 2.5rem 0 .5rem; }
-h3 {
-  font-size: 1.1rem; margin: 2.5rem 0 0; padding-top: .75rem;
-  border-top: 1px solid var(--line);
-}
-h4 { font-size: 1.0625rem; margin: 0; }
-p { margin: .5rem 0; }
-.below, .dim, .note, .uninformative { color: var(--faint); }
-.below, .note { font-size: .9375rem; }
-.pass { color: var(--pass); }
-.fail { color: var(--fail); font-weight: 600; }
-.lines { white-space: pre-wrap; }
-.scroll { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .75rem; text-align: right; vertical-align: top; }
-th { font-weight: 600; white-space: nowrap; }
-.text { text-align: left; }
-thead th { border-bottom: 1.5px solid var(--ink); }
-tfoot td, tfoot th { border-top: 1px solid var(--line); }
-tr.target { background: var(--target-ground); }
-tr.target th { color: var(--target); }
-figure.map { margin: 1rem 0; }
-figure.map svg { display: block; width: 100%; max-width: 48rem; border: 1px solid var(--line); }
-figure.map rect { fill: var(--fail); }
-svg.bar { display: block; width: 100%; min-width: 4.5rem; height: .4rem; margin-top: .15rem; }
-svg.bar rect { fill: var(--bar); }
-svg.bar rect.below { fill: var(--below); }
-svg.bar line { stroke: var(--line); stroke-width: 1; vector-effect: non-scaling-stroke; }
-.step { margin: 1.75rem 0; padding-left: 2.25rem; position: relative; break-inside: avoid; }
-.step > .number { position: absolute; left: 0; color: var(--faint); }
-.case { margin: .25rem 0; }
-.case > .which { font-size: .9375rem; color: var(--faint); }
-.equation {
-  display: flex; flex-wrap: wrap; align-items: baseline; gap: .35rem 0;
-  margin: .5rem 0; overflow: auto hidden; padding: .15rem 0;
-}
-math { font-family: "Latin Modern Math", "STIX Two Math", "Cambria Math", "STIX Math", math; }
-.equation math { font-size: 1.0625rem; }
-mtd { padding: .5ex .4em; text-align: right; text-align: -webkit-right; }
-@media (max-width: 34rem) {
-  body { font-size: 1rem; }
-  table { font-size: .8125rem; }
-  th, td { padding: .25rem .3rem; }
-  svg.bar { min-width: 3rem; }
-  .mark { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-  .step { padding-left: 0; }
-  .step > .number { position: static; float: left; margin-right: .6rem; }
-  .equation math { font-size: .95rem; }
-}
-@media print {
-  :root {
-    color-scheme: light;
-    --ink: #000; --paper: #fff; --faint: #555; --line: #bbb; --target: #7a4800;
-    --target-ground: #f4f4f4; --bar: #4878b6; --below: #c0504d;
-  }
-  body { max-width: none; padding: 0; font-size: 10.5pt; }
-  h1, h2, h3, h4, .step > p { break-after: avoid; }
-  h3 { margin-top: 1.5rem; }
-  .step { break-inside: auto; margin: 1rem 0; }
-  .case, .equation, .note { break-inside: avoid; }
-  h1 ~ h1 { break-before: page; }
-  .scroll, .equation { overflow: visible; }
-  @page { margin: 20mm; }
-}
-"""
+FOLDER = Path(__file__).parent
+STYLE = FOLDER.joinpath("page.css").read_text("utf-8")
+
+_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
+"""What a browser may do with a page: use its own style, and nothing else."""
 
 OPENING = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Softmax, loss and gradients - softgrad</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <main>
-"""
-CLOSING = """</main>
-</body>
-</html>
 """
 
 # Where bars of both signs begin, in percent of the room for a bar.
@@ -134,7 +55,8 @@ _MIDDLE = 50
 class Html(Markup):
     """Renders pages as one page of HTML."""
 
-    opening, closing = OPENING.encode(), CLOSING.encode()
+    opening = OPENING.encode()
+    closing = b"</main>\n</body>\n</html>\n"
 
     def text(self, text: str) -> str:
         """Return text with no tags in it."""
@@ -164,7 +86,7 @@ class Html(Markup):
     def paragraph(self, paragraph: Paragraph) -> str:
         """Return a paragraph, which the style sheet breaks where its lines end."""
         lines = "\n".join(map(self.pieces, paragraph.lines))
-        return f'<p class="lines">{lines}</p>\n'
+        return f'<p class="lines"{_data(key=paragraph.key)}>{lines}</p>\n'
 
     def table(self, table: Table) -> str:
         """Return a table, with bars below the numbers."""
@@ -177,7 +99,9 @@ class Html(Markup):
         if any(column.footer for column in table.columns):
             first, *others = table.columns
             cells = f'<th scope="row" class="text">{self.text(first.footer)}</th>'
-            cells += "".join(f"<td>{self.text(column.footer)}</td>" for column in others)
+            cells += "".join(
+                f"<td{_data(key=column.key)}>{self._said(column.footer)}</td>" for column in others
+            )
             foot = f"<tfoot><tr>{cells}</tr></tfoot>\n"
         return (
             '<div class="scroll" role="region" aria-label="Table" tabindex="0">\n<table>\n'
@@ -192,8 +116,10 @@ class Html(Markup):
         cells = f'<th scope="row" class="text">{label}</th>'
         for place, column in list(enumerate(table.columns))[1:]:
             bar = _bar(column.bars, row.shares[place]) if place in row.shares else ""
-            cells += f"<td{_kind(column)}>{self.cell(row.cells[place], column)}{bar}</td>"
+            cell = self.cell(row.cells[place], column)
+            cells += f"<td{_kind(column)}{_data(key=column.key)}>{cell}{bar}</td>"
         kind = ' class="target"' if row.is_target else ""
+        kind += " data-rest" if row.tone is Tone.DIM else _data(**{"class": row.of_class})
         return f"<tr{kind}>{cells}</tr>\n"
 
     def error_map(self, error_map: ErrorMap) -> str:
@@ -212,18 +138,48 @@ class Html(Markup):
             f"{cells}</svg></figure>\n"
         )
 
+    def plots(self, plots: Plots) -> str:
+        """Return the pictures, each with what its slope is made of."""
+        drawn = "".join(map(self._plot, plots.plots))
+        return f'<div class="plots">\n{drawn}</div>\n'
+
+    def _plot(self, plot: Plot) -> str:
+        of_output = plot.of_class is None
+        signs = ("-", " / ") if of_output else ("", " - ")
+        one, two, slope = (
+            f'<b class="{kind}" data-says="{place}">{self._said(number)}</b>'
+            for place, (kind, number) in enumerate(
+                zip(
+                    ("pull", "push", "all") if of_output else ("push", "pull", "all"),
+                    plot.said,
+                    strict=True,
+                )
+            )
+        )
+        before, between = (sign.replace("-", "\N{MINUS SIGN}") for sign in signs)
+        name = self.text(f" {plot.name}") if plot.name else ""
+        title = f'loss by {self.formula(plot.variable)}<span class="name">{name}</span>'
+        says = f"slope {before}{one}{between}{two} <span>= {slope}</span>"
+        spoken = f"The loss as a curve, with its tangent of slope {plot.said[-1]}"
+        return (
+            f'<figure class="plot"{_data(index=plot.of_class)}>\n'
+            f"<figcaption>{title}</figcaption>\n{picture(plot, spoken)}\n<p>{says}</p></figure>\n"
+        )
+
     def step(self, numbered: NumberedStep) -> str:
         """Return a step, with its equations on lines of their own."""
         step = numbered.step
         text = f'<span class="number" aria-hidden="true">{numbered.number}</span>\n'
         text += f"<h4>{self.text(step.title)}</h4>\n<p>{self.pieces(step.rule)}</p>\n"
         text += self._equation(step.formula, numbered)
-        for case, evaluation in zip(numbered.cases, step.evaluations, strict=True):
+        evaluations = zip(numbered.cases, step.evaluations, strict=True)
+        for place, (case, evaluation) in enumerate(evaluations):
             inner = f'<div class="which">{self.pieces(case)}:</div>\n' if case else ""
             inner += self._equation(evaluation.numbers, numbered)
             for note in evaluation.notes:
-                inner += f'<p class="note">{self.pieces(note)}</p>\n'
-            text += f'<div class="case">\n{inner}</div>\n'
+                inner += f'<p class="note still">{self.pieces(note)}</p>\n'
+            which = _data(case=("label", "other")[place]) if case else ""
+            text += f'<div class="case"{which}>\n{inner}</div>\n'
         return f'<section class="step">\n{text}</section>\n'
 
     def _equation(self, formula: Equation, numbered: NumberedStep) -> str:
@@ -241,6 +197,13 @@ class Html(Markup):
         if places is not None:
             text += f'<p class="note">({numbered.classes_at(places)})</p>\n'
         return text
+
+
+def _data(**values: object) -> str:
+    """Return data attributes, of those values that there are."""
+    return "".join(
+        f' data-{name}="{value}"' for name, value in values.items() if value not in {None, ""}
+    )
 
 
 def _kind(column: Column) -> str:

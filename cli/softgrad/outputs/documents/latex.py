@@ -14,7 +14,17 @@ from softgrad.outputs.documents.markup import Markup
 from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.fitting import DOCUMENT, fitted
 from softgrad.outputs.mathematics.latex import Latex as Notation
-from softgrad.outputs.page.blocks import ErrorMap, Heading, NumberedStep, Paragraph, Table, Tone
+from softgrad.outputs.page.blocks import (
+    ErrorMap,
+    Heading,
+    Line,
+    NumberedStep,
+    Paragraph,
+    Plot,
+    Plots,
+    Table,
+    Tone,
+)
 from softgrad_core.derivation.formulas import Equation, Formula, equation
 
 WIDTH = 66
@@ -24,6 +34,7 @@ OPENING = rb"""\documentclass[a4paper]{article}
 \usepackage[T1]{fontenc}
 \usepackage{lmodern}
 \usepackage{amsmath}
+\IfFileExists{tikz.sty}{\usepackage{tikz}}{}
 \usepackage[margin=25mm]{geometry}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{1ex}
@@ -71,6 +82,16 @@ _GREEK = {
     **dict(zip("ΥΦΨΩ", ["Upsilon", "Phi", "Psi", "Omega"], strict=True)),
 }
 _OTHERS = re.compile(r"[^\x20-\x7e]+")
+STYLES = {
+    "zero": "gray!60",
+    "level": "gray,densely dotted",
+    "pull": "red!70!black,very thick",
+    "push": "blue!60!black,very thick",
+    "tangent": "orange!80!black",
+    "curve": "thick",
+}
+"""How the lines of a picture look, in TikZ."""
+
 _SECTIONS = {1: "section", 2: "subsection", 3: "subsubsection"}
 
 
@@ -78,7 +99,9 @@ class Latex(Markup):
     """Renders pages as LaTeX."""
 
     def __init__(self, *, standalone: bool) -> None:
-        self.opening = b"% A part of a document; --standalone writes a whole one.\n"
+        self.opening = (
+            b"% A part of a document; --standalone writes a whole one. TikZ draws the pictures.\n"
+        )
         if standalone:
             self.opening, self.closing = OPENING, CLOSING
 
@@ -129,6 +152,35 @@ class Latex(Markup):
         lines = "\n".join(error_map.lines)
         return f"\\begin{{verbatim}}\n{lines}\n\\end{{verbatim}}\n\n"
 
+    def plots(self, plots: Plots) -> str:
+        """Return the pictures in TikZ, for a document that has it."""
+        drawn = "".join(map(self._plot, plots.plots))
+        return f"\\ifdefined\\tikzpicture\n\\begin{{center}}\n{drawn}\\end{{center}}\n\\fi\n\n"
+
+    def _plot(self, plot: Plot) -> str:
+        """Return a picture, with its title above and its slope below."""
+        of_output = plot.of_class is None
+        one, two, slope = map(self._said, plot.said)
+        parts = f"$-${one}/{two}" if of_output else f"{one}~$-$~{two}"
+        name = f" {self.text(plot.name)}" if plot.name else ""
+        lines = "".join(
+            f"  \\draw[{STYLES[kind]}] {_path(line)};\n"
+            for kind, line in plot.lines.items()
+            if line
+        )
+        x, y = plot.point
+        left, right = (f"${end}$" for end in plot.ends)
+        return (
+            "\\begin{tikzpicture}[x=4.8mm,y=4.8mm,font=\\footnotesize]\n"
+            f"  \\node[above] at (5,6.5) {{loss by {self.formula(plot.variable)}{name}}};\n"
+            f"  \\draw[gray!40] (0,0) rectangle (10,6.5);\n{lines}"
+            f"  \\fill ({x:.3f},{y:.3f}) circle (2pt);\n"
+            f"  \\node[below right] at (0,0) {{{left}}};\n"
+            f"  \\node[below left] at (10,0) {{{right}}};\n"
+            f"  \\node[below] at (5,-1) {{slope {parts} $=$ {slope}}};\n"
+            "\\end{tikzpicture}\\quad\n"
+        )
+
     def step(self, numbered: NumberedStep) -> str:
         """Return a step, with its equations on lines of their own."""
         step = numbered.step
@@ -149,6 +201,10 @@ class Latex(Markup):
         if places is not None:
             text += f"\\noindent \\emph{{({numbered.classes_at(places)})}}\n\n"
         return text
+
+
+def _path(line: Line) -> str:
+    return " -- ".join(f"({across:.3f},{up:.3f})" for across, up in line)
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from softgrad.outputs.documents.markup import Markup
+from softgrad.outputs.documents.svg import in_line, slope_of, standalone
 from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.latex import Latex
 from softgrad.outputs.page.blocks import (
@@ -12,17 +13,26 @@ from softgrad.outputs.page.blocks import (
     Heading,
     NumberedStep,
     Paragraph,
+    Plots,
     Row,
     Table,
     Tone,
 )
+from softgrad.outputs.page.braille import lines_of
+from softgrad.outputs.pictures import Pictures
 from softgrad_core.derivation.formulas import Formula
+
+WIDTH = 76
+"""The letters beside each other in a block of text."""
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|$~&-])")
 
 
 class Markdown(Markup):
-    """Renders pages as Markdown for GitHub."""
+    """Renders pages as Markdown for GitHub, with pictures in files where the text goes to one."""
+
+    def __init__(self, pictures: Pictures | None = None) -> None:
+        self._pictures = pictures
 
     def text(self, text: str) -> str:
         """Return text with a backslash before what would be a mark."""
@@ -69,6 +79,14 @@ class Markdown(Markup):
     def error_map(self, error_map: ErrorMap) -> str:
         """Return a map in plain text."""
         return "\n".join(["```text", *error_map.lines, "```", "", ""])
+
+    def plots(self, plots: Plots) -> str:
+        """Return a link to the pictures, or the pictures in letters, as lines that are indented."""
+        if self._pictures is not None:
+            said = self.text("; ".join(f"loss by {in_line(p)}: {slope_of(p)}" for p in plots.plots))
+            return f"![{said}](<{self._pictures.add(standalone(plots))}>)\n\n"
+        lines = lines_of(plots, WIDTH, has_signs=True)
+        return "\n".join([*(f"    {line}".rstrip() for line in lines), "", ""])
 
     def step(self, numbered: NumberedStep) -> str:
         """Return a step, with its equations in blocks of mathematics."""

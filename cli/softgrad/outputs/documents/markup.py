@@ -13,9 +13,11 @@ from softgrad.outputs.page.blocks import (
     ErrorMap,
     Heading,
     Math,
+    Moving,
     NumberedStep,
     Paragraph,
     Piece,
+    Plots,
     Prose,
     Table,
     Tone,
@@ -77,6 +79,10 @@ class Markup(ABC):
                 return self.error_map(block)
             case NumberedStep():
                 return self.step(block)
+            case Plots():
+                return self.plots(block)
+            case Moving():
+                return self.moving(block)
 
     def pieces(self, pieces: Sequence[Piece]) -> str:
         """Return pieces of text in one line."""
@@ -136,6 +142,14 @@ class Markup(ABC):
     @abstractmethod
     def error_map(self, error_map: ErrorMap) -> str:
         """Return where the numbers of a batch are wrong."""
+
+    @abstractmethod
+    def plots(self, plots: Plots) -> str:
+        """Return the loss as curves with their tangents."""
+
+    def moving(self, moving: Moving) -> str:
+        """Return the blocks of a row; in most formats nothing moves."""
+        return "".join(map(self._block, moving.blocks))
 
     @abstractmethod
     def step(self, numbered: NumberedStep) -> str:

@@ -18,7 +18,7 @@ COLOURS = f"""
 {SCOPE} {{
   --ink: currentColor; --paper: transparent; --faint: #7c7c86; --line: rgb(128 128 128 / .4);
   --target: #b5721d; --target-ground: rgb(240 170 60 / .15); --bar: #5b8ac6; --below: #d0655f;
-  --pass: #2e9250; --fail: #d4463c;
+  --pass: #2e9250; --fail: #d4463c; --tangent: #d08a1d; --push: #5b8ac6; --pull: #d0655f;
   color: inherit; background: none; font: inherit; margin: 0; padding: 0; max-width: 46rem;
 }}
 """

@@ -18,12 +18,4 @@ def page_of(records: Records, batch: Batch, record: int) -> Sequence[Block]:
         return list(verdicts_of(batch, record, place))
     from softgrad.outputs.page.results import results_of
 
-    blocks = list(results_of(batch, record, place))
-    if batch.derivations:
-        from softgrad.outputs.page.steps import steps_of
-
-        names = batch.examples.names[record]
-        for number, derivation in enumerate(batch.derivations[record]):
-            of = f" for row {number}" if batch.examples.are_batches else ""
-            blocks += steps_of(derivation, names, of=of)
-    return blocks
+    return list(results_of(batch, record, place))

@@ -1,11 +1,12 @@
 """The building blocks of a page: headings, paragraphs, tables, and steps of a derivation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
+    from softgrad_core.derivation.explain import Derivation
     from softgrad_core.derivation.formulas import Formula, Words
     from softgrad_core.derivation.steps import Step
 
@@ -57,9 +58,10 @@ class Prose(NamedTuple):
 
 
 class Paragraph(NamedTuple):
-    """A paragraph with lines of its own."""
+    """A paragraph with lines of its own; `key` names what it shows, for a script."""
 
     lines: tuple[Pieces, ...]
+    key: str = ""
 
 
 class Bars(StrEnum):
@@ -74,21 +76,30 @@ class Bars(StrEnum):
 
 
 class Column(NamedTuple):
-    """A column of a table. A column of numbers is aligned to the right."""
+    """A column of a table. A column of numbers is aligned to the right.
+
+    `key` names the numbers, for a script.
+    """
 
     title: Pieces
     is_number: bool = True
     bars: Bars | None = None
     footer: str = ""
+    key: str = ""
 
 
 class Row(NamedTuple):
-    """A row of a table. `shares` has the lengths of its bars, from -1 to 1, by column."""
+    """A row of a table.
+
+    `shares` has the lengths of its bars, from -1 to 1, by column, and `of_class` the class that
+    it is of, if it is of one.
+    """
 
     cells: Sequence[Cell]
     is_target: bool = False
     shares: Mapping[int, float] = MappingProxyType({})
     tone: Tone = Tone.PLAIN
+    of_class: int | None = None
 
 
 class Table(NamedTuple):
@@ -145,10 +156,70 @@ class NumberedStep(NamedTuple):
         return listed([self.classes[place] for place in places])
 
 
+Line = list[tuple[float, float]]
+"""The points of a line in a picture: across from the left, and up from the bottom."""
+
+
+class Plot(NamedTuple):
+    """A picture of the loss as a function of one number.
+
+    Attributes
+    ----------
+    variable
+        What is moved, as a formula: a logit, or the output f(x)_y.
+    of_class, name
+        The class whose logit it is, None for f(x)_y; and the name of the class.
+    lines
+        "curve" and "tangent"; "zero", a loss of 0; and for a logit "level", "pull" and "push", the
+        two parts of the slope one unit to the right of the point. All are inside of the picture.
+    point
+        Where we are.
+    said
+        The numbers of the slope: for a logit the push, the pull, and push - pull; for f(x)_y the
+        weight of the class, f(x)_y, and the slope.
+    ends
+        The numbers at the left and at the right.
+    """
+
+    variable: "Formula"
+    of_class: int | None
+    name: str
+    lines: Mapping[str, Line]
+    point: tuple[float, float]
+    said: tuple[str, str, str]
+    ends: tuple[str, str]
+
+
+class Plots(NamedTuple):
+    """Pictures beside each other."""
+
+    plots: Sequence[Plot]
+
+
+class Moving(NamedTuple):
+    """The blocks of one row, whose numbers a script can move.
+
+    `names` are those of the classes.
+    """
+
+    blocks: "Sequence[Block]"
+    derivation: "Derivation"
+    names: Sequence[str] | None
+
+
 def listed(classes: Sequence[int | None]) -> str:
     """Return classes as a list in words, without those left out."""
     *others, last = (str(c) for c in classes if c is not None)
     return f"classes {', '.join(others)} and {last}"
 
 
-Block = Heading | Prose | Paragraph | Table | ErrorMap | NumberedStep
+Block = Heading | Prose | Paragraph | Table | ErrorMap | NumberedStep | Plots | Moving
+
+
+def flat(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield the blocks of a page without grouping them, for a format in which nothing moves."""
+    for block in blocks:
+        if isinstance(block, Moving):
+            yield from flat(block.blocks)
+        else:
+            yield block

@@ -1,7 +1,7 @@
 """The page of a record that was computed: its numbers, its loss, and the check of its gradients."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from softgrad.outputs.page.blocks import (
     Column,
     Heading,
     Math,
+    Moving,
     Paragraph,
     Pieces,
     Row,
@@ -37,6 +38,7 @@ from softgrad_core.loss.objective import Objective
 
 if TYPE_CHECKING:
     from softgrad_core.checking.comparison import Comparison
+    from softgrad_core.derivation.explain import Derivation
 
 PROBS, GRAD_PROBS, GRAD_LOGITS = Math("f(x)"), Math("dL/df(x)"), Math("dL/da")
 LOSS, WEIGHT, WEIGHTED_LOSS = Math("-log f(x)_y"), Math("q"), Math("-sum_c q_c log f(x)_c")
@@ -51,14 +53,17 @@ def results_of(batch: Computed, record: int, place: str) -> Iterator[Block]:
     rows = examples.rows(record)
     options = _options(examples, rows[0])
     if not examples.are_batches:
-        yield from _blocks_of_row(batch, rows[0], place, options)
+        yield from _explained(batch, record, 0, blocks_of_row(batch, rows[0], place, options))
         return
     hint = f"the first {MOST_ROWS} rows are shown; --json gives all"
     yield Heading(f"{place}{batch_title(examples)}", hint if len(rows) > MOST_ROWS else "")
     if options:
         yield Paragraph(((options,),))
-    for number, row in enumerate(rows[:MOST_ROWS]):
-        yield from _blocks_of_row(batch, row, f"row {number}: ")
+    for number, row in enumerate(rows):
+        blocks: Iterable[Block] = ()
+        if number < MOST_ROWS:
+            blocks = blocks_of_row(batch, row, f"row {number}: ")
+        yield from _explained(batch, record, number, blocks)
     batches = examples.objective.batches
     if batches and batches.reduced:
         denominator = float(batches.denominators[record])
@@ -70,6 +75,33 @@ def results_of(batch: Computed, record: int, place: str) -> Iterator[Block]:
             yield loss_of(("of this the z-loss",), batch.result.z_loss[record])
         if not denominator:
             yield Paragraph(((Toned(f"warning: {NO_ROWS_COUNT}", Tone.FAIL),),))
+
+
+def _explained(
+    batch: Computed, record: int, number: int, blocks: Iterable[Block]
+) -> Iterator[Block]:
+    """Yield the blocks of a row, with its derivation if there is one."""
+    if not batch.derivations:
+        yield from blocks
+        return
+    of = f" for row {number}" if batch.examples.are_batches else ""
+    derivation, names = batch.derivations[record][number], batch.examples.names[record]
+    yield explained(blocks, derivation, names, of=of)
+
+
+def explained(
+    blocks: Iterable[Block],
+    derivation: "Derivation",
+    names: Sequence[str] | None = None,
+    *,
+    of: str = "",
+) -> Moving:
+    """Return the blocks of a row with its curves and its derivation."""
+    from softgrad.outputs.page.plots import plots_of
+    from softgrad.outputs.page.steps import steps_of
+
+    steps = steps_of(derivation, names, of=of)
+    return Moving([*blocks, *plots_of(derivation, names), *steps], derivation, names)
 
 
 def _options(examples: Examples, row: int) -> str:
@@ -96,10 +128,10 @@ def _options(examples: Examples, row: int) -> str:
     return ", ".join(options)
 
 
-def loss_of(what: Pieces, loss: float) -> Paragraph:
+def loss_of(what: Pieces, loss: float, key: str = "") -> Paragraph:
     """Return the line of a loss."""
     said = "NaN" if math.isnan(loss) else repr(float(loss))
-    return Paragraph(((*what, " = ", Toned(said, Tone.STRONG)),))
+    return Paragraph(((*what, " = ", Toned(said, Tone.STRONG)),), key)
 
 
 class Numbers(NamedTuple):
@@ -116,11 +148,12 @@ class Numbers(NamedTuple):
     digits: int = DIGITS
     rest: str = ""
     right_digits: int = 12
+    key: str = ""
 
     def head(self) -> Column:
         """Return the head and the foot of the column."""
         footer = shown_sum(self.values, self.right_digits) if self.adds_up else ""
-        return Column(self.title, bars=self.bars, footer=footer)
+        return Column(self.title, bars=self.bars, footer=footer, key=self.key)
 
     def share(self, c: int) -> float:
         """Return the number of a class as a share of the largest that there can be."""
@@ -132,7 +165,7 @@ class Numbers(NamedTuple):
         return number / largest if largest else 0.0
 
 
-def _blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> Iterator[Block]:
+def blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> Iterator[Block]:
     """Yield the heading of a row, its numbers, its loss, and its check."""
     examples, result = batch.examples, batch.result
     classes = Classes.of_row(examples, row)
@@ -145,16 +178,16 @@ def _blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> 
     hint = "" if all_shown else "the most probable classes are shown; --json gives all"
     yield Heading(f"{place}{classes.title}", hint)
     if options:
-        yield Paragraph(((options,),))
+        yield Paragraph(((options,),), "options")
     yield table_of(_numbers_of(batch, row), classes, shown)
     batches = examples.objective.batches
     if not (examples.are_batches and batches and batches.reduced):
         what = _loss_in_words(examples.objective)
         if result.z_loss is None:
-            yield loss_of(what, result.loss[row])
+            yield loss_of(what, result.loss[row], "loss")
         else:
-            yield loss_of((*what, ", with its z-loss"), result.loss[row])
-            yield loss_of(("of this the z-loss",), result.z_loss[row])
+            yield loss_of((*what, ", with its z-loss"), result.loss[row], "loss")
+            yield loss_of(("of this the z-loss",), result.z_loss[row], "z_loss")
     if check is not None:
         yield Heading(f"numerical check: {check.method}", level=2)
         for name, gradient, comparison in (
@@ -179,19 +212,20 @@ def _numbers_of(batch: Computed, row: int) -> Sequence[Numbers]:
     logits, result = batch.examples.logits[row], batch.result
     objective = batch.examples.objective.part([row])
     weights = objective.weights(len(logits))[0]
-    weight = Numbers(("weight ", WEIGHT), weights, adds_up=True)
+    weight = Numbers(("weight ", WEIGHT), weights, adds_up=True, key="q")
     return [
-        Numbers(("logit ", Math("a")), logits, digits=LOGIT_DIGITS),
+        Numbers(("logit ", Math("a")), logits, digits=LOGIT_DIGITS, key="a"),
         *([] if objective.is_plain else [weight]),
-        Numbers((PROBS,), result.probs[row], adds_up=True, bars=Bars.SHARE),
+        Numbers((PROBS,), result.probs[row], adds_up=True, bars=Bars.SHARE, key="p"),
         Numbers(
             (GRAD_PROBS,),
             result.grad_probs[row],
             bars=Bars.MINOR,
             # With a label, the output of every other class has a gradient of 0.
             rest="0" if objective.is_plain else "",
+            key="dp",
         ),
-        Numbers((GRAD_LOGITS,), result.grad_logits[row], adds_up=True, bars=Bars.SIGNED),
+        Numbers((GRAD_LOGITS,), result.grad_logits[row], adds_up=True, bars=Bars.SIGNED, key="da"),
     ]
 
 
@@ -201,7 +235,7 @@ def table_of(columns: Sequence[Numbers], classes: Classes, shown: Sequence[int])
     for c in shown:
         cells = [short(column.values[c], column.digits) for column in columns]
         shares = {place: column.share(c) for place, column in enumerate(columns, 1) if column.bars}
-        rows.append(Row([classes.label(c), *cells], c == classes.target, shares))
+        rows.append(Row([classes.label(c), *cells], c == classes.target, shares, of_class=c))
     hidden = np.ones(classes.count, dtype=bool)
     hidden[shown] = False
     if hidden.any():

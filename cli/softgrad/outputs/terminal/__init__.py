@@ -16,8 +16,10 @@ from softgrad.outputs.page.blocks import (
     Heading,
     NumberedStep,
     Paragraph,
+    Plots,
     Prose,
     Table,
+    flat,
 )
 from softgrad.outputs.terminal.tables import Tables, styled
 from softgrad.records.records import Records
@@ -71,7 +73,7 @@ class Terminal:
             emoji=False,
             legacy_windows=False,
         )
-        for block in blocks:
+        for block in flat(blocks):
             self._draw(block, console)
             console.print()
         lines = (line.rstrip() for line in page.getvalue().split("\n"))
@@ -79,21 +81,30 @@ class Terminal:
 
     def _draw(self, block: Block, console: Console) -> None:
         match block:
-            case Heading(title, below):
-                console.print(Text(title, "bold"))
-                for text in self._wrapped(below):
-                    console.print(Text(text, "dim"))
             case Paragraph() | ErrorMap():
                 for line in block.lines:
                     console.print(styled((line,) if isinstance(line, str) else line))
             case Table():
                 console.print(self._tables.drawn(block))
-            case Prose(words):
-                for text in self._wrapped(self._in_line(words)):
-                    console.print(Text(text))
-            case NumberedStep():
-                for drawn in self._step(block):
+            case _:
+                for drawn in self._lines(block):
                     console.print(drawn)
+
+    def _lines(self, block: Block) -> Iterator[Text]:
+        """Yield the lines of a block of text."""
+        match block:
+            case Heading(title, below):
+                yield Text(title, "bold")
+                for text in self._wrapped(below):
+                    yield Text(text, "dim")
+            case Prose(words):
+                yield from map(Text, self._wrapped(self._in_line(words)))
+            case NumberedStep():
+                yield from self._step(block)
+            case Plots():
+                from softgrad.outputs.page.braille import lines_of
+
+                yield from map(Text, lines_of(block, self._text_width, has_signs=self._has_signs))
 
     def _step(self, numbered: NumberedStep) -> Iterator[Text]:
         """Yield the lines of a step."""
