@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from support.command import TIMEOUT_SECONDS
 
-_CHROMIUM = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
-_CHROMIUM_OPTIONS = (
+CHROMIUM = next(filter(shutil.which, ("chromium", "chromium-browser", "google-chrome")), None)
+CHROMIUM_OPTIONS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -23,7 +23,7 @@ _CHROMIUM_OPTIONS = (
     "--disable-sync",
 )
 
-needs_chromium = pytest.mark.skipif(_CHROMIUM is None, reason="chromium is not installed")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 needs_latex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is missing")
 
 _MEASURE = """
@@ -47,7 +47,7 @@ document.body.textContent = JSON.stringify([...document.querySelectorAll('iframe
 def chromium(*arguments: str, folder: Path) -> str:
     """Run the browser and return what it prints."""
     done = subprocess.run(
-        [str(_CHROMIUM), *_CHROMIUM_OPTIONS, f"--user-data-dir={folder / 'profile'}", *arguments],
+        [str(CHROMIUM), *CHROMIUM_OPTIONS, f"--user-data-dir={folder / 'profile'}", *arguments],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_SECONDS,

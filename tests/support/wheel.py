@@ -37,6 +37,7 @@ def main() -> None:
     output("verify", "2", "1", "0.1", "-t", "0", "--grad-logits", "0.341,-0.242,-0.0986", status=1)
     assert "f(x)" in output("2.0", "1.0", "0.1", "-t", "0", "--check")
     assert "# Verify" in output("guide", "verify")
+    assert "class Moving" in output("explain", "2", "1", "-t", "0", "-f", "html")
     output("1", "2", "-t", "2", status=2)
     # Several processes, a file that replaces another one, and arrays.
     with tempfile.TemporaryDirectory() as folder:

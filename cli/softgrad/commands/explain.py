@@ -50,7 +50,7 @@ def run(settings: Settings) -> Exit:
     other = values.parse_class("--other", settings.other, given.names)
     row = _row_of_arrays(given) if given.kind is Kind.ARRAYS else None
     work = partial(compute, FIELDS, explained=True)
-    return given.run_on_records(work, other=other, slow=True, row=row)
+    return given.run_on_records(work, other=other, slow=True, moves=True, row=row)
 
 
 def _in_symbols(settings: Settings) -> Exit:

@@ -107,6 +107,7 @@ class Task(NamedTuple):
         claims: Mapping[str, str] | None = None,
         only_failures: bool = False,
         slow: bool = False,
+        moves: bool = False,
         row: Records | None = None,
     ) -> Exit:
         """Do the work on numbers, or on the records of files; return the exit status.
@@ -129,6 +130,8 @@ class Task(NamedTuple):
             Whether to write only records that failed or were rejected.
         slow
             Whether each record takes long, so that blocks are small.
+        moves
+            Whether the numbers of a page can be moved.
         row
             The row of arrays that is read instead of files.
         """
@@ -144,6 +147,7 @@ class Task(NamedTuple):
             screen,
             fields,
             standalone=settings.standalone,
+            moves=moves,
             pictures=pictures,
         )
         read = partial(interpret, defaults=defaults, with_claims=required is not None, typed=typed)

@@ -102,6 +102,7 @@ def renderer_for(  # noqa: PLR0913 - what the formats differ in
     fields: Sequence[str],
     *,
     standalone: bool,
+    moves: bool = False,
     pictures: "Pictures | None" = None,
 ) -> Renderer:
     """Return the renderer of a format.
@@ -112,8 +113,8 @@ def renderer_for(  # noqa: PLR0913 - what the formats differ in
         The format; what the command line says; the results that JSON Lines have.
     screen
         What the text is shown on, where that is known.
-    standalone
-        Whether LaTeX is a whole document.
+    standalone, moves
+        Whether LaTeX is a whole document, and whether HTML has a script that moves numbers.
     pictures
         Where Markdown puts pictures; None for letters.
     """
@@ -121,7 +122,7 @@ def renderer_for(  # noqa: PLR0913 - what the formats differ in
         from softgrad.outputs.json.lines import JsonLines
 
         return JsonLines(defaults, fields)
-    return pages_for(chosen, screen, standalone=standalone, pictures=pictures)
+    return pages_for(chosen, screen, standalone=standalone, moves=moves, pictures=pictures)
 
 
 def pages_for(
@@ -129,6 +130,7 @@ def pages_for(
     screen: TextIO | None,
     *,
     standalone: bool,
+    moves: bool = False,
     pictures: "Pictures | None" = None,
 ) -> Pages:
     """Return the renderer of a format of pages; see `renderer_for`."""
@@ -148,7 +150,7 @@ def pages_for(
         case Format.HTML:
             from softgrad.outputs.documents.html import Html
 
-            return Html()
+            return Html(moves=moves)
         case _:
             return _terminal(screen)
 

@@ -162,7 +162,7 @@ def test_html_is_one_file_that_fetches_nothing(arguments):
     reader = Reader(page)
     assert reader.open == []
     assert {"math", "mfrac", "svg", "table", "main"} <= {*reader.seen}
-    assert not {"script", "link", "img", "iframe"} & {*reader.seen}
+    assert not {"link", "img", "iframe"} & {*reader.seen}
     assert not re.search(r"https?:|@import|url\(|src=", page)
     assert reader.seen.count("title") == reader.seen.count("body") == 1
 
@@ -170,7 +170,8 @@ def test_html_is_one_file_that_fetches_nothing(arguments):
 def test_html_escapes_class_names():
     reader = Reader(page_of("explain", "-f", "html", stdin=lines_of(ODD)))
     assert all(name in reader.text for name in ODD_NAMES)
-    assert "script" not in reader.seen
+    # The numbers of the row, and the script that moves them.
+    assert reader.seen.count("script") == 2
 
 
 def test_all_records_of_a_run_are_one_document():

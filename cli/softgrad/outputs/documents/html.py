@@ -1,4 +1,7 @@
-"""Pages -> one page of HTML in a single file: no script, no font, nothing to fetch."""
+"""Pages -> one page of HTML in a single file, which fetches nothing.
+
+A script moves the numbers of a derivation. Without it the page is complete, and stands still.
+"""
 
 from base64 import b64encode
 from hashlib import sha256
@@ -6,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 from softgrad.outputs.documents.markup import Markup
+from softgrad.outputs.documents.moving import Origins, data_of, script
 from softgrad.outputs.documents.svg import picture
 from softgrad.outputs.mathematics.drawing import draw
 from softgrad.outputs.mathematics.fitting import DOCUMENT, fitted
@@ -15,6 +19,7 @@ from softgrad.outputs.page.blocks import (
     Column,
     ErrorMap,
     Heading,
+    Moving,
     NumberedStep,
     Paragraph,
     Plot,
@@ -31,22 +36,21 @@ WIDTH = 70
 FOLDER = Path(__file__).parent
 STYLE = FOLDER.joinpath("page.css").read_text("utf-8")
 
-_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
-"""What a browser may do with a page: use its own style, and nothing else."""
-
-OPENING = f"""<!DOCTYPE html>
+HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Softmax, loss and gradients - softgrad</title>
-<style>{STYLE}</style>
+<style>{style}</style>
 </head>
 <body>
 <main>
 """
+
+SPOKEN = "The loss as a curve, with its tangent of slope"
+"""What a picture is to who does not see it; the number follows."""
 
 # Where bars of both signs begin, in percent of the room for a bar.
 _MIDDLE = 50
@@ -55,8 +59,11 @@ _MIDDLE = 50
 class Html(Markup):
     """Renders pages as one page of HTML."""
 
-    opening = OPENING.encode()
-    closing = b"</main>\n</body>\n</html>\n"
+    def __init__(self, *, moves: bool = False) -> None:
+        self._origins: Origins | None = None
+        code = f"<script>{script()}</script>\n" if moves else ""
+        self.opening = HEAD.format(policy=_policy(moves=moves), style=STYLE).encode()
+        self.closing = f"</main>\n{code}</body>\n</html>\n".encode()
 
     def text(self, text: str) -> str:
         """Return text with no tags in it."""
@@ -75,7 +82,7 @@ class Html(Markup):
 
     def formula(self, formula: Formula) -> str:
         """Return a formula as MathML."""
-        return f"<math>{draw(formula, MathML(stacked=False))}</math>"
+        return f"<math>{draw(formula, MathML(self._origins, stacked=False))}</math>"
 
     def heading(self, heading: Heading) -> str:
         """Return a heading and the remark below it."""
@@ -144,26 +151,32 @@ class Html(Markup):
         return f'<div class="plots">\n{drawn}</div>\n'
 
     def _plot(self, plot: Plot) -> str:
-        of_output = plot.of_class is None
-        signs = ("-", " / ") if of_output else ("", " - ")
+        minus = "\N{MINUS SIGN}"
+        before, between, *kinds = ("", f" {minus} ", "push", "pull", "all")
+        if plot.of_class is None:
+            before, between, *kinds = (minus, " / ", "pull", "push", "all")
         one, two, slope = (
             f'<b class="{kind}" data-says="{place}">{self._said(number)}</b>'
-            for place, (kind, number) in enumerate(
-                zip(
-                    ("pull", "push", "all") if of_output else ("push", "pull", "all"),
-                    plot.said,
-                    strict=True,
-                )
-            )
+            for place, (kind, number) in enumerate(zip(kinds, plot.said, strict=True))
         )
-        before, between = (sign.replace("-", "\N{MINUS SIGN}") for sign in signs)
         name = self.text(f" {plot.name}") if plot.name else ""
         title = f'loss by {self.formula(plot.variable)}<span class="name">{name}</span>'
         says = f"slope {before}{one}{between}{two} <span>= {slope}</span>"
-        spoken = f"The loss as a curve, with its tangent of slope {plot.said[-1]}"
+        spoken = f"{SPOKEN} {plot.said[-1]}"
         return (
             f'<figure class="plot"{_data(index=plot.of_class)}>\n'
             f"<figcaption>{title}</figcaption>\n{picture(plot, spoken)}\n<p>{says}</p></figure>\n"
+        )
+
+    def moving(self, moving: Moving) -> str:
+        """Return a row, with what the script has to know of it."""
+        self._origins = Origins()
+        blocks = super().moving(moving)
+        data = data_of(moving, self._origins)
+        self._origins = None
+        return (
+            f'<section class="moving">\n{blocks}'
+            f'<script type="application/json">{data}</script>\n</section>\n'
         )
 
     def step(self, numbered: NumberedStep) -> str:
@@ -172,20 +185,22 @@ class Html(Markup):
         text = f'<span class="number" aria-hidden="true">{numbered.number}</span>\n'
         text += f"<h4>{self.text(step.title)}</h4>\n<p>{self.pieces(step.rule)}</p>\n"
         text += self._equation(step.formula, numbered)
-        evaluations = zip(numbered.cases, step.evaluations, strict=True)
-        for place, (case, evaluation) in enumerate(evaluations):
+        label = numbered.classes[numbered.important[0]]
+        for case, evaluation in zip(numbered.cases, step.evaluations, strict=True):
             inner = f'<div class="which">{self.pieces(case)}:</div>\n' if case else ""
             inner += self._equation(evaluation.numbers, numbered)
             for note in evaluation.notes:
                 inner += f'<p class="note still">{self.pieces(note)}</p>\n'
-            which = _data(case=("label", "other")[place]) if case else ""
+            which = _data(case="label" if evaluation.index == label else "other") if case else ""
             text += f'<div class="case"{which}>\n{inner}</div>\n'
         return f'<section class="step">\n{text}</section>\n'
 
     def _equation(self, formula: Equation, numbered: NumberedStep) -> str:
         """Return an equation, one `math` for each member: a narrow page breaks between them."""
         lines, places = fitted(formula, DOCUMENT, WIDTH, numbered.important)
-        first, *others = (draw(member, MathML()) for line in lines for member in line.members)
+        first, *others = (
+            draw(member, MathML(self._origins)) for line in lines for member in line.members
+        )
         pieces = [first, *(f'<mo form="infix">=</mo>{other}' for other in others)]
         if isinstance(formula.members[0], Jacobian):
             # A letter alone on a line would look lost.
@@ -197,6 +212,18 @@ class Html(Markup):
         if places is not None:
             text += f'<p class="note">({numbered.classes_at(places)})</p>\n'
         return text
+
+
+def _policy(*, moves: bool) -> str:
+    """Return what a browser may do with the page: use its own style and script."""
+
+    def own(text: str) -> str:
+        return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+    scripts = f"; script-src {own(script())}" if moves else ""
+    return (
+        f"default-src 'none'; style-src {own(STYLE)}{scripts}; base-uri 'none'; form-action 'none'"
+    )
 
 
 def _data(**values: object) -> str:

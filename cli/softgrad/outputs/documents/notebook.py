@@ -4,9 +4,13 @@ import re
 from collections.abc import Iterable
 
 from softgrad.outputs.documents.html import STYLE, Html
+from softgrad.outputs.documents.moving import script
 from softgrad.outputs.page.blocks import Block
-from softgrad.outputs.page.notebook import blocks_of_result, blocks_of_verification
-from softgrad.outputs.page.steps import steps_of
+from softgrad.outputs.page.notebook import (
+    blocks_of_derivation,
+    blocks_of_result,
+    blocks_of_verification,
+)
 from softgrad_core.derivation.explain import Derivation
 from softgrad_core.loss.results import SoftmaxCrossEntropy
 from softgrad_core.verification.verify import Verification
@@ -52,10 +56,10 @@ def html_of_verification(verification: Verification) -> str:
 
 
 def html_of_derivation(derivation: Derivation) -> str:
-    """Return the steps of a derivation."""
-    return _cell(steps_of(derivation))
+    """Return the numbers of a row, which can be moved, and the steps of their derivation."""
+    return _cell(blocks_of_derivation(derivation), f"<script>{script()}</script>\n")
 
 
-def _cell(blocks: Iterable[Block]) -> str:
-    page = Html().page(blocks).decode()
+def _cell(blocks: Iterable[Block], code: str = "") -> str:
+    page = Html().page(blocks).decode() + code
     return f'<div class="{SCOPE[1:]}">\n<style>{_STYLE_OF_CELL}</style>\n{page}</div>'

@@ -69,7 +69,7 @@ def _draw_function(formula: f.Formula, n: Notation[T]) -> T:
 def _draw_quantity(formula: f.Formula, n: Notation[T]) -> T:
     match formula:
         case f.Number(value, digits):
-            return _draw_number(value, digits, n)
+            return n.value(_draw_number(value, digits, n), formula, _EQUATION)
         case f.Logit(index, letter):
             return n.subscript(n.letter(letter or "a"), _draw_index(index, n))
         case f.Known(letter, index):
@@ -182,8 +182,12 @@ def _applied(function: T, argument: T, n: Notation[T]) -> T:
 
 def _held(formula: f.Formula, tightness: int, n: Notation[T]) -> T:
     """Return a formula, in parentheses if it holds together less tightly than this."""
-    drawn = draw(formula, n)
-    return drawn if _tightness(formula, n) >= tightness else n.parentheses(drawn)
+    if isinstance(formula, f.Number):
+        drawn = _draw_number(formula.value, formula.digits, n)
+    else:
+        drawn = draw(formula, n)
+    held = drawn if _tightness(formula, n) >= tightness else n.parentheses(drawn)
+    return n.value(held, formula, tightness) if isinstance(formula, f.Number) else held
 
 
 def _tightness(formula: f.Formula, n: Notation[T]) -> int:

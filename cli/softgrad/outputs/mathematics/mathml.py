@@ -1,18 +1,35 @@
 """Formulas in MathML Core, the part of MathML that browsers draw on their own."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from softgrad.outputs.mathematics.notation import TIMES, Notation
+from softgrad_core.derivation.formulas import Formula, Number
 
 _MINUS = "\N{MINUS SIGN}"
 _RAISED = {"²": "<mn>2</mn>", "ᵀ": '<mi mathvariant="normal">T</mi>'}
 
 
-class MathML(Notation[str]):
-    """Draws a formula as the content of a `math` element; `stacked=False` is for running text."""
+DIGITS = 6
+"""The digits of a number that does not say how many it has."""
 
-    def __init__(self, *, stacked: bool = True) -> None:
+
+class Origins(Protocol):
+    """Knows formulas by number."""
+
+    def place(self, formula: Formula) -> int:
+        """Return the number of a formula."""
+
+
+class MathML(Notation[str]):
+    """Draws a formula as the content of a `math` element; `stacked=False` is for running text.
+
+    With `origins`, each number says which formula it is the value of, for a script.
+    """
+
+    def __init__(self, origins: Origins | None = None, *, stacked: bool = True) -> None:
         self.stacked = stacked
+        self._origins = origins
 
     def row(self, *parts: str) -> str:
         return f"<mrow>{''.join(parts)}</mrow>"
@@ -36,6 +53,14 @@ class MathML(Notation[str]):
         power = f"<msup><mn>10</mn><mn>{int(exponent)}</mn></msup>".replace("-", _MINUS)
         return f"<mrow><mn>{mantissa}</mn><mo>×</mo>{power}</mrow>"
 
+    def value(self, drawn: str, number: Number, tightness: int) -> str:
+        if self._origins is None or number.of is None:
+            return drawn
+        of = self._origins.place(number.of)
+        digits = f' data-digits="{number.digits}"' if number.digits != DIGITS else ""
+        held = f' data-held="{tightness}"' if tightness else ""
+        return f'<mrow data-of="{of}"{digits}{held}>{drawn}</mrow>'
+
     def between(self, sign: str) -> str:
         if sign in {" ", TIMES}:
             invisible = "\N{FUNCTION APPLICATION}" if sign == " " else TIMES
@@ -55,6 +80,9 @@ class MathML(Notation[str]):
         return f"<msup>{base}{_RAISED[sign]}</msup>"
 
     def parentheses(self, inner: str) -> str:
+        if "<mtable" in inner:
+            room = '<mspace width="0.5em"></mspace>'
+            return f'<mrow class="held">{room}{inner}{room}</mrow>'
         is_high = any(f"<{high}>" in inner for high in ("mfrac", "munder", "mtable"))
         how = "" if is_high else ' stretchy="false"'
         opening, closing = (
@@ -75,4 +103,6 @@ class MathML(Notation[str]):
     def array(self, rows: Sequence[Sequence[str]]) -> str:
         cells = ("".join(f"<mtd>{cell}</mtd>" for cell in row) for row in rows)
         body = "".join(f"<mtr>{row}</mtr>" for row in cells)
-        return f"<mrow><mo>[</mo><mtable>{body}</mtable><mo>]</mo></mrow>"
+        # Its brackets, and parentheses around it, are drawn by the style sheet: many fonts have
+        # none that grow.
+        return f'<mtable class="fenced">{body}</mtable>'

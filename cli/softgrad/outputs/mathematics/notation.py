@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence, Sized
 from typing import Generic, Self, TypeVar
 
+from softgrad_core.derivation.formulas import Number
+
 T = TypeVar("T", bound=Sized)
 
 TIMES = "\N{INVISIBLE TIMES}"
@@ -51,6 +53,10 @@ class Notation(ABC, Generic[T]):
     def number(self, mantissa: str, exponent: str) -> T:
         """Return a number; its power of ten may be empty."""
         return self.text(f"{mantissa}e{exponent}" if exponent else mantissa)
+
+    def value(self, drawn: T, number: Number, tightness: int) -> T:  # noqa: ARG002
+        """Return a number, drawn, that a formula has put in; its place may ask for tightness."""
+        return drawn
 
     def between(self, sign: str) -> T:
         """Return a sign that stands between two things."""

@@ -7,11 +7,21 @@ import numpy.typing as npt
 
 from softgrad.outputs.page.blocks import Bars, Block, Heading, Paragraph, Tone, Toned
 from softgrad.outputs.page.numbers import Classes, choose_classes
-from softgrad.outputs.page.results import GRAD_LOGITS, GRAD_PROBS, PROBS, Numbers, loss_of, table_of
+from softgrad.outputs.page.results import (
+    GRAD_LOGITS,
+    GRAD_PROBS,
+    PROBS,
+    Numbers,
+    blocks_of_row,
+    explained,
+    loss_of,
+    table_of,
+)
 from softgrad.outputs.page.verdicts import map_of, spread, verdicts_of
 from softgrad.records.records import Examples
-from softgrad.work import Verified
-from softgrad_core.loss.results import SoftmaxCrossEntropy
+from softgrad.work import Verified, compute
+from softgrad_core.derivation.explain import Derivation
+from softgrad_core.loss.results import FIELDS, SoftmaxCrossEntropy
 from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.verify import Verification
 
@@ -64,6 +74,14 @@ def blocks_of_result(result: SoftmaxCrossEntropy) -> Iterator[Block]:
         yield loss_of(("loss of all rows",), float(losses[0]))
 
 
+def blocks_of_derivation(derivation: Derivation) -> Iterator[Block]:
+    """Yield the numbers of the row, its curves and its steps."""
+    logits = derivation.logits[np.newaxis]
+    examples = Examples([0], logits, derivation.objective, [None], [None], {}, are_batches=False)
+    batch = compute(FIELDS, examples)
+    yield explained(blocks_of_row(batch, 0, ""), derivation)
+
+
 def blocks_of_verification(verification: Verification) -> Iterator[Block]:
     """Yield the answer for all records, where their numbers are wrong, and the worst records."""
     *_, quantity = verification.quantities.values()
@@ -104,6 +122,6 @@ def _map_of_rows(verification: Verification, count: int) -> Iterator[Block]:
         if name == "loss" or quantity.size > 1 or not quantity.comparison.failed.any():
             continue
         places = quantity.records[spread(count, quantity.numbers)]
-        ranks: npt.NDArray[np.uint8] = quantity.claims.components(name, places).ranks.T
         yield Paragraph(((Toned(name, Tone.STRONG),),))
+        ranks: npt.NDArray[np.uint8] = quantity.claims.components(name, places).ranks.T
         yield map_of(ranks == Verdict.FAIL.rank, count)

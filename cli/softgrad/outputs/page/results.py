@@ -70,9 +70,9 @@ def results_of(batch: Computed, record: int, place: str) -> Iterator[Block]:
         how = "sum over its rows"
         if examples.objective.divisor is not None:
             how = f"mean over its rows (sum / {denominator:.12g})"
-        yield loss_of((f"loss of the batch, the {how}",), batch.result.loss[record])
+        yield loss_of((f"loss of the batch, the {how}",), batch.result.loss[record], "batch")
         if batch.result.z_loss is not None:
-            yield loss_of(("of this the z-loss",), batch.result.z_loss[record])
+            yield loss_of(("of this the z-loss",), batch.result.z_loss[record], "batch")
         if not denominator:
             yield Paragraph(((Toned(f"warning: {NO_ROWS_COUNT}", Tone.FAIL),),))
 

@@ -81,7 +81,7 @@ def _case(evaluation: Evaluation, derivation: Derivation, names: Sequence[str] |
     if index is None:
         return ()
     c, y = f.Name("c"), f.Name("y")
-    number = f.Number(Decimal(index), digits=len(str(index)))
+    number = f.Number(Decimal(index), digits=max(6, len(str(index))), of=c)
     name = f" ({printable(names[index])})" if names else ""
     if derivation.target is None:
         return (f.equation(c, number), name)

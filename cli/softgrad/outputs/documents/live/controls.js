@@ -1,0 +1,198 @@
+// What moves a row: fields and sliders, the choice of the target, pictures to drag, and descent.
+
+/** The options of the loss that can be moved: name, label, smallest and largest value, step. */
+const OPTIONS = /** @type {const} */ ([
+  ["temperature", "temperature", 0.1, 10, 0.1],
+  ["smoothing", "label smoothing", 0, 1, 0.01],
+  ["cap", "soft cap", 0.5, 100, 0.5],
+]);
+const STEPS_A_SECOND = 20;
+
+/** Gradient descent is done when no logit has a steeper slope than this. */
+const LEARNED = 1e-4;
+
+/**
+ * Return a new element.
+ * @param {string} tag
+ * @param {Record<string, any>} properties `label` is what a screen reader says
+ * @param {...(string | Node)} children
+ * @returns {any}
+ */
+function make(tag, properties = {}, ...children) {
+  const { label, ...others } = properties;
+  const element = Object.assign(document.createElement(tag), others);
+  if (label) element.setAttribute("aria-label", label);
+  element.append(...children);
+  return element;
+}
+
+/**
+ * Return a field and a slider for the same number. A logit may be typed beyond its slider's ends.
+ * @param {Moving} moving
+ * @param {string} label
+ * @param {{ min: number, max: number, step: number, isOpen?: boolean }} limits
+ * @param {(row: Row) => number} get
+ * @param {(number: number) => Partial<Row>} set
+ */
+function pairOf(moving, label, { min, max, step, isOpen }, get, set) {
+  const slider = make("input", { type: "range", label: `${label}, slider`, min, max, step });
+  const field = make("input", { type: "number", label, step: "any" });
+  if (!isOpen) Object.assign(field, { min, max });
+  for (const input of [field, slider]) {
+    input.oninput = () => {
+      const number = input.valueAsNumber;
+      const isAllowed = Number.isFinite(number) && (isOpen || (number >= min && number <= max));
+      if (isAllowed) moving.change(set(number));
+    };
+    input.onchange = () => moving.tell();
+  }
+  field.onblur = () => { field.value = get(moving.row); };
+  moving.followers.push((row) => {
+    const number = get(row);
+    if (document.activeElement !== field) field.value = Number(number.toPrecision(9));
+    if (number < slider.min) slider.min = number;
+    if (number > slider.max) slider.max = number;
+    slider.value = number;
+  });
+  return [field, slider];
+}
+
+/**
+ * Add the bar of controls above the table.
+ * @param {Moving} moving
+ */
+function addControls(moving) {
+  const bar = make("div", { className: "controls", role: "group", label: "Move the row" });
+  bar.append("Gradient descent, a − η dL/da:", ...descentOf(moving), moving.said);
+  for (const [name, label, least, most, step] of OPTIONS) {
+    if (!moving.options.includes(name)) continue;
+    const value = moving.row[name] ?? least;
+    const limits = { min: Math.min(least, value), max: Math.max(most, value), step };
+    const pair = pairOf(
+      moving, label, limits, (row) => row[name] ?? 0, (number) => ({ [name]: number }),
+    );
+    bar.append(make("label", {}, `${label} `, ...pair));
+  }
+  const lines = moving.all("tr[data-class]");
+  if (moving.row.logits.length > lines.length) bar.append(finderOf(moving));
+  moving.root.querySelector(".scroll")?.before(bar);
+  const title = moving.root.querySelector("thead th");
+  if (title && moving.canChoose) title.textContent = "target";
+}
+
+/**
+ * Return the controls of gradient descent: one step, many steps, their size, and the reset.
+ * @param {Moving} moving
+ */
+function descentOf(moving) {
+  const rate = make("input", { type: "number", value: 1, min: 0, step: 0.1 });
+  const [one, many, reset] = ["One step", "Run", "Reset"].map((textContent) =>
+    make("button", { type: "button", textContent }));
+  let running = 0;
+  const show = () => {
+    many.textContent = running ? "Stop" : "Run";
+    many.ariaPressed = String(Boolean(running));
+  };
+  const stop = () => {
+    clearInterval(running);
+    running = 0;
+    show();
+    moving.tell();
+  };
+  const step = () => {
+    if (!many.isConnected || !(moving.descend(rate.valueAsNumber) > LEARNED)) stop();
+  };
+  one.onclick = () => {
+    moving.descend(rate.valueAsNumber);
+    moving.tell();
+  };
+  many.onclick = () => {
+    if (running) { stop(); return; }
+    const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    running = window.setInterval(step, 1000 / (isCalm ? 2 : STEPS_A_SECOND));
+    show();
+  };
+  reset.onclick = () => {
+    stop();
+    moving.change(structuredClone(moving.start));
+    moving.tell();
+  };
+  show();
+  return [one, many, make("label", {}, "η ", rate), reset];
+}
+
+/**
+ * Return a field that gives another class a line in the table.
+ * @param {Moving} moving
+ */
+function finderOf(moving) {
+  const field = make("input", { type: "number", min: 0, max: moving.row.logits.length - 1 });
+  field.onchange = () => {
+    const [c, lines] = [field.valueAsNumber, moving.all("tr[data-class]")];
+    const has = lines.some((line) => line.dataset.class === String(c));
+    if (has || !(c in moving.row.logits)) return;
+    const line = /** @type {HTMLElement} */ (lines[0].cloneNode(true));
+    line.dataset.class = String(c);
+    line.querySelector("th")?.replaceChildren(moving.nameOf(c));
+    lines[lines.length - 1].after(line);
+    addToLine(moving, line);
+    moving.change({});
+  };
+  return make("label", {}, "show class ", field);
+}
+
+/**
+ * Give a line of the table its slider, and its choice as the target.
+ * @param {Moving} moving
+ * @param {HTMLElement} line
+ */
+function addToLine(moving, line) {
+  const c = Number(line.dataset.class);
+  const { row, name, half, step } = { ...moving, name: moving.nameOf(c) };
+  if (c >= row.logits.length) return;
+  const at = row.logits[c];
+  if (Number.isFinite(at)) {
+    const limits = { min: at - half, max: at + half, step, isOpen: true };
+    line.querySelector("[data-key=a]")?.replaceChildren(...pairOf(
+      moving, `logit of class ${name}`, limits, ({ logits }) => logits[c],
+      (number) => ({ logits: moving.row.logits.with(c, number) }),
+    ));
+  }
+  const head = /** @type {HTMLElement} */ (line.querySelector("th"));
+  head.querySelector(".mark")?.remove();
+  const mark = make("span", { className: "mark" }, " (target)");
+  if (moving.canChoose) {
+    const label = `class ${name} is the target`;
+    const choice = make("input", { type: "radio", name: moving.group, label });
+    choice.onchange = () => moving.chooseTarget(c);
+    head.prepend(choice);
+    moving.followers.push(({ target }) => { choice.checked = target === c; });
+  }
+  moving.followers.push(({ target }, now) => {
+    line.classList.toggle("target", target === c);
+    if (target === c) head.append(mark);
+    else mark.remove();
+    fillLine(line, c, now);
+  });
+}
+
+/**
+ * Let the picture of a class be dragged.
+ * @param {Moving} moving
+ * @param {Plot} plot
+ */
+function addDrag(moving, plot) {
+  const { svg } = plot;
+  if (plot.index === null) return;
+  svg.onpointerdown = (event) => {
+    svg.setPointerCapture(event.pointerId);
+    svg.onpointermove = ({ clientX }) => {
+      const c = /** @type {number} */ (plot.index);
+      moving.change({ logits: moving.row.logits.with(c, plot.logitAt(clientX)) });
+    };
+  };
+  svg.onpointerup = svg.onpointercancel = () => {
+    svg.onpointermove = null;
+    moving.tell();
+  };
+}

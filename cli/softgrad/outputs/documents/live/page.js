@@ -1,0 +1,168 @@
+// A row of logits on the page, from its heading to its last step: what moves, and what follows.
+
+class Moving {
+  /** @param {HTMLElement} root */
+  constructor(root) {
+    const data = JSON.parse(root.querySelector("script[type*=json]")?.textContent ?? "");
+    this.root = root;
+    /** @type {string[] | null} */
+    this.names = data.names;
+    /** @type {Formula[]} */
+    this.formulas = data.formulas;
+    /** @type {string[]} */
+    this.options = data.options;
+    /** @type {boolean} */
+    this.canChoose = data.canChoose;
+    /** @type {number} */
+    this.half = data.window.half;
+    /** @type {number} */
+    this.step = data.window.step;
+    /** @type {Row} */
+    this.row = { ...data.row, logits: data.row.logits.map(Number) };
+    this.start = structuredClone(this.row);
+    this.now = compute(this.row);
+    this.group = `target ${Math.random()}`;
+    this.said = make("span", { className: "said", role: "status" });
+    /** @type {((row: Row, now: Results) => void)[]} */
+    this.followers = [];
+    this.plots = this.all(".plot").map((plot) => new Plot(plot, data.scales, this.row));
+    this.steps = this.all(".step");
+    this.visible = new Set(this.steps);
+    /** @type {Set<HTMLElement>} */
+    this.stale = new Set();
+    /** @type {Map<string, number>} */
+    this.values = new Map();
+    this.isWaiting = false;
+    addControls(this);
+    this.all("tr[data-class]").forEach((line) => addToLine(this, line));
+    this.plots.forEach((plot) => addDrag(this, plot));
+    this.watchSteps();
+    this.followers.forEach((follow) => follow(this.row, this.now));
+    root.classList.add("live");
+  }
+
+  /**
+   * @param {string} selector
+   * @returns {HTMLElement[]}
+   */
+  all = (selector) => [...this.root.querySelectorAll(/** @type {"p"} */ (selector))];
+
+  /** @param {number} c */
+  nameOf(c) {
+    return this.names ? `${c} ${this.names[c]}` : String(c);
+  }
+
+  /**
+   * Change the row; what is shown follows with the next frame.
+   * @param {Partial<Row>} changes
+   */
+  change(changes) {
+    Object.assign(this.row, changes);
+    if (this.isWaiting) return;
+    this.isWaiting = true;
+    requestAnimationFrame(() => this.show());
+  }
+
+  /** @param {number} c */
+  chooseTarget(c) {
+    const { logits, other, target } = this.row;
+    const others = [...logits.keys()].filter((k) => k !== c);
+    const next = others.reduce((best, k) => (logits[k] > logits[best] ? k : best));
+    this.change({ target: c, label: c, other: other === c ? (target ?? next) : other });
+    this.tell();
+  }
+
+  /**
+   * Take a step of gradient descent; return the steepest slope there was.
+   * @param {number} rate
+   */
+  descend(rate) {
+    const { gradLogits } = compute(this.row);
+    const logits = this.row.logits.map((logit, c) => logit - rate * gradLogits[c]);
+    if (logits.every((logit) => logit < Infinity)) this.change({ logits });
+    return Math.max(...gradLogits.map(Math.abs));
+  }
+
+  /** Say the loss: to screen readers once a move is done, not while it goes on. */
+  tell() {
+    const { loss, zLoss, probs } = compute(this.row);
+    const { target } = this.row;
+    const share = target === null ? "" : `, f(x)_${target} ${inText(probs[target], 4)}`;
+    this.said.innerHTML = `loss ${inText(loss + zLoss, 4)}${share}`;
+  }
+
+  show() {
+    this.isWaiting = false;
+    this.now = compute(this.row);
+    this.root.classList.add("moved");
+    this.followers.forEach((follow) => follow(this.row, this.now));
+    fillTotals(this, this.now);
+    fillTitle(this);
+    hideSums(this.root);
+    this.plotTarget();
+    this.plots.forEach((plot) => plot.draw(this.row, this.now));
+    this.stale = new Set(this.steps);
+    this.values.clear();
+    this.visible.forEach((step) => this.showStep(step));
+  }
+
+  /** Let the target have a picture: where it has none, in the place of the flattest. */
+  plotTarget() {
+    const { label, logits } = this.row;
+    const name = this.names ? ` ${this.names[label]}` : "";
+    const classes = this.plots.filter((plot) => plot.index !== null);
+    this.plots.find((plot) => plot.index === null)?.rename(name);
+    if (!classes.length || classes.some((plot) => plot.index === label)) return;
+    if (!Number.isFinite(logits[label])) return;
+    const size = (/** @type {Plot} */ plot) => Math.abs(this.now.gradLogits[plot.index ?? 0]);
+    const flattest = classes.reduce((one, two) => (size(two) < size(one) ? two : one));
+    flattest.index = label;
+    flattest.left = logits[label] - (UNITS / 2) * flattest.scales.run;
+    flattest.rename(name, label);
+  }
+
+  /** Steps that are not seen need not follow before they are. */
+  watchSteps() {
+    const seen = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const step = /** @type {HTMLElement} */ (target);
+        this.visible[isIntersecting ? "add" : "delete"](step);
+        if (isIntersecting) this.showStep(step);
+      }
+    }, { rootMargin: "200px" });
+    this.steps.forEach((step) => seen.observe(step));
+    addEventListener("beforeprint", () => this.steps.forEach((step) => this.showStep(step)));
+  }
+
+  /**
+   * Evaluate the formulas behind the numbers of a step.
+   * @param {HTMLElement} step
+   */
+  showStep(step) {
+    if (!this.stale.delete(step)) return;
+    const { row, now, names } = this;
+    const y = row.target ?? row.label;
+    /** @param {Element} place */
+    const classAt = (place) => (place.closest("[data-case=other]") ? row.other : y);
+    for (const place of step.querySelectorAll("[data-of]")) {
+      const { of, digits, held } = /** @type {HTMLElement} */ (place).dataset;
+      const c = classAt(place);
+      // The same formula stands in many steps.
+      const key = `${of} ${c}`;
+      const value = this.values.get(key) ??
+        evaluate(this.formulas[Number(of)], { row, now, indices: { y, i: y, c }, by: null })[0];
+      this.values.set(key, value);
+      const drawn = inFormula(value, Number(digits ?? 6), Number(held ?? 0));
+      if (place.innerHTML !== drawn) place.innerHTML = drawn;
+    }
+    for (const which of step.querySelectorAll("[data-case] > .which")) {
+      if (which.lastChild) {
+        which.lastChild.textContent = names ? ` (${names[classAt(which)]}):` : ":";
+      }
+    }
+  }
+}
+
+for (const root of document.querySelectorAll(".moving:not(.live)")) {
+  new Moving(/** @type {HTMLElement} */ (root));
+}

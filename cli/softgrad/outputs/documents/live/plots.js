@@ -1,0 +1,186 @@
+// The curves: the loss by one logit, or by f(x)_y, with the point and its tangent.
+
+/** The size of a picture, as in plots.py. */
+const WIDTH = 240;
+const HEIGHT = 156;
+const UNITS = 10;
+const UNIT = WIDTH / UNITS;
+const FLOOR = 1.2;
+const HEADROOM = 4;
+const BESIDE = 0.25;
+const POINTS = 97;
+const SMALLEST_SHARE = Math.exp(-9);
+
+/**
+ * Where numbers are drawn in a picture.
+ * @typedef {{ left: number, run: number, bottom: number, rise: number }} Frame
+ */
+
+/**
+ * Return a path through points, as SVG has it.
+ * @param {Frame} frame
+ * @param {[number, number][]} points
+ */
+function pathOf({ left, run, bottom, rise }, points) {
+  const at = points.map(([x, loss]) => {
+    const across = ((x - left) / run) * UNIT;
+    const down = HEIGHT - (loss / rise - bottom) * UNIT;
+    return `${across.toFixed(2)} ${Math.min(Math.max(down, -9999), 9999).toFixed(2)}`;
+  });
+  return `M${at.join("L")}`;
+}
+
+/**
+ * Return the loss where one logit is moved, for each of its values.
+ * @param {Row} row
+ * @param {Results} now
+ * @param {number} c
+ * @param {number[]} xs
+ */
+function lossesBy(row, now, c, xs) {
+  // What the others have in the sum and in the loss stays, so each point costs little.
+  const top = Math.max(...now.z.filter((_, k) => k !== c));
+  const rest = sum(now.z.map((z, k) => (k === c ? 0 : Math.exp(z - top))));
+  const held = sum(now.z.map((z, k) => (k !== c && now.weights[k] ? now.weights[k] * z : 0)));
+  return xs.map((x) => {
+    const z = scaled(x, row);
+    const most = Math.max(top, z);
+    const logTotal = most + Math.log(rest * Math.exp(top - most) + Math.exp(z - most));
+    const ownTerm = now.weights[c] ? now.weights[c] * z : 0;
+    return now.total * logTotal - held - ownTerm + row.zeta * logTotal ** 2 + now.entropy;
+  });
+}
+
+/**
+ * One picture. It shows a class, and moves its window along when the point leaves it.
+ */
+class Plot {
+  /**
+   * @param {HTMLElement} element
+   * @param {{ run: number, rise: number }} scales
+   * @param {Row} row
+   */
+  constructor(element, scales, { logits }) {
+    const { index } = element.dataset;
+    this.element = element;
+    this.scales = scales;
+    this.index = index === undefined ? null : Number(index);
+    this.left = this.index === null ? 0 : logits[this.index] - (UNITS / 2) * scales.run;
+    this.svg = /** @type {SVGSVGElement} */ (element.querySelector("svg"));
+  }
+
+  /**
+   * Say which class it is of; the number stands beside a_ only.
+   * @param {string} name
+   * @param {number | null} number
+   */
+  rename(name, number = null) {
+    const [said, index] = [".name", "msub > mn"].map((place) =>
+      this.element.querySelector(`figcaption ${place}`));
+    if (said) said.textContent = name;
+    if (index && number !== null) index.textContent = String(number);
+  }
+
+  /**
+   * Return the value of the logit at a place on the screen.
+   * @param {number} across in pixels
+   */
+  logitAt(across) {
+    const { left, width } = this.svg.getBoundingClientRect();
+    const steps = Math.round(((across - left) / width) * UNITS * 20) / 20;
+    return Number((this.left + steps * this.scales.run).toPrecision(12));
+  }
+
+  /**
+   * @param {Row} row
+   * @param {Results} now
+   */
+  draw(row, now) {
+    const loss = now.loss + now.zLoss;
+    const bottom = Math.max(-FLOOR, loss / this.scales.rise - HEADROOM);
+    if (this.index === null) this.drawOutput(row, now, loss);
+    else this.drawLogit(row, now, this.index, loss, bottom);
+  }
+
+  /**
+   * @param {Row} row
+   * @param {Results} now
+   * @param {number} c
+   * @param {number} loss
+   * @param {number} bottom
+   */
+  drawLogit(row, now, c, loss, bottom) {
+    const { run, rise } = this.scales;
+    const at = row.logits[c];
+    if (at < this.left || at > this.left + UNITS * run) this.left = at - (UNITS / 2) * run;
+    const step = (UNITS * run) / (POINTS - 1);
+    const xs = Array.from({ length: POINTS }, (_, k) => this.left + k * step);
+    const losses = lossesBy(row, now, c, xs);
+    const pull = now.weights[c] * now.steepness[c];
+    const slope = now.gradLogits[c];
+    const frame = { left: this.left, run, bottom, rise };
+    const [end, beside] = [at + run, at + (1 + BESIDE) * run];
+    this.set(frame, {
+      curve: xs.map((x, k) => [x, losses[k]]),
+      level: [[at, loss], [beside, loss]],
+      pull: [[end, loss], [end, loss - pull * run]],
+      push: [[beside, loss - pull * run], [beside, loss + slope * run]],
+      tangent: [this.left, this.left + UNITS * run].map((x) => [x, loss + slope * (x - at)]),
+    }, [at, loss]);
+    const push = (now.total + 2 * row.zeta * now.logTotal) * now.probs[c] * now.steepness[c];
+    this.say(push, pull, slope);
+  }
+
+  /**
+   * @param {Row} row
+   * @param {Results} now
+   * @param {number} loss
+   */
+  drawOutput(row, now, loss) {
+    const y = row.target ?? row.label;
+    const [share, weight, slope] = [now.probs[y], now.weights[y], now.gradProbs[y]];
+    const xs = Array.from({ length: POINTS }, (_, k) => SMALLEST_SHARE ** (1 - k / (POINTS - 1)));
+    const rise = Math.max(this.scales.rise, loss / HEADROOM);
+    const frame = { left: 0, run: 1 / UNITS, bottom: -FLOOR, rise };
+    this.set(frame, {
+      curve: xs.map((x) => [x, loss - weight * (Math.log(x) - now.logs[y])]),
+      tangent: [0, 1].map((x) => [x, loss + (Number.isFinite(slope) ? slope : 0) * (x - share)]),
+    }, [share, loss]);
+    this.say(weight, share, slope);
+  }
+
+  /**
+   * @param {Frame} frame
+   * @param {Record<string, [number, number][]>} lines
+   * @param {[number, number]} point
+   */
+  set(frame, lines, point) {
+    for (const [name, points] of Object.entries(lines)) {
+      this.svg.querySelector(`.${name}`)?.setAttribute("d", pathOf(frame, points));
+    }
+    const zero = [frame.left, frame.left + UNITS * frame.run];
+    this.svg.querySelector(".zero")?.setAttribute("d", pathOf(frame, zero.map((x) => [x, 0])));
+    const [cx, cy] = pathOf(frame, [point]).slice(1).split(" ");
+    this.svg.querySelector("circle")?.setAttribute("cx", cx);
+    this.svg.querySelector("circle")?.setAttribute("cy", cy);
+    const ends = this.svg.querySelectorAll("text");
+    zero.forEach((x, k) => { if (ends[k]) ends[k].textContent = inText(x, 3); });
+  }
+
+  /**
+   * Say the slope in numbers.
+   * @param {...number} numbers
+   */
+  say(...numbers) {
+    const slope = written(numbers[numbers.length - 1], 6);
+    const power = slope.power && ` times ten to the ${slope.power}`;
+    const spoken = slope.sign + slope.mantissa + power;
+    const label = this.svg.getAttribute("aria-label") ?? "";
+    this.svg.setAttribute("aria-label", label.replace(/slope .*/, () => `slope ${spoken}`));
+    const places = this.element.querySelectorAll("[data-says]");
+    for (const place of places) {
+      const number = numbers[Number(/** @type {HTMLElement} */ (place).dataset.says)];
+      place.innerHTML = inText(number, 6);
+    }
+  }
+}
