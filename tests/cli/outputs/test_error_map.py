@@ -1,18 +1,20 @@
 """The map of a batch that failed shows where its numbers are wrong."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from softgrad.outputs.documents.notebook import html_of_verification
 from support.command import run
 
-from softgrad_core import softmax_cross_entropy
+from softgrad_core import softmax_cross_entropy, verify
 
 MAPS = {
     "table": "\n.....####...\n",
     "markdown": "\n.....####...\n",
     "latex": "\n.....####...\n",
-    "html": '<rect x="5" y="0" width="1" height="1" fill-opacity="1"/>',
+    "html": '<rect class="wrong level4" x="5" y="0" width="1" height="1"><title>row 0, class 5: ',
 }
 
 
@@ -45,3 +47,30 @@ def test_a_large_batch_has_a_map_that_fits_the_screen():
 
 def test_a_batch_that_passes_has_no_map():
     assert "downwards" not in run("verify", "-f", "table", stdin=batch(6, 12, np.s_[:0])).text
+
+
+def test_a_cell_says_its_numbers_and_a_histogram_how_many_are_beyond_the_bound():
+    page = run("verify", "-f", "html", stdin=batch(100, 300, np.s_[40:60])).text
+    cells = re.findall(r'<rect class="(\w+) level\d"[^>]*><title>([^<]*)</title>', page)
+    assert len(cells) == 16 * 64
+    wrong = [said for verdict, said in cells if verdict == "wrong"]
+    assert all(
+        re.match(r"\d+ of \d+ numbers are wrong; the worst, row [45]\d", said) for said in wrong
+    )
+    assert "blue where all numbers pass, red where some fail" in page
+    [histogram] = re.findall(r'<figure class="histogram">.*?</figure>', page, re.DOTALL)
+    assert f"{20 * 300:,} are beyond the bound" in histogram
+    counts = [int(said.replace(",", "")) for said in re.findall(r'\.\d">([\d,]+)<', histogram)]
+    assert sum(counts) == 100 * 300
+
+
+def test_the_colours_say_how_large_errors_are_and_which_fail():
+    logits, targets = np.zeros((2, 4), np.float32), np.array([0, 1])
+    claim = softmax_cross_entropy(logits, targets).grad_logits
+    claim[0, 3] *= 2
+    html = html_of_verification(verify(logits, targets, grad_logits=claim))
+    cells = re.findall(r'<rect class="(\w+) level(\d)" x="(\d)" y="(\d)"', html)
+    assert [cell for cell in cells if cell[0] == "wrong"] == [("wrong", "4", "3", "0")]
+    assert [cell for cell in cells if cell[0] == "right"] == [
+        ("right", "0", str(x), str(y)) for y in range(2) for x in range(4) if (x, y) != (3, 0)
+    ]

@@ -8,6 +8,7 @@ from hashlib import sha256
 from html import escape
 from pathlib import Path
 
+from softgrad.outputs.documents.errors import histogram_picture, map_picture
 from softgrad.outputs.documents.markup import Markup
 from softgrad.outputs.documents.moving import Origins, data_of, script
 from softgrad.outputs.documents.svg import picture
@@ -130,20 +131,11 @@ class Html(Markup):
         return f"<tr{kind}>{cells}</tr>\n"
 
     def error_map(self, error_map: ErrorMap) -> str:
-        """Return a map as a picture: the more of a cell is wrong, the darker it is."""
-        rows, columns = len(error_map.shares), len(error_map.shares[0])
-        cells = "".join(
-            f'<rect x="{x}" y="{y}" width="1" height="1" fill-opacity="{0.2 + 0.8 * share:.3g}"/>'
-            for y, row in enumerate(error_map.shares)
-            for x, share in enumerate(row)
-            if share
-        )
-        caption = self.text(error_map.caption)
-        return (
-            f'<figure class="map"><figcaption>{caption}</figcaption>\n'
-            f'<svg viewBox="0 0 {columns} {rows}" role="img" aria-label="{caption}">'
-            f"{cells}</svg></figure>\n"
-        )
+        """Return the map as a picture, with numbers where the mouse is, and a histogram below."""
+        drawn = map_picture(error_map)
+        if error_map.histogram:
+            drawn += histogram_picture(error_map.histogram)
+        return drawn
 
     def plots(self, plots: Plots) -> str:
         """Return the pictures, each with what its slope is made of."""

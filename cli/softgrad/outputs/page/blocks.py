@@ -110,22 +110,41 @@ class Table(NamedTuple):
     are_classes: bool = True
 
 
+class MapCell(NamedTuple):
+    """A cell of a map: the share of wrong numbers in it, from 0 to 1; its worst error; in words."""
+
+    share: float
+    ulp: float
+    said: str
+
+
+class Histogram(NamedTuple):
+    """How many numbers there are of each size; the first `within` bars are those that may be."""
+
+    caption: str
+    labels: Sequence[str]
+    counts: Sequence[int]
+    within: int
+
+
 class ErrorMap(NamedTuple):
     """Where the numbers of a batch are wrong: rows from top to bottom, classes from left to right.
 
-    `shares` has the share of wrong numbers in each cell of the map, from 0 to 1; a cell may stand
-    for several rows and classes.
+    A cell may stand for several rows and classes. The errors are in ulp of `dtype`; for numbers
+    that are held to their digits there is none, and no histogram.
     """
 
     caption: str
-    shares: Sequence[Sequence[float]]
+    cells: Sequence[Sequence[MapCell]]
+    dtype: str = ""
+    histogram: Histogram | None = None
 
     @property
     def lines(self) -> list[str]:
         """The map in plain text: . where nothing is wrong, + where some is, # where all is."""
         marks = (
-            "".join("." if not share else "#" if share == 1 else "+" for share in row)
-            for row in self.shares
+            "".join("." if not cell.share else "#" if cell.share == 1 else "+" for cell in row)
+            for row in self.cells
         )
         return [self.caption, *marks]
 

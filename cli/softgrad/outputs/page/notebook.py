@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from softgrad.outputs.page.blocks import Bars, Block, Heading, Paragraph, Tone, Toned
+from softgrad.outputs.page.errors import map_of
 from softgrad.outputs.page.numbers import Classes, choose_classes
 from softgrad.outputs.page.results import (
     GRAD_LOGITS,
@@ -17,12 +17,11 @@ from softgrad.outputs.page.results import (
     loss_of,
     table_of,
 )
-from softgrad.outputs.page.verdicts import map_of, spread, verdicts_of
+from softgrad.outputs.page.verdicts import spread, verdicts_of
 from softgrad.records.records import Examples
 from softgrad.work import Verified, compute
 from softgrad_core.derivation.explain import Derivation
 from softgrad_core.loss.results import FIELDS, SoftmaxCrossEntropy
-from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.verify import Verification
 
 MOST_ROWS = 5
@@ -123,5 +122,4 @@ def _map_of_rows(verification: Verification, count: int) -> Iterator[Block]:
             continue
         places = quantity.records[spread(count, quantity.numbers)]
         yield Paragraph(((Toned(name, Tone.STRONG),),))
-        ranks: npt.NDArray[np.uint8] = quantity.claims.components(name, places).ranks.T
-        yield map_of(ranks == Verdict.FAIL.rank, count)
+        yield map_of(quantity, None, quantity.claims.components(name, places).flat(), places)

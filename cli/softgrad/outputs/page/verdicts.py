@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from softgrad.outputs.page.blocks import (
     Block,
     Cell,
     Column,
-    ErrorMap,
     Heading,
     Paragraph,
     Pieces,
@@ -19,6 +17,7 @@ from softgrad.outputs.page.blocks import (
     Tone,
     Toned,
 )
+from softgrad.outputs.page.errors import DIGITS, map_of
 from softgrad.outputs.page.numbers import Classes, batch_title, choose_classes, short
 from softgrad.records.fields import LOSSES
 from softgrad.work import Verified
@@ -30,14 +29,8 @@ if TYPE_CHECKING:
     from softgrad_core.verification.comparison import Components
     from softgrad_core.verification.quantity import VerifiedQuantity
 
-MAP_ROWS, MAP_COLUMNS = 16, 64
-"""The cells of a map of errors, at most."""
-
 MOST_NUMBERS = 1 << 20
 """The numbers of a batch that are looked at, roughly, for its table and its map."""
-
-DIGITS = 9
-"""Enough to tell any two float32 numbers apart."""
 
 
 def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
@@ -59,8 +52,7 @@ def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
         yield _table(name, quantity, components, rows, classes, of_batch=of_batch)
         if quantity.comparison.failed[record]:
             if quantity.size > 1 and name not in LOSSES:
-                wrong = components.ranks.reshape(len(rows), -1) == Verdict.FAIL.rank
-                yield map_of(wrong, quantity.size)
+                yield map_of(quantity, record, components, rows)
             lines = _diagnosis(quantity, record)
             if not examples.are_batches and (step := _step_of(quantity, record)):
                 lines.append(f"  in the derivation: step {step}")
@@ -141,21 +133,6 @@ def _table(  # noqa: PLR0913 - a claim, and which of its numbers are known
     if hidden := quantity.numbers - len(shown):
         rows.append(Row([f"{hidden:,} more", *[""] * (len(columns) - 1)], tone=Tone.DIM))
     return Table(columns, rows, are_classes=not is_loss)
-
-
-def map_of(wrong: npt.NDArray[np.bool], count: int) -> ErrorMap:
-    """Return where numbers of shape (rows, classes) are wrong, of all `count` rows or of some."""
-    shares: npt.NDArray[np.float64] = wrong.astype(np.float64)
-    for axis, most in ((0, MAP_ROWS), (1, MAP_COLUMNS)):
-        length = shares.shape[axis]
-        starts = np.unique(np.linspace(0, length, min(length, most), endpoint=False).astype(int))
-        sizes = np.diff([*starts, length])
-        shape = (-1, 1) if axis == 0 else (1, -1)
-        shares = np.add.reduceat(shares, starts, axis=axis) / sizes.reshape(shape)
-    rows, classes = wrong.shape
-    some = f"{rows:,} rows" if rows == count else f"{rows:,} of {count:,} rows"
-    caption = f"where numbers are wrong: {some} downwards, {classes:,} classes across"
-    return ErrorMap(caption, shares.tolist())
 
 
 def _diagnosis(quantity: "VerifiedQuantity", record: int) -> list[str]:

@@ -1,0 +1,94 @@
+"""Pictures of errors in HTML: the map of a batch, coloured by size, and a histogram."""
+
+import math
+from html import escape
+
+from softgrad.outputs.page.blocks import ErrorMap, Histogram, MapCell
+
+LEVELS = (0.5, 4.0, 64.0, 4096.0, math.inf)
+"""The largest errors of each shade of a map, in ulp."""
+
+MEANINGS = (
+    "up to ½ ulp: rounded once",
+    "up to 4: the last 2 bits",
+    "up to 64: the last 6 bits",
+    "up to 4,096: the last 12 bits",
+    "more",
+)
+"""What it means to be off by so much."""
+
+BAR, TALL = 44, 100
+"""The pixels from one bar of a histogram to the next, and the height of the highest."""
+
+
+def map_picture(error_map: ErrorMap) -> str:
+    """Return a map: its shade says how large the worst error of a cell is, its colour if it fails.
+
+    A cell says its numbers when the mouse rests on it.
+    """
+    cells = error_map.cells
+    rows, columns = len(cells), len(cells[0])
+    drawn = "".join(
+        f'<rect class="{_shade(cell, error_map)}" x="{x}" y="{y}" width="1" height="1">'
+        f"<title>{escape(cell.said)}</title></rect>"
+        for y, row in enumerate(cells)
+        for x, cell in enumerate(row)
+    )
+    caption = escape(error_map.caption)
+    # Cells are squares, unless they are so few that these would be huge.
+    width = min(100.0, 100.0 * columns / 24)
+    return (
+        f'<figure class="map"><figcaption>{caption}</figcaption>\n'
+        f'<svg viewBox="0 0 {columns} {rows}" width="{width:.3g}%" role="img" '
+        f'aria-label="{caption}">{drawn}</svg>\n{_scale(error_map)}</figure>\n'
+    )
+
+
+def _shade(cell: MapCell, error_map: ErrorMap) -> str:
+    verdict = "wrong" if cell.share else "right"
+    if not error_map.dtype:
+        return verdict
+    level = next(n for n, most in enumerate(LEVELS) if not cell.ulp > most)
+    return f"{verdict} level{level}"
+
+
+def _scale(error_map: ErrorMap) -> str:
+    """Return what the shades and the colours mean."""
+    if not error_map.dtype:
+        return ""
+    items = "".join(
+        f'<li><svg viewBox="0 0 2 1" aria-hidden="true"><rect class="right level{n}" width="1" '
+        f'height="1"/><rect class="wrong level{n}" x="1" width="1" height="1"/></svg>{meaning}</li>'
+        for n, meaning in enumerate(MEANINGS)
+    )
+    return (
+        f"<p>The largest error of each cell, in ulp of {error_map.dtype}: blue where all numbers "
+        f'pass, red where some fail.</p>\n<ul class="scale">{items}</ul>\n'
+    )
+
+
+def histogram_picture(histogram: Histogram) -> str:
+    """Return bars, as high as the logarithms of their counts, and a line where the bound is."""
+    most = math.log1p(max(histogram.counts))
+    bars = ""
+    for n, (label, count) in enumerate(zip(histogram.labels, histogram.counts, strict=True)):
+        high = TALL * math.log1p(count) / most if most else 0.0
+        middle = (n + 0.5) * BAR
+        kind = "right" if n < histogram.within else "wrong"
+        bars += (
+            f'<rect class="{kind}" x="{n * BAR + 4}" y="{TALL - high:.1f}" width="{BAR - 8}" '
+            f'height="{high:.1f}"/><text x="{middle:g}" y="{TALL + 16}">{label}</text>'
+        )
+        if count:
+            bars += f'<text x="{middle:g}" y="{TALL - high - 5:.1f}">{count:,}</text>'
+    edge = histogram.within * BAR
+    width = len(histogram.labels) * BAR
+    beyond = sum(histogram.counts[histogram.within :])
+    said = f"{histogram.caption}; {beyond:,} are beyond the bound"
+    return (
+        f'<figure class="histogram"><figcaption>{escape(histogram.caption)}</figcaption>\n'
+        f'<svg viewBox="0 -36 {width} {TALL + 60}" role="img" aria-label="{escape(said)}">'
+        f'<line x1="{edge}" x2="{edge}" y1="-36" y2="{TALL}"/>'
+        f'<text class="bound" x="{edge + 5}" y="-25">beyond the bound</text>{bars}</svg>'
+        "<p>The heights are logarithms of the counts.</p></figure>\n"
+    )

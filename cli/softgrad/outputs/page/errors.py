@@ -1,0 +1,107 @@
+"""Where the numbers of a batch are wrong, and how far: a map, and a histogram beside the bound."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from softgrad.outputs.page.blocks import ErrorMap, Histogram, MapCell
+from softgrad.outputs.page.numbers import short
+from softgrad_core.loss.targets import IndexArray
+from softgrad_core.verdicts import Verdict
+from softgrad_core.verification.allowance import allowed_ulp
+
+if TYPE_CHECKING:
+    from softgrad_core.verification.comparison import Components
+    from softgrad_core.verification.quantity import VerifiedQuantity
+
+MAP_ROWS, MAP_COLUMNS = 16, 64
+"""The cells of a map of errors, at most."""
+
+DIGITS = 9
+"""Enough to tell any two float32 numbers apart."""
+
+LEAST, MOST = -6, 6
+"""The powers of two, times what is allowed, that a histogram tells apart."""
+
+
+def map_of(
+    quantity: "VerifiedQuantity", record: int | None, components: "Components", rows: IndexArray
+) -> ErrorMap:
+    """Return where the numbers of a record that is a batch are wrong; of all records without one.
+
+    `components` has the numbers of these rows, one row after another.
+    """
+    count = len(quantity.records) if record is None else quantity.size
+    first = 0 if record is None else int(quantity.records[record]) * quantity.claims.size
+    classes = len(components.ranks) // len(rows)
+    cell_of = _cells(components, rows, classes, is_typed=quantity.is_typed)
+    across = _cuts(classes, MAP_COLUMNS)
+    cells = [[cell_of(row, column) for column in across] for row in _cuts(len(rows), MAP_ROWS)]
+    some = f"{len(rows):,} rows" if len(rows) == count else f"{len(rows):,} of {count:,} rows"
+    caption = f"where numbers are wrong: {some} downwards, {classes:,} classes across"
+    if quantity.is_typed:
+        return ErrorMap(caption, cells)
+    dtype = str(quantity.claims.tolerance.of(quantity.name).dtype)
+    return ErrorMap(caption, cells, dtype, _histogram(quantity, components, first + rows, dtype))
+
+
+def _cuts(length: int, most: int) -> list[slice]:
+    """Return so many blocks of rows or classes, or as many as there are."""
+    starts = np.unique(np.linspace(0, length, min(length, most), endpoint=False).astype(int))
+    ends = [*starts[1:], length]
+    return [slice(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
+
+
+def _cells(
+    components: "Components", rows: IndexArray, classes: int, *, is_typed: bool
+) -> Callable[[slice, slice], MapCell]:
+    """Return what gives the cell for some rows and classes."""
+    shape = (len(rows), classes)
+    ranks, errors, expected, got = (
+        values.reshape(shape)
+        for values in (components.ranks, components.error_ulp, components.expected, components.got)
+    )
+
+    def cell(down: slice, across: slice) -> MapCell:
+        wrong = ranks[down, across] == Verdict.FAIL.rank
+        # Of a wrong number, however small its error.
+        worst = np.lexsort((-errors[down, across].ravel(), ~wrong.ravel()))[0]
+        row, c = np.unravel_index(worst, wrong.shape)
+        place = (down.start + int(row), across.start + int(c))
+        where = f"row {rows[place[0]]}, class {place[1]}"
+        claimed = short(got[place], DIGITS) or "NaN"
+        said = f"{where}: expected {short(expected[place], DIGITS)}, got {claimed}"
+        if not is_typed:
+            said += f", off by {short(errors[place], 3)} ulp"
+        if wrong.size > 1:
+            said = f"{wrong.sum():,} of {wrong.size:,} numbers are wrong; the worst, {said}"
+        return MapCell(float(wrong.mean()), float(errors[place]), said)
+
+    return cell
+
+
+def _histogram(
+    quantity: "VerifiedQuantity", components: "Components", rows: IndexArray, dtype: str
+) -> Histogram:
+    """Return how many numbers are off by how much of what is allowed, in these rows of claims."""
+    allowed = allowed_ulp(quantity.claims, quantity.name, rows).reshape(-1)
+    with np.errstate(all="ignore"):
+        shares = components.error_ulp / allowed
+    judged = components.ranks != Verdict.UNINFORMATIVE.rank
+    shares = np.where(np.isnan(shares), 0.0, shares)[judged]
+    failed = (components.ranks == Verdict.FAIL.rank)[judged]
+    # What passes for another reason, such as a number that is rounded once, is within the bound.
+    shares = np.where(failed, np.maximum(shares, np.nextafter(1.0, 2.0)), np.minimum(shares, 1.0))
+    edges = [-1.0, *(2.0**power for power in range(LEAST, MOST + 1)), math.inf]
+    counts, _ = np.histogram(np.nextafter(shares, -2.0), edges)
+    caption = f"errors, as multiples of what rounding in {dtype} may explain: numbers of each size"
+    return Histogram(caption, list(_labels()), counts.tolist(), 1 - LEAST)
+
+
+def _labels() -> Iterator[str]:
+    """Yield the largest multiple of each bar."""
+    for power in range(LEAST, MOST + 1):
+        yield f"1/{2**-power}" if power < 0 else str(2**power)
+    yield "more"
