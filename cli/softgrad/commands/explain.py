@@ -7,6 +7,7 @@ from typing import Annotated
 import orjson
 
 from softgrad.commands import task, values
+from softgrad.commands.opening import opened
 from softgrad.commands.settings import RAW_DTYPE, Text, has_no_input, option
 from softgrad.commands.together import Command, Kind, format_of, refuse
 from softgrad.exits import Exit, UsageError
@@ -19,10 +20,12 @@ from softgrad_core.loss.results import FIELDS
 
 _OTHER = option("--other", "CLASS", "The class to show beside the target.")
 _ROW = option("--row", "N", "The row of the arrays, from 0.")
+_OPEN = option("--open", "", "Show a page in the browser, to move numbers in.")
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad explain 2.0 1.0 0.1 --target 0
   softgrad explain 2.0 1.0 0.1 --classes cat,dog,bird -t dog --other bird
+  softgrad explain 2.0 1.0 0.1 -t 0 --open
   softgrad explain 2.0 1.0 0.1 -t 0 --format html -o page.html
   softgrad explain logits.npy --target labels.npy --row 17"""
 
@@ -35,6 +38,7 @@ class Settings(task.Settings):
 
     other: Annotated[Text, _OTHER] = None
     row: Annotated[Text, _ROW] = None
+    open: Annotated[bool, _OPEN] = False
     dtype: Annotated[Text, RAW_DTYPE] = None
 
 
@@ -44,6 +48,8 @@ def run(settings: Settings) -> Exit:
     Each equality of the derivation is evaluated on both sides. Derivatives are shown for two
     classes: the target, and one other. Without logits, the derivation is in symbols alone.
     """
+    if settings.open:
+        return opened(settings, run)
     if has_no_input(settings.inputs):
         return _in_symbols(settings)
     given = task.Task.of(Command.EXPLAIN, settings)
