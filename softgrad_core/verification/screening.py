@@ -164,7 +164,9 @@ class Screen:
         columns = np.zeros(claim.shape[1], dtype=bool)
         left = np.flatnonzero(~decided)
         if len(left) and self._is_of_labels:
-            some, chosen = error[left], (np.arange(len(left)), target[left])
+            # If these are all rows, they are not copied.
+            some = error if len(left) == len(error) else error[left]
+            chosen = np.arange(len(left)), target[left]
             wrong = some > of_others.upper[left, np.newaxis]
             right = some <= of_others.lower[left, np.newaxis]
             wrong[chosen] = own[left] > of_target.upper[left]
@@ -271,6 +273,8 @@ class _Numbers(NamedTuple):
 
     def part(self, rows: IndexArray) -> "_Numbers":
         """Return the numbers of some rows."""
+        if len(rows) == len(self.exact):
+            return self
         return _Numbers(self.exact[rows], self.got[rows], self.error[rows], self.dtype)
 
     def summed_up(self, worst: IndexArray) -> ClaimComparison:

@@ -105,8 +105,9 @@ class Case:
 
         given = capped(self.logits, objective.softcap)
         top = given.max(axis=0)
-        self.a = given / self.temperature
-        self.d = (given - top) / self.temperature
+        self.a, self.d = given, given - top
+        if objective.temperature is not None:
+            self.a, self.d = self.a / self.temperature, self.d / self.temperature
         others = np.exp(self.d)
         others[self.a.argmax(axis=0), self.columns] = 0.0
         rest = others.sum(axis=0)
@@ -333,12 +334,15 @@ class Case:
         """Return the relative errors that rounding may cause in numbers made from p."""
         if epsilon not in self._rounding_errors:
             # The rounding error of d is in proportion to d, and exp makes it a relative error.
-            d = self.kept(self.d)
-            errors = epsilon * (ROUNDINGS + np.abs(np.where(np.isfinite(d), d, 0.0)))
+            errors = np.abs(self.kept(self.d))
+            np.copyto(errors, 0.0, where=np.isinf(errors))
+            errors += ROUNDINGS
+            errors *= epsilon
             # So has the sum of exp(d), which narrower types than float32 compute in that.
             errors += min(epsilon, Dtype.FLOAT32.epsilon) / 2.0 * math.sqrt(self.classes)
-            errors = np.minimum(errors, MOST_LOST)
-            if self.quantity in {"probs", "grad_logits"}:
+            np.minimum(errors, MOST_LOST, out=errors)
+            is_low = self.p.min(initial=1.0) * epsilon < self.dtype.smallest
+            if is_low and self.quantity in {"probs", "grad_logits"}:
                 # Subnormal probabilities have few digits, or none.
                 digits = self.dtype.smallest / np.maximum(self.p, self.dtype.smallest)
                 errors = np.where(self.e == 1.0, errors, np.maximum(errors, digits))

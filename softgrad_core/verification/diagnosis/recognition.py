@@ -114,7 +114,8 @@ def _fits(case: Case, epsilon: float, sample: Sequence[Fit] | None) -> Iterator[
         if sample is not None and not found:
             continue
         shows = np.ones(case.records, dtype=bool)
-        if mistake.keeps_digits:
+        # The rest of a batch whose sample shows a mistake is wrong as well.
+        if mistake.keeps_digits and (sample is None or case.size == 1):
             is_right = _gives(case, _RIGHT, case.right, epsilon) if is_right is None else is_right
             shows = ~is_right
         is_free = case.classes == 2 and form.parameter is not None and not mistake.is_whole
@@ -196,6 +197,9 @@ def _gives(
     """
     given, size = total(terms), total_size(terms)
     errors = case.rounding_errors(epsilon) * size
+    near = _are_near(case, form, given, size, errors)
+    if near is not None:
+        return _of_records(case, near, applies)
     if case.size > 1 or not case.objective.is_plain:
         unit = case.safe_unit if form.counts_all else case.unit
         given, size, errors = (
@@ -212,6 +216,27 @@ def _gives(
             # A loss that overflowed may have been anything.
             right = case.of_claims(total(case.right))
             near &= np.isfinite(case.claimed) | ~np.isfinite(right)
+    return _of_records(case, near, applies)
+
+
+def _are_near(
+    case: Case, form: Form, given: FloatArray, size: FloatArray, errors: FloatArray
+) -> BoolArray | None:
+    """Return which numbers are given but for rounding errors, where all are in the type's range.
+
+    They are compared in the unit of each row, as the claim is at hand in it. None if some are not.
+    """
+    if case.is_summed or form.counts_all or not (case.is_finite and case.row_counts.all()):
+        return None
+    largest = size.max(initial=0.0) * case.safe_unit.max(initial=0.0)
+    if not largest <= case.dtype.largest:  # NaN included.
+        return None
+    errors += case.slack / case.safe_unit
+    return np.asarray(np.abs(case.claim - given) <= errors)
+
+
+def _of_records(case: Case, near: BoolArray, applies: BoolArray | None) -> BoolArray:
+    """Return the records all of whose numbers are near, and that a formula applies to."""
     shown = np.asarray(near.all(axis=0))
     if applies is not None:
         shown = shown & (applies if len(applies) == len(shown) else case.of_records(applies))
