@@ -114,7 +114,7 @@ def hint_for(dtype: Any) -> str:
 
 def as_array(values: Any) -> Any:
     """Return an array of any library as one of NumPy, or as `Packed` numbers; see `as_numpy`."""
-    if isinstance(values, np.ndarray):
+    if isinstance(values, np.ndarray | Packed):
         return _packed(values, values.dtype.name)
     module = sys.modules.get(type(values).__module__.partition(".")[0])
     try:
@@ -178,9 +178,10 @@ def _of_mlx(values: Any, mlx: Any) -> Any:
     return np.array(values)
 
 
-def _packed(array: Array, name: str) -> Any:
+def _packed(array: Any, name: str) -> Any:
     """Return arrays of the types of ml_dtypes, which NumPy knows by name alone, as packed ones."""
-    return Packed(array.view(BITS[name]), name) if name in BITS else array
+    is_packed = isinstance(array, Packed) or name not in BITS
+    return array if is_packed else Packed(array.view(BITS[name]), name)
 
 
 @cache

@@ -41,11 +41,13 @@ class Summary:
         place: Callable[[int], str],
         *,
         explained: bool = False,
+        remarked: bool = False,
     ) -> None:
         """Add the claims of a block of records; `place` says where a record is.
 
         If they are to be `explained`, and no known mistake does that, the summary says what the
-        errors are made of. To find that takes a while.
+        errors are made of. If they are `remarked` on, it says which step the kernel of claims that
+        pass rounded. To find that takes a while.
         """
         if not quantities:
             return
@@ -55,7 +57,7 @@ class Summary:
         self.records += _counted(worst_ranks(quantities))
         for name, quantity in quantities.items():
             self._quantities.setdefault(name, _Quantity(name)).add(
-                quantity, place, explained=explained
+                quantity, place, explained=explained, remarked=remarked
             )
 
     def join(self, other: "Summary") -> None:
@@ -158,7 +160,12 @@ class _Quantity:
         self._rounded_step: Mistake | None = None
 
     def add(
-        self, quantity: VerifiedQuantity, place: Callable[[int], str], *, explained: bool
+        self,
+        quantity: VerifiedQuantity,
+        place: Callable[[int], str],
+        *,
+        explained: bool,
+        remarked: bool,
     ) -> None:
         """Add the claims of a block of records."""
         comparison = quantity.comparison
@@ -176,7 +183,7 @@ class _Quantity:
         if explained and comparison.failed.any():
             self._unexplained = self._unexplained or quantity.unexplained
             self._extent = self._extent or quantity.extent
-        elif explained:
+        elif remarked:
             self._rounded_step = self._rounded_step or quantity.rounded_step
         # A failure is worse than any error that passed; uninformative ones do not matter.
         rank = (Verdict.FAIL if comparison.failed.any() else Verdict.PASS).rank

@@ -93,7 +93,7 @@ class Verification:
 
     def _summed_up(self, *, explained: bool) -> Summary:
         summary = Summary(self.tolerance)
-        summary.add(self.quantities, self._place, explained=explained)
+        summary.add(self.quantities, self._place, explained=explained, remarked=explained)
         return summary
 
     def _place(self, record: int) -> str:

@@ -28,6 +28,10 @@ class Rows(Block, Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def are_first(self) -> bool:
+        """Whether they are the first of their source."""
+
     def place(self, index: int) -> str:
         """Return where a record is, for messages."""
 
@@ -52,6 +56,11 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def are_first(self) -> bool:
+        """Whether they begin on the first line."""
+        return bool(self.lines) and self.lines[0] in {None, 1}
 
     def add(self, line: int | None, text: bytes, value: Any) -> None:
         """Add a record."""

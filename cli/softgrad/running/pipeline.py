@@ -90,7 +90,8 @@ class Pipeline(NamedTuple):
         for batch in batches:
             if isinstance(batch, Verified):
                 quantities, place = batch.verification.quantities, partial(_place, rows, batch)
-                summary.add(quantities, place, explained=len(batch.examples) == 1)
+                is_one = len(batch.examples) == 1
+                summary.add(quantities, place, explained=is_one, remarked=is_one or rows.are_first)
         return summary
 
 

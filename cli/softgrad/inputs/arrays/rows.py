@@ -42,6 +42,11 @@ class RowBlock:
         return 1 if self.is_batch else len(self.logits)
 
     @property
+    def are_first(self) -> bool:
+        """Whether they are the first rows of their file."""
+        return self.start == 0
+
+    @property
     def size(self) -> int:
         """How many bytes of logits were read for it."""
         return 0 if self.is_batch else self.logits.nbytes
