@@ -42,7 +42,8 @@ class Slope:
     at, slope
         The number, and the derivative of the loss there.
     push, pull
-        The two parts of the slope, which is `push - pull`: of a label f(x)_c and 1_(y=c).
+        The two parts of the slope, which is `push - pull` before rounding: of a label f(x)_c and
+        1_(y=c).
     xs, losses
         The points of the curve.
     """
@@ -126,10 +127,11 @@ class Setting:
         return half if math.isinf(self.cap) else max(half, OF_CAP * self.cap)
 
     def scaled(self, logits: FloatArray) -> FloatArray:
-        """Return what the softmax takes for logits."""
+        """Return what the softmax takes for logits; a masked class stays masked."""
         if math.isinf(self.cap):
             return logits / self.temperature
-        return np.asarray(self.cap * np.tanh(logits / self.cap) / self.temperature)
+        capped = self.cap * np.tanh(logits / self.cap)
+        return np.where(np.isinf(logits), logits, capped) / self.temperature
 
     def loss(self, z: FloatArray, c: int, moved: FloatArray) -> FloatArray:
         """Return the loss where the softmax takes each of these numbers for the class c."""
@@ -167,6 +169,12 @@ def slopes_of(logits: FloatArray, objective: Objective) -> Slopes:
             steepness /= np.cosh(np.where(np.isfinite(logits), logits, 0.0) / setting.cap) ** 2
     push = (total + 2.0 * setting.penalty * log_total) * share * steepness
     pull = q * steepness
+    gradient = push - pull
+    # At a class that has nearly all of the output, and its weight, the difference would cancel.
+    top = int(z.argmax())
+    rest, other_weights = np.delete(exps, top).sum() / exps.sum(), np.delete(q, top).sum()
+    z_slope = 2.0 * setting.penalty * log_total * share[top]
+    gradient[top] = (share[top] * other_weights - q[top] * rest + z_slope) * steepness[top]
     loss = float(setting.loss(z, setting.label, z[[setting.label]])[0])
     run = setting.half / HALF
     return Slopes(
@@ -174,8 +182,8 @@ def slopes_of(logits: FloatArray, objective: Objective) -> Slopes:
         run,
         run * (total or 1.0) / setting.temperature,
         [
-            _by_logit(setting, z, c, float(push[c]), float(pull[c]))
-            for c in _telling(push - pull, logits, setting.label)
+            _by_logit(setting, z, c, float(gradient[c]), (float(push[c]), float(pull[c])))
+            for c in _telling(gradient, logits, setting.label)
         ],
         _by_output(setting, loss, float(share[setting.label])),
     )
@@ -188,12 +196,14 @@ def _telling(gradient: FloatArray, logits: FloatArray, label: int) -> list[int]:
     return sorted([c for c in order if abs(logits[c]) < LARGEST_MOVED][:MOST_CURVES])
 
 
-def _by_logit(setting: Setting, z: FloatArray, c: int, push: float, pull: float) -> Slope:
+def _by_logit(
+    setting: Setting, z: FloatArray, c: int, slope: float, parts: tuple[float, float]
+) -> Slope:
     """Return the loss as a function of the logit of a class."""
     at = float(setting.logits[c])
     xs = np.linspace(at - setting.half, at + setting.half, POINTS)
     losses = setting.loss(z, c, setting.scaled(xs))
-    return Slope(c, at, push - pull, push, pull, xs, losses)
+    return Slope(c, at, slope, *parts, xs, losses)
 
 
 def _by_output(setting: Setting, loss: float, share: float) -> Slope:

@@ -12,6 +12,7 @@ CASES = {
     "label": ([2.0, 1.0, 0.1], 0, {}),
     "confident": ([40.0, 0.0, -3.0], 0, {}),
     "masked": ([1.0, -math.inf, 3.0], 2, {}),
+    "masked under a cap": ([1.0, -math.inf, 3.0], 2, {"softcap": 2.0}),
     "all options": (
         [0.5, -2.0, 3.0, 1.0],
         [0.1, 0.2, 0.3, 0.4],
@@ -48,6 +49,17 @@ def test_curves_of_logits_go_through_losses_and_their_slopes_are_gradients(case)
             moved = np.array(logits)
             moved[curve.index] = x
             assert loss == pytest.approx(softmax_cross_entropy(moved, target, **options).loss)
+
+
+def test_a_slope_too_small_for_the_difference_of_its_parts_is_right():
+    here = softmax_cross_entropy(*CASES["confident"][:2])
+    [slope, *_] = slopes("confident").of_logits
+    assert slope.slope == pytest.approx(here.grad_logits[0], rel=1e-12, abs=0)
+
+
+def test_the_loss_of_a_masked_target_is_infinite_under_a_cap_too():
+    derivation = explain([1.0, -math.inf], 1, softcap=2.0)
+    assert slopes_of(derivation.logits, derivation.objective).loss == math.inf
 
 
 @pytest.mark.parametrize("case", CASES)
