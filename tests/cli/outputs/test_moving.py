@@ -23,6 +23,17 @@ LECTURE = ["2.0", "1.0", "0.1", "--target", "0", "--classes", "cat,dog,bird"]
 OPTIONS = ["--temperature", "2", "--label-smoothing", "0.1", "--softcap", "5"]
 OF_PRACTICE = ["--z-loss-scale", "0.1", "--loss-scale", "2", "--kl-divergence"]
 SAID = re.compile(r"\s+")
+LONG = ",".join((200 * "x", 50 * "long ", 200 * "\N{LATIN SMALL LETTER U WITH DIAERESIS}"))
+
+EXTREMES = [
+    ([1e300, 0.0], 0, {}),
+    ([-1e300, 0.0], 0, {"label_smoothing": 0.1}),
+    ([5.0, 3.0, 5.0], 1, {"temperature": 1e-300}),
+    ([1e308, 1e308], 1, {"temperature": 0.01}),
+    ([1.0, -np.inf, 2.0], 1, {"softcap": 30.0}),
+    ([1e-320, 0.0], 0, {}),
+]
+"""Rows whose numbers are close to the ends of float64, or infinite."""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +67,10 @@ def move(page, **numbers):
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def number_of(text):
+    return float(text.replace("\N{MINUS SIGN}", "-").replace("×10", "e"))
+
+
 def texts(page, selector):
     return [SAID.sub("", text) for text in page.locator(selector).all_text_contents()]
 
@@ -82,14 +97,16 @@ def random_row(rng):
 def test_the_script_agrees_with_the_core_to_12_digits(started):
     rng = np.random.default_rng(0)
     rows = [random_row(rng) for _ in range(400)]
+    rows += [(np.array(logits), *others) for logits, *others in EXTREMES]
     given = [json.loads(_row_as_json(*row))["row"] for row in rows]
     script = Path(moving.FOLDER, "live", "softmax.js").read_text("utf-8")
     page = started.new_page()
-    found = page.evaluate(f"rows => {{ {script}; return rows.map(compute); }}", given)
+    results = "rows.map(row => compute({ ...row, logits: row.logits.map(Number) }))"
+    found = page.evaluate(f"rows => {{ {script}; return {results}; }}", given)
     page.close()
     for (logits, target, options), one in zip(rows, found, strict=True):
         right = softmax_cross_entropy(logits, target, **options)
-        size = np.abs(right.grad_logits).max()
+        size = min(np.abs(right.grad_logits).max(), 1e300)
         # Numbers may come as whole ones, too large for an integer of NumPy.
         probs, grad_probs, grad_logits = (
             np.array(one[name], float) for name in ("probs", "gradProbs", "gradLogits")
@@ -134,6 +151,18 @@ MOVES = {
         None,
         "1000 992 985 -t 1",
     ),
+    "confident": (
+        ["1.5", "1", "-t", "0", "--temperature", "0.1"],
+        {"logit_of_class_0": 2},
+        None,
+        "2 1 -t 0 --temperature 0.1",
+    ),
+    "capped": (
+        ["2", "1", "-t", "0", "--softcap", "5"],
+        {"logit_of_class_0": 70},
+        None,
+        "70 1 -t 0 --softcap 5",
+    ),
     "many": (
         ["3", "1", "2", "0", "4", "1", "2", "1", "0.5", "2.5", "1", "2", "-t", "3"],
         {"logit_of_class_4": 1.5},
@@ -156,7 +185,7 @@ def test_every_number_of_a_moved_page_is_that_of_a_page_made_there(opened, case)
     for one in (page, fresh):
         one.evaluate("document.querySelectorAll('.still').forEach(note => note.remove())")
     loss, right = (
-        float(one.locator("[data-key=loss] strong").inner_text()) for one in (page, fresh)
+        number_of(one.locator("[data-key=loss] strong").inner_text()) for one in (page, fresh)
     )
     assert loss == pytest.approx(right, rel=1e-13)
     # The fields of a table have no text; all else reads the same, but for the windows of pictures.
@@ -207,6 +236,44 @@ def test_gradient_descent_lowers_the_loss_and_learns_the_label(opened):
     page.get_by_role("button", name="Reset").click()
     move(page)
     assert float(loss.inner_text()) == before
+
+
+def test_what_no_number_can_tell_is_refused(opened):
+    page = opened("1", "2", "-inf", "--target", "0")
+    before = page.locator("[data-key=loss]").inner_text()
+    move(page, logit_of_class_0="1e300")
+    page.get_by_label("η").fill("1e308")
+    for button in ("One step", "Run"):
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_role("status")).to_have_text("no step: η is too large, or no number")
+        expect(page.get_by_role("button", name="Run")).to_be_visible()
+    assert page.locator("[data-key=loss]").inner_text() == before
+    assert page.get_by_label("class 2 is the target").count() == 0
+
+
+def test_logits_too_large_to_move_stand_still_and_the_others_move(opened):
+    page = opened("1e308", "-1e308", "0", "--target", "2")
+    page.get_by_label("logit of class 2", exact=True).fill("5")
+    for target in (0, 1, 2):
+        page.get_by_label(f"class {target} is the target").check()
+        move(page)
+    assert page.locator("td input[type=number]").count() == 1
+
+
+def test_what_is_said_of_a_move_does_not_push_the_table_down(opened):
+    page = opened("2", "1", "--target", "0", viewport={"width": 360, "height": 800})
+    above = page.locator("table").bounding_box()["y"]
+    page.get_by_label("logit of class 0", exact=True).fill("3")
+    page.get_by_label("class 1 is the target").check()
+    move(page)
+    assert page.locator("table").bounding_box()["y"] == above
+
+
+def test_long_names_of_classes_do_not_make_a_page_wider_than_a_phone(opened):
+    words = ["2", "1", "0", "--target", "0", "--classes", LONG]
+    page = opened(*words, viewport={"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.locator("table").bounding_box()["width"] < 400
 
 
 def test_a_picture_is_dragged_to_move_its_logit(opened):

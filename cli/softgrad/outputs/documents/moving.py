@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from softgrad.messages import printable
 from softgrad.outputs.page.blocks import Moving
 from softgrad_core.derivation import formulas as f
 from softgrad_core.derivation.explain import Derivation
@@ -46,7 +47,7 @@ def data_of(moving: Moving, origins: Origins) -> str:
     run, steep = setting.half / HALF, float(setting.weights.sum()) or 1.0
     data = {
         "row": _row(derivation, setting),
-        "names": None if moving.names is None else list(moving.names),
+        "names": None if moving.names is None else list(map(printable, moving.names)),
         "options": _options(derivation),
         "canChoose": _can_choose(derivation),
         "window": {"half": setting.half, "step": 2 * setting.half / STEPS},

@@ -8,6 +8,12 @@ const OPTIONS = /** @type {const} */ ([
 ]);
 const STEPS_A_SECOND = 20;
 
+/** A float64 of this size still has some digits for a step: see slopes.py. */
+const LARGEST_MOVED = 1e12;
+
+/** @param {number} logit */
+const canMove = (logit) => Math.abs(logit) < LARGEST_MOVED;
+
 /** Gradient descent is done when no logit has a steeper slope than this. */
 const LEARNED = 1e-4;
 
@@ -41,7 +47,7 @@ function pairOf(moving, label, { min, max, step, isOpen }, get, set) {
   for (const input of [field, slider]) {
     input.oninput = () => {
       const number = input.valueAsNumber;
-      const isAllowed = Number.isFinite(number) && (isOpen || (number >= min && number <= max));
+      const isAllowed = isOpen ? canMove(number) : number >= min && number <= max;
       if (isAllowed) moving.change(set(number));
     };
     input.onchange = () => moving.tell();
@@ -63,7 +69,7 @@ function pairOf(moving, label, { min, max, step, isOpen }, get, set) {
  */
 function addControls(moving) {
   const bar = make("div", { className: "controls", role: "group", label: "Move the row" });
-  bar.append("Gradient descent, a − η dL/da:", ...descentOf(moving), moving.said);
+  bar.append("Gradient descent, a − η dL/da:", ...descentOf(moving));
   for (const [name, label, least, most, step] of OPTIONS) {
     if (!moving.options.includes(name)) continue;
     const value = moving.row[name] ?? least;
@@ -75,6 +81,8 @@ function addControls(moving) {
   }
   const lines = moving.all("tr[data-class]");
   if (moving.row.logits.length > lines.length) bar.append(finderOf(moving));
+  // A line of its own: what is below must not move away from a finger when it changes.
+  bar.append(moving.said);
   moving.root.querySelector(".scroll")?.before(bar);
   const title = moving.root.querySelector("thead th");
   if (title && moving.canChoose) title.textContent = "target";
@@ -99,12 +107,17 @@ function descentOf(moving) {
     show();
     moving.tell();
   };
+  const refuse = () => {
+    moving.said.textContent = "no step: η is too large, or no number";
+  };
   const step = () => {
-    if (!many.isConnected || !(moving.descend(rate.valueAsNumber) > LEARNED)) stop();
+    const steepest = moving.descend(rate.valueAsNumber);
+    if (!many.isConnected || !(steepest > LEARNED)) stop();
+    if (Number.isNaN(steepest)) refuse();
   };
   one.onclick = () => {
-    moving.descend(rate.valueAsNumber);
-    moving.tell();
+    if (Number.isNaN(moving.descend(rate.valueAsNumber))) refuse();
+    else moving.tell();
   };
   many.onclick = () => {
     if (running) { stop(); return; }
@@ -151,7 +164,7 @@ function addToLine(moving, line) {
   const { row, name, half, step } = { ...moving, name: moving.nameOf(c) };
   if (c >= row.logits.length) return;
   const at = row.logits[c];
-  if (Number.isFinite(at)) {
+  if (canMove(at)) {
     const limits = { min: at - half, max: at + half, step, isOpen: true };
     line.querySelector("[data-key=a]")?.replaceChildren(...pairOf(
       moving, `logit of class ${name}`, limits, ({ logits }) => logits[c],
@@ -161,7 +174,7 @@ function addToLine(moving, line) {
   const head = /** @type {HTMLElement} */ (line.querySelector("th"));
   head.querySelector(".mark")?.remove();
   const mark = make("span", { className: "mark" }, " (target)");
-  if (moving.canChoose) {
+  if (moving.canChoose && Number.isFinite(at)) {
     const label = `class ${name} is the target`;
     const choice = make("input", { type: "radio", name: moving.group, label });
     choice.onchange = () => moving.chooseTarget(c);

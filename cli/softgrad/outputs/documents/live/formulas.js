@@ -142,9 +142,15 @@ const KINDS = {
   },
   Difference: ([left, right], point) => {
     const [a, b] = [evaluate(left, point), evaluate(right, point)];
-    // 1 - f(x)_c is known as the sum of the others.
-    const isRest = a[0] === 1 && right[0] === "Output";
-    return [isRest ? point.now.others[classOf(right[1], point)] : a[0] - b[0], a[1] - b[1]];
+    let value = a[0] - b[0];
+    if (a[0] === 1) {
+      // 1 - f(x)_c is known as the sum of the others, and 1 - tanh(u)² is 1 / cosh(u)².
+      if (right[0] === "Output") value = point.now.others[classOf(right[1], point)];
+      if (right[0] === "Square" && right[1][0] === "Tanh") {
+        value = 1 / Math.cosh(evaluate(right[1][1], point)[0]) ** 2;
+      }
+    }
+    return [value, a[1] - b[1]];
   },
   Product: ([left, right], point) => {
     const a = evaluate(left, point);

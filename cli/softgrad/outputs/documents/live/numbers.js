@@ -24,10 +24,10 @@ function written(value, digits) {
  * @param {number} digits
  */
 function inText(value, digits = 17) {
-  const shortest = digits === 17 && Number.isFinite(value) ? String(Math.abs(value)) : "";
   const { sign, mantissa, power } = written(value, digits);
-  if (shortest && !power) return sign + shortest;
-  const shown = shortest ? shortest.split("e")[0] : mantissa;
+  const isInFull = digits === 17 && Number.isFinite(value);
+  if (isInFull && !power) return sign + String(Math.abs(value));
+  const shown = isInFull ? Math.abs(value).toExponential().split("e")[0] : mantissa;
   return sign + shown + (power && `×10<sup>${power}</sup>`);
 }
 

@@ -38,6 +38,7 @@ class Moving {
     this.plots.forEach((plot) => addDrag(this, plot));
     this.watchSteps();
     this.followers.forEach((follow) => follow(this.row, this.now));
+    this.tell();
     root.classList.add("live");
   }
 
@@ -73,14 +74,16 @@ class Moving {
   }
 
   /**
-   * Take a step of gradient descent; return the steepest slope there was.
+   * Take a step of gradient descent; return the steepest slope there was, NaN for no such step.
    * @param {number} rate
    */
   descend(rate) {
     const { gradLogits } = compute(this.row);
     const logits = this.row.logits.map((logit, c) => logit - rate * gradLogits[c]);
-    if (logits.every((logit) => logit < Infinity)) this.change({ logits });
-    return Math.max(...gradLogits.map(Math.abs));
+    const isStill = logits.some((logit, c) => logit !== this.row.logits[c] && !canMove(logit));
+    if (isStill) return NaN;
+    this.change({ logits });
+    return largestOf(gradLogits.map(Math.abs));
   }
 
   /** Say the loss: to screen readers once a move is done, not while it goes on. */
@@ -113,7 +116,7 @@ class Moving {
     const classes = this.plots.filter((plot) => plot.index !== null);
     this.plots.find((plot) => plot.index === null)?.rename(name);
     if (!classes.length || classes.some((plot) => plot.index === label)) return;
-    if (!Number.isFinite(logits[label])) return;
+    if (!canMove(logits[label])) return;
     const size = (/** @type {Plot} */ plot) => Math.abs(this.now.gradLogits[plot.index ?? 0]);
     const flattest = classes.reduce((one, two) => (size(two) < size(one) ? two : one));
     flattest.index = label;

@@ -17,17 +17,18 @@ const SMALLEST_SHARE = Math.exp(-9);
  */
 
 /**
- * Return a path through points, as SVG has it.
+ * Return a path through points, as SVG has it; a loss that no number tells has no point.
  * @param {Frame} frame
  * @param {[number, number][]} points
  */
 function pathOf({ left, run, bottom, rise }, points) {
-  const at = points.map(([x, loss]) => {
+  const at = points.flatMap(([x, loss]) => {
     const across = ((x - left) / run) * UNIT;
     const down = HEIGHT - (loss / rise - bottom) * UNIT;
-    return `${across.toFixed(2)} ${Math.min(Math.max(down, -9999), 9999).toFixed(2)}`;
+    if (Number.isNaN(down)) return [];
+    return [`${across.toFixed(2)} ${Math.min(Math.max(down, -9999), 9999).toFixed(2)}`];
   });
-  return `M${at.join("L")}`;
+  return at.length ? `M${at.join("L")}` : "";
 }
 
 /**
@@ -39,7 +40,7 @@ function pathOf({ left, run, bottom, rise }, points) {
  */
 function lossesBy(row, now, c, xs) {
   // What the others have in the sum and in the loss stays, so each point costs little.
-  const top = Math.max(...now.z.filter((_, k) => k !== c));
+  const top = largestOf(now.z.filter((_, k) => k !== c));
   const rest = sum(now.z.map((z, k) => (k === c ? 0 : Math.exp(z - top))));
   const held = sum(now.z.map((z, k) => (k !== c && now.weights[k] ? now.weights[k] * z : 0)));
   return xs.map((x) => {
@@ -161,8 +162,8 @@ class Plot {
     const zero = [frame.left, frame.left + UNITS * frame.run];
     this.svg.querySelector(".zero")?.setAttribute("d", pathOf(frame, zero.map((x) => [x, 0])));
     const [cx, cy] = pathOf(frame, [point]).slice(1).split(" ");
-    this.svg.querySelector("circle")?.setAttribute("cx", cx);
-    this.svg.querySelector("circle")?.setAttribute("cy", cy);
+    const circle = Object.entries(cy ? { cx, cy, r: "4" } : { r: "0" });
+    circle.forEach(([name, value]) => this.svg.querySelector("circle")?.setAttribute(name, value));
     const ends = this.svg.querySelectorAll("text");
     zero.forEach((x, k) => { if (ends[k]) ends[k].textContent = inText(x, 3); });
   }

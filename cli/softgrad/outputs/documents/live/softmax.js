@@ -61,6 +61,13 @@ function sumsOfOthers(numbers) {
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
 /**
+ * Return the largest number. Math.max cannot be given as many as a vocabulary has.
+ * @param {number[]} numbers
+ */
+const largestOf = (numbers) =>
+  numbers.reduce((largest, number) => Math.max(largest, number), -Infinity);
+
+/**
  * Return the target t, smoothed.
  * @param {Row} row
  */
@@ -81,14 +88,19 @@ function weightsOf(row) {
 }
 
 /**
- * Return what the softmax takes for a logit; a masked class stays masked.
+ * Return a logit below its soft cap; a masked class stays masked.
  * @param {number} logit
  * @param {Row} row
  */
-function scaled(logit, { cap, temperature }) {
-  if (cap === null || !Number.isFinite(logit)) return logit / temperature;
-  return (cap * Math.tanh(logit / cap)) / temperature;
-}
+const capped = (logit, { cap }) =>
+  cap === null || !Number.isFinite(logit) ? logit : cap * Math.tanh(logit / cap);
+
+/**
+ * Return what the softmax takes for a logit.
+ * @param {number} logit
+ * @param {Row} row
+ */
+const scaled = (logit, row) => capped(logit, row) / row.temperature;
 
 /**
  * Return the loss of a row, and all that its derivation refers to.
@@ -98,12 +110,15 @@ function scaled(logit, { cap, temperature }) {
 function compute(row) {
   const { logits, cap, temperature, zeta } = row;
   const z = logits.map((logit) => scaled(logit, row));
-  const largest = Math.max(...z);
-  const shifted = z.map((number) => number - largest);
+  const below = logits.map((logit) => capped(logit, row));
+  const top = largestOf(below);
+  // Subtracted before the division, which may overflow.
+  const shifted = below.map((number) => (number - top) / temperature);
+  const largest = top / temperature;
   const exps = shifted.map(Math.exp);
   const otherExps = sumsOfOthers(exps);
   const total = exps[0] + otherExps[0];
-  const logRest = Math.log1p(otherExps[z.indexOf(largest)]);
+  const logRest = Math.log1p(otherExps[below.indexOf(top)]);
   const probs = exps.map((exp) => exp / total);
   const others = otherExps.map((rest) => rest / total);
   const logs = shifted.map((number) => number - logRest);
@@ -119,17 +134,17 @@ function compute(row) {
 
   // s p - q, as products of what no subtraction has cut.
   const gradZ = probs.map((p, c) => p * otherWeights[c] - weights[c] * others[c]);
-  const gradWhole = gradZ.map((slope, c) => slope + 2 * zeta * logTotal * probs[c]);
+  // Without a z-loss log s may be too large for a number, and 0 times infinity is none.
+  const [zSlope, zLoss] = zeta ? [2 * zeta * logTotal, zeta * logTotal ** 2] : [0, 0];
+  const gradWhole = gradZ.map((slope, c) => slope + zSlope * probs[c]);
   const steepness = logits.map((logit) =>
-    cap === null || !Number.isFinite(logit)
-      ? 1 / temperature
-      : 1 / Math.cosh(logit / cap) ** 2 / temperature,
+    cap === null ? 1 / temperature : 1 / Math.cosh(logit / cap) ** 2 / temperature,
   );
   return {
-    z, largest, steepness, probs, others, logs, logTotal, weights, entropy, gradZ, gradWhole,
+    z, largest, steepness, probs, others, logs, logTotal, weights, entropy,
+    gradZ, gradWhole, zLoss,
     total: weights[0] + otherWeights[0],
     loss: sum(terms) + entropy,
-    zLoss: zeta * logTotal ** 2,
     gradProbs: probs.map((p, c) => (weights[c] ? -weights[c] / p : 0)),
     gradLogits: gradWhole.map((slope, c) => slope * steepness[c]),
   };

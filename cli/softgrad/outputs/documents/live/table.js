@@ -7,12 +7,13 @@ const sizes = new WeakMap();
  * Return the largest size of all numbers, which each line needs; 1 where all are 0.
  * @param {number[]} numbers
  */
-function largestOf(numbers) {
+function largestSize(numbers) {
   const known = sizes.get(numbers);
   if (known !== undefined) return known;
-  const largest = Math.max(0, ...numbers.map(Math.abs).filter(Number.isFinite)) || 1;
-  sizes.set(numbers, largest);
-  return largest;
+  const found = largestOf(numbers.map(Math.abs).filter(Number.isFinite));
+  const size = found > 0 ? found : 1;
+  sizes.set(numbers, size);
+  return size;
 }
 
 /**
@@ -28,7 +29,7 @@ function fillLine(line, c, { weights, probs, gradProbs, gradLogits }) {
     const bar = cell?.querySelector("svg");
     if (cell) cell.innerHTML = inText(values[c] + 0, 6);
     if (!cell || !bar) continue;
-    drawBar(bar, key === "p" ? values[c] : values[c] / largestOf(values), key === "p");
+    drawBar(bar, key === "p" ? values[c] : values[c] / largestSize(values), key === "p");
     cell.append(bar);
   }
 }
