@@ -64,6 +64,20 @@ def test_a_cell_says_its_numbers_and_a_histogram_how_many_are_beyond_the_bound()
     assert sum(counts) == 100 * 300
 
 
+def test_the_numbers_of_the_worst_cells_need_no_mouse():
+    page = run("verify", "-f", "html", stdin=batch(100, 300, np.s_[40:60])).text
+    [listed] = re.findall(r"<details>.*?</details>", page, re.DOTALL)
+    assert "the worst 10 of 256 cells in red, in numbers" in listed
+    items = re.findall(r"<li>(.*?)</li>", listed)
+    assert len(items) == 10
+    titles = re.findall(r"<title>([^<]*)</title>", page)
+    sizes, worst = (
+        sorted((float(re.search(r"off by (.*) ulp", said)[1]) for said in some), reverse=True)
+        for some in (titles[1:], items)
+    )
+    assert worst == sizes[:10]
+
+
 def test_the_colours_say_how_large_errors_are_and_which_fail():
     logits, targets = np.zeros((2, 4), np.float32), np.array([0, 1])
     claim = softmax_cross_entropy(logits, targets).grad_logits

@@ -220,6 +220,8 @@ def test_the_keyboard_moves_a_logit_and_the_gradient_follows(opened):
     after = page.locator("tr.target [data-key=da]").inner_text()
     assert float(after.replace("−", "-")) > float(before.replace("−", "-"))
     assert page.get_by_role("status").inner_text().startswith("loss 0.")
+    said = page.get_by_label("logit of class 2 bird, slider").get_attribute("aria-valuetext")
+    assert said == "0.1"
 
 
 def test_gradient_descent_lowers_the_loss_and_learns_the_label(opened):

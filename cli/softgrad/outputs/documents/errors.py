@@ -1,6 +1,7 @@
 """Pictures of errors in HTML: the map of a batch, coloured by size, and a histogram."""
 
 import math
+from heapq import nlargest
 from html import escape
 
 from softgrad.outputs.page.blocks import ErrorMap, Histogram, MapCell
@@ -17,6 +18,9 @@ MEANINGS = (
 )
 """What it means to be off by so much."""
 
+WORST_CELLS = 10
+"""The cells of a map whose numbers are listed below it, at most."""
+
 BAR, TALL = 44, 100
 """The pixels from one bar of a histogram to the next, and the height of the highest."""
 
@@ -24,7 +28,8 @@ BAR, TALL = 44, 100
 def map_picture(error_map: ErrorMap) -> str:
     """Return a map: its shade says how large the worst error of a cell is, its colour if it fails.
 
-    A cell says its numbers when the mouse rests on it.
+    A cell says its numbers when the mouse rests on it; for all who have no mouse the worst are
+    listed below.
     """
     cells = error_map.cells
     rows, columns = len(cells), len(cells[0])
@@ -40,7 +45,7 @@ def map_picture(error_map: ErrorMap) -> str:
     return (
         f'<figure class="map"><figcaption>{caption}</figcaption>\n'
         f'<svg viewBox="0 0 {columns} {rows}" width="{width:.3g}%" role="img" '
-        f'aria-label="{caption}">{drawn}</svg>\n{_scale(error_map)}</figure>\n'
+        f'aria-label="{caption}">{drawn}</svg>\n{_scale(error_map)}{_worst(error_map)}</figure>\n'
     )
 
 
@@ -65,6 +70,15 @@ def _scale(error_map: ErrorMap) -> str:
         f"<p>The largest error of each cell, in ulp of {error_map.dtype}: blue where all numbers "
         f'pass, red where some fail.</p>\n<ul class="scale">{items}</ul>\n'
     )
+
+
+def _worst(error_map: ErrorMap) -> str:
+    """Return the numbers of the worst cells, to open."""
+    wrong = [cell for row in error_map.cells for cell in row if cell.share]
+    worst = nlargest(WORST_CELLS, wrong, lambda cell: (math.isnan(cell.ulp), cell.ulp))
+    items = "".join(f"<li>{escape(cell.said)}</li>" for cell in worst)
+    said = f"the worst {len(worst)} of {len(wrong):,} cells in red"
+    return f"<details><summary>{said}, in numbers</summary>\n<ul>{items}</ul></details>\n"
 
 
 def histogram_picture(histogram: Histogram) -> str:

@@ -131,7 +131,7 @@ class Html(Markup):
         return f"<tr{kind}>{cells}</tr>\n"
 
     def error_map(self, error_map: ErrorMap) -> str:
-        """Return the map as a picture, with numbers where the mouse is, and a histogram below."""
+        """Return the map as a picture, with the numbers of its worst cells, and a histogram."""
         drawn = map_picture(error_map)
         if error_map.histogram:
             drawn += histogram_picture(error_map.histogram)

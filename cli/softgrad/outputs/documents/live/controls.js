@@ -59,6 +59,8 @@ function pairOf(moving, label, { min, max, step, isOpen }, get, set) {
     if (number < slider.min) slider.min = number;
     if (number > slider.max) slider.max = number;
     slider.value = number;
+    // The slider rounds to its steps.
+    slider.ariaValueText = String(Number(number.toPrecision(9)));
   });
   return [field, slider];
 }
