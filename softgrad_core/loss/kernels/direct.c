@@ -34,6 +34,13 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* What a loop writes, it does not read. */
+#ifdef __clang__
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 enum {
     GAIN = 400,   /* The power of two that all e are multiplied by. */
     TILE = 2048,  /* Logits whose exponentials stay in the nearest cache. */
@@ -45,9 +52,14 @@ enum {
     LINE = 64,    /* Bytes of memory that come together. */
 };
 
-/* The arrays in memory: e, d, what rounding took from it, the terms of a sum, the derivatives of a
-   cap, and q. */
-enum { E, D, D_ERROR, TERMS, SLOPES, Q, ARRAYS };
+/* The arrays in memory: e, d and q, what rounding took from each, the terms of a sum, and the
+   derivatives of a cap. */
+enum { E, E_ERROR, D, D_ERROR, Q, Q_ERROR, TERMS, SLOPES, ARRAYS };
+
+/* A number in two parts, x + lost, the second at most half a unit in the last place of the first. */
+typedef struct {
+    double x, lost;
+} Two;
 
 typedef double Lanes __attribute__((vector_size(LANES * sizeof(double))));
 typedef double Wide __attribute__((vector_size(2 * LANES * sizeof(double))));
@@ -68,6 +80,9 @@ static const double SMALLEST_E_Y = 0x1p-80, SMALLEST_REST = 0x1p-496, SMALLEST_R
 static const double SMALLEST_WEIGHT = 0x1p-100, LARGEST_WEIGHT = 0x1p100;
 static const double SMALLEST_T = 0x1p-40, LARGEST_T = 0x1p40;
 
+/* A cap that is larger, by T, shows the bits that were lost of it. */
+static const double STEEPEST_CAP = 0x1p10;
+
 /* exp of all below is as good as 0 beside SMALLEST_SUM and SMALLEST_REST. */
 static const double LOWEST = -985.0;
 
@@ -75,6 +90,7 @@ static const double LOWEST = -985.0;
 static const double LARGEST_OF_CAP = 340.0;
 
 static const double LN2 = 0x1.62e42fefa3800p-1, LN2_TAIL = 0x1.ef35793c76730p-45;
+static const double LN2_MIDDLE = 0x1.ef35793c76000p-45, LN2_LAST = 0x1.cc01f97b57a08p-87;
 static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp-1;
 
 /* What is computed of a tile of rows. `one` is the class that rests leave out: that of the label y,
@@ -82,17 +98,30 @@ static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp
 typedef struct {
     ptrdiff_t y[ROWS], one[ROWS];
     double inverse_t[ROWS], inverse_t_error[ROWS]; /* 1 / T */
-    double share[ROWS];                            /* m / D */
-    double smoothing[ROWS], part[ROWS];            /* The smoothing, and that over K. */
+    double share[ROWS], share_error[ROWS];         /* What is in q: m / D beside a z-loss, or 1. */
+    double outer[ROWS];                            /* What is not: 1 beside a z-loss, or m / D. */
+    double by_t[ROWS], by_t_error[ROWS];           /* That over T. */
+    double kept[ROWS], kept_error[ROWS];           /* 1 less the smoothing. */
+    double classes[ROWS];                          /* K */
+    double part[ROWS], part_error[ROWS];           /* The smoothing over K. */
     double z[ROWS];             /* The weight of the z-loss; NaN for a row that is left. */
-    double e_one[ROWS], rest[ROWS], rest_error[ROWS], total[ROWS], total_error[ROWS];
-    double inverse[ROWS], inverse_error[ROWS]; /* 1 / S */
-    double q_label[ROWS], q_y[ROWS]; /* q of y: if classes have no weights, and as it is. */
-    double q_other[ROWS];            /* That of each other class where all have the same. */
-    double q_one[ROWS], others[ROWS], sum[ROWS]; /* q of `one`, and the sums of others and all. */
-    double log_total[ROWS], slope[ROWS];       /* log S, and the derivative of the z-loss by it. */
-    double factor[ROWS], factor_error[ROWS];   /* (s + slope) / T / S, with the sum s of q. */
-    double costs[ROWS], costs_error[ROWS];     /* The sum of q_c (d_one - d_c). */
+    double limit[ROWS];         /* How close the terms of a derivative may come, by q. */
+    double close[ROWS];         /* That with what log S has lost. */
+    double least[ROWS];         /* Below this, the sum and the slope of a z-loss have cancelled. */
+    double e_one[ROWS], e_one_error[ROWS], rest[ROWS], rest_error[ROWS];
+    double total[ROWS], total_error[ROWS];
+    double inverse[ROWS], inverse_error[ROWS];     /* 1 / S */
+    double q_label[ROWS], q_label_error[ROWS];     /* q of y, if classes have no weights. */
+    double q_y[ROWS], q_y_error[ROWS];             /* q of y, as it is. */
+    double q_other[ROWS], q_other_error[ROWS];     /* That of the others where all have the same. */
+    double q_one[ROWS], q_one_error[ROWS];         /* q of `one`. */
+    double others[ROWS], others_error[ROWS], sum[ROWS]; /* The sums of the others, and of all. */
+    double log_total[ROWS], z_loss[ROWS];          /* log S, and the z-loss. */
+    double slope[ROWS], slope_error[ROWS];         /* The derivative of the z-loss by that. */
+    double factor[ROWS], factor_error[ROWS];       /* (s + slope) / T / S, with the sum s of q. */
+    double costs[ROWS], costs_error[ROWS];         /* The sum of q_c (d_one - d_c). */
+    double usual[ROWS];   /* NaN for a row whose factors are not of usual size. */
+    uint64_t flags[ROWS]; /* The first bit is set where terms came too close. */
 } Tile;
 
 /* A number for each row, at a distance of `step` numbers, or for all of them if that is 0. */
@@ -119,7 +148,8 @@ typedef struct {
     void *grad_logits;            /* (N, C) */
     double *memory;               /* ARRAYS times C numbers, or TILE where that is more. */
     ptrdiff_t are_float;          /* Whether the targets are. */
-    unsigned char *left; /* (N,): 1 is written for a row that is left, whose results are nothing. */
+    unsigned char *left; /* (N,): 1 is written for a row that is left, whose results are nothing, and
+                            2 for one that needs more digits. */
 } Task;
 
 INLINE uint64_t bits_of(double x)
@@ -201,47 +231,81 @@ INLINE double exponential(double a, double a_error)
     return (one + fma(r * r, q, lower)) * of_bits(exponent << 52);
 }
 
+/* Return a number and a smaller one as the two parts of their sum. */
+INLINE Two parts(double x, double small)
+{
+    const double sum = x + small;
+    return (Two){sum, (x - sum) + small};
+}
+
 static const double SIXTH = 0x1.5555555555555p-3, SIXTH_TAIL = 0x1.5555555555555p-57;
 
-/* Return cap tanh(a / cap) to about eight more bits than float64 has, the rest of them in `lost`,
+/* Return exp(r + r_error) - 1, to 2**-65, for |r| <= log(2) / 2: r + r**2 / 2 + r**3 / 6 + r**4 / 24
+   + r**5 q(r), where all terms but the last are in two parts, and q is interpolated at the nodes of
+   Chebyshev. */
+INLINE Two exp_less_one(double r, double r_error)
+{
+    const double square = r * r, square_error = fma(r, r, -square), half = 0.5 * square;
+    double q = 0x1.9418abab37fcbp-37;
+    q = fma(q, r, 0x1.61a5c4fe0af61p-33);
+    q = fma(q, r, 0x1.1eed81652616fp-29);
+    q = fma(q, r, 0x1.ae643b49c9e32p-26);
+    q = fma(q, r, 0x1.27e4fb78b4d21p-22);
+    q = fma(q, r, 0x1.71de3a57c23dap-19);
+    q = fma(q, r, 0x1.a01a01a019efbp-16);
+    q = fma(q, r, 0x1.a01a01a019ddbp-13);
+    q = fma(q, r, 0x1.6c16c16c16c17p-10);
+    q = fma(q, r, 0x1.1111111111111p-7);
+    const double cube = square * r, third = SIXTH * cube;
+    const double cube_error = fma(square, r, -cube) + square_error * r;
+    const double third_error = fma(SIXTH, cube, -third) + fma(SIXTH_TAIL, cube, SIXTH * cube_error);
+    const double power = square * square, fourth = 0.25 * SIXTH * power;
+    const double power_error = fma(square, square, -power) + 2.0 * square * square_error;
+    const double fourth_error = fma(0.25 * SIXTH, power, -fourth) +
+                                0.25 * fma(SIXTH_TAIL, power, SIXTH * power_error);
+    const double fifth = power * r * q, last = fourth + fifth, next = third + last;
+    const double second = half + next, head = r + second;
+    const double tail = ((r - head) + second) + (((half - second) + next) + ((third - next) + last)) +
+                        ((((fourth - last) + fifth) + fourth_error) + third_error) +
+                        fma(0.5, square_error, fma(r_error, head, r_error));
+    return (Two){head, tail};
+}
+
+/* Return exp(a + a_error) 2**GAIN as above, in two parts, to 2**-65. */
+INLINE double exponential_in_parts(double a, double a_error, double *lost)
+{
+    const double shift = 0x1.8p52 + 1023 + GAIN;
+    const int64_t largest = (int64_t)bits_of(0x1.8p52 + 2046);
+    a = a < LOWEST ? LOWEST : a;
+    const int64_t whole = (int64_t)bits_of(fma(a, LOG2_E, shift));
+    const uint64_t exponent = (uint64_t)(whole < largest ? whole : largest);
+    const double k = of_bits(exponent) - shift, power = of_bits(exponent << 52);
+    const double upper = fma(-k, LN2, a), lower = fma(-k, LN2_TAIL, a_error), r = upper + lower;
+    const Two head = exp_less_one(r, (upper - r) + lower), e = parts(1.0, head.x);
+    *lost = (e.lost + head.lost) * power;
+    return e.x * power;
+}
+
+/* Return cap tanh(a / cap) to about twelve more bits than float64 has, the rest of them in `lost`,
    and its derivative in `slope`; NaN where |a| / cap is too large. `factor` is -2 / cap, in two
    parts.
 
    With e = exp(-2 |a| / cap), the result is cap (1 - e) / (1 + e), and its derivative is 4 e /
-   (1 + e)**2, in which nothing cancels. e is 2**k (1 + r + r**2 / 2 + r**3 / 6 + r**4 q(r)), with
-   |r| <= log(2) / 2, where all terms but the last are in two parts, and q is interpolated at the
-   nodes of Chebyshev. Results of float do without what is not seen in them. */
+   (1 + e)**2, in which nothing cancels. */
 INLINE double capped(double a, double cap, double factor, double factor_error, double *lost,
-                     double *slope, int is_float)
+                     double *slope)
 {
     const double shift = 0x1.8p52 + 1023, size = fabs(a), x = size * factor;
-    const double x_error = is_float ? 0.0 : fma(size, factor, -x) + size * factor_error;
+    const double x_error = fma(size, factor, -x) + size * factor_error;
     const double by_unit = fma(x, LOG2_E, shift), k = by_unit - shift;
     const double upper = fma(-k, LN2, x), lower = fma(-k, LN2_TAIL, x_error);
-    const double r = is_float ? fma(-k, LN2_TAIL, upper) : upper + lower;
-    const double r_error = (upper - r) + lower, square = r * r, half = 0.5 * square;
-    double q = 0x1.61a5c4fe0af61p-33;
-    q = fma(q, r, 0x1.1f66df7fca49fp-29);
-    q = fma(q, r, 0x1.ae643b49c9e32p-26);
-    q = fma(q, r, 0x1.27e4e1f48534fp-22);
-    q = fma(q, r, 0x1.71de3a57c23dap-19);
-    q = fma(q, r, 0x1.a01a01a47b054p-16);
-    q = fma(q, r, 0x1.a01a01a019ddbp-13);
-    q = fma(q, r, 0x1.6c16c16c167e1p-10);
-    q = fma(q, r, 0x1.1111111111111p-7);
-    q = fma(q, r, 0x1.5555555555555p-5);
-    const double cube = square * r, third = SIXTH * cube, fourth = square * square * q;
-    const double cube_error = fma(square, r, -cube) + fma(r, r, -square) * r;
-    const double third_error = fma(SIXTH, cube, -third) + fma(SIXTH_TAIL, cube, SIXTH * cube_error);
-    const double first = r + half, second = third + fourth, head = first + second;
-    const double tail =
-        (((r - first) + half) + ((first - head) + second)) + ((third - second) + fourth) +
-        (third_error + fma(0.5, fma(r, r, -square), fma(r_error, first, r_error)));
-    const double power = of_bits(bits_of(by_unit) << 52), part = power * head;
-    const double e = power + part, e_error = ((power - e) + part) + power * tail;
+    const double r = upper + lower;
+    const Two head = exp_less_one(r, (upper - r) + lower);
+    const double power = of_bits(bits_of(by_unit) << 52), part = power * head.x;
+    const double e = power + part, e_error = ((power - e) + part) + power * head.lost;
     const double whole = 1.0 - power, over = whole - part;
     const double over_error =
-        (((whole - over) - part) + ((1.0 - whole) - power)) - power * tail;
+        (((whole - over) - part) + ((1.0 - whole) - power)) - power * head.lost;
     const double under = 1.0 + e, under_error = ((1.0 - under) + e) + e_error;
     const double inverse = 1.0 / under, tanh = over * inverse;
     const double tanh_error =
@@ -253,7 +317,17 @@ INLINE double capped(double a, double cap, double factor, double factor_error, d
     const double limit = copysign(cap, a), z = limit * tanh;
     const int is_usual = x >= -2.0 * LARGEST_OF_CAP;
     *lost = is_usual ? fma(limit, tanh, -z) + limit * tanh_error : 0.0;
-    *slope = is_usual ? derivative + (is_float ? 0.0 : derivative_error) : 0.0;
+    *slope = is_usual ? derivative + derivative_error : 0.0;
+    return is_usual ? z : a == -INFINITY ? a : NAN;
+}
+
+/* The same, to a few last places of the cap: results of float do not show more. */
+INLINE double capped_for_float(double a, double cap, double factor, double *slope)
+{
+    const double x = fabs(a) * factor, e = exponential(x, 0.0) * (1.0 / 0x1p400);
+    const double inverse = 1.0 / (1.0 + e), z = copysign(cap, a) * ((1.0 - e) * inverse);
+    const int is_usual = x >= -2.0 * LARGEST_OF_CAP;
+    *slope = is_usual ? 4.0 * e * inverse * inverse : 0.0;
     return is_usual ? z : a == -INFINITY ? a : NAN;
 }
 
@@ -277,12 +351,13 @@ INLINE double log_of_parts(double k, double f, double lost)
 }
 
 /* Return log((x + x_error) / 2**GAIN), for a sum of usual size. */
-INLINE double log_of_total(double x, double x_error)
+INLINE Two log_of_total(double x, double x_error)
 {
     const int64_t exponent = (int64_t)(bits_of(x) - bits_of(SQRT_HALF)) >> 52;
-    const double k = (double)(exponent - GAIN);
+    const double k = (double)(exponent - GAIN), whole = k * LN2; /* Exact. */
     const double f = of_bits(bits_of(x) - ((uint64_t)exponent << 52)) - 1.0;
-    return log_of_parts(k, f, x_error / x);
+    const double log = log_of_parts(0.0, f, fma(k, LN2_TAIL, x_error / x)), sum = whole + log;
+    return (Two){sum, k == 0.0 ? 0.0 : (whole - sum) + log};
 }
 
 /* Return log(1 + x) for x from 0 on, to one unit in the last place; 1 + x is (1 + f) 2**k. */
@@ -514,10 +589,40 @@ INLINE int has_array(const Task *task)
     return task->targets.at || (task->smoothing.at && task->class_weights.at);
 }
 
-/* Return the target weight w ((1 - smoothing) t + part) times m / D. */
-INLINE double weight(double t, double smoothing, double part, double w, double share)
+/* Return whether target weights have been rounded: else they are the targets themselves. */
+INLINE int has_lost(const Task *task)
 {
-    return usual(usual(fma(1.0 - smoothing, t, part)) * (usual(w) * share));
+    return task->smoothing.at || task->class_weights.at || task->z_scale.at;
+}
+
+/* Return whether losses are those of labels alone. */
+INLINE int is_plain(const Task *task)
+{
+    return !task->class_weights.at && !task->scale.at && !task->divisor.at && !task->z_scale.at;
+}
+
+/* The same, and the softmax is that of the logits. */
+INLINE int is_bare(const Task *task)
+{
+    return is_plain(task) && !is_scaled(task) && !is_spread(task);
+}
+
+/* Return whether e are computed in two parts: where s f(x) is close to q, both have to be exact. */
+INLINE int in_parts(const Task *task, int is_float)
+{
+    return is_spread(task) && !is_float;
+}
+
+/* Return the target weight w (kept t + part) share. */
+INLINE Two weight(double t, Two kept, Two part, double w, Two share)
+{
+    const double x = kept.x * t, x_error = fma(kept.x, t, -x) + kept.lost * t;
+    double sum = x, error = x_error + part.lost;
+    ADD(sum, error, part.x);
+    const double by_w = usual(sum) * usual(w), by_w_error = fma(sum, w, -by_w) + error * w;
+    const double q = by_w * share.x;
+    const double lost = fma(by_w, share.x, -q) + (by_w * share.lost + by_w_error * share.x);
+    return parts(usual(q), lost);
 }
 
 /* Return whether all rows have the same factors. */
@@ -528,37 +633,66 @@ INLINE int are_alike(const Task *task)
              task->num_classes.step);
 }
 
+/* Return x / y in two parts. */
+INLINE Two ratio(double x, double y)
+{
+    const double whole = x / y;
+    return (Two){whole, fma(-whole, y, x) / y};
+}
+
 /* Compute the factors of some rows, and target weights where classes have no weights. */
-INLINE void factors(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
+INLINE void factors(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, int is_float)
 {
     const Numbers scales = or_else(task->scale, &ONE), divisors = or_else(task->divisor, &ONE);
     const Numbers zs = or_else(task->z_scale, &ZERO), z_divisors = or_else(task->z_divisor, &ONE);
     const Numbers ts = or_else(task->temperature, &ONE), caps = or_else(task->softcap, &ONE);
     const Numbers smoothings = or_else(task->smoothing, &ZERO);
+    const int has_z = task->z_scale.at != NULL;
     for (ptrdiff_t row = 0; row < rows; row++) {
         const ptrdiff_t at = start + row;
         const double t = number_of(ts, at), cap = number_of(caps, at);
         const double scale = number_of(scales, at);
         const double divisor = number_of(divisors, at), z_divisor = number_of(z_divisors, at);
-        const double share = above_zero(scale / divisor);
-        const double z = usual(number_of(zs, at) * scale / z_divisor);
-        const int is_usual = (t >= SMALLEST_T) & (t <= LARGEST_T) & (above_zero(cap) == cap);
-        double inverse_t_error;
-        tile->inverse_t[row] = inverse_of(t, 0.0, &inverse_t_error);
-        tile->inverse_t_error[row] = inverse_t_error;
+        const double zeta = number_of(zs, at), z = usual(zeta * scale / z_divisor);
+        const int is_usual = (t >= SMALLEST_T) & (t <= LARGEST_T) & (above_zero(cap) == cap) &
+                             (!task->softcap.at | (cap <= STEEPEST_CAP * t));
+        const Two inverse_t = ratio(1.0, t), by_d = ratio(scale, divisor);
         /* The mean of no rows has gradients of 0. */
-        tile->share[row] = divisor == 0.0 ? 0.0 : share;
+        const double share = divisor == 0.0 ? 0.0 : above_zero(by_d.x);
+        const double lost = divisor == 0.0 ? 0.0 : by_d.lost, by_t = share * inverse_t.x;
+        tile->inverse_t[row] = inverse_t.x;
+        tile->inverse_t_error[row] = inverse_t.lost;
+        tile->share[row] = has_z ? share : 1.0;
+        tile->share_error[row] = has_z ? lost : 0.0;
+        tile->outer[row] = has_z ? 1.0 : share;
+        tile->by_t[row] = has_z ? inverse_t.x : by_t;
+        tile->by_t_error[row] =
+            has_z ? inverse_t.lost
+                  : fma(share, inverse_t.x, -by_t) + (share * inverse_t.lost + lost * inverse_t.x);
         tile->z[row] = !is_usual ? NAN : z_divisor == 0.0 ? 0.0 : z;
+        const double steep = task->softcap.at ? 0x1p-12 * cap * inverse_t.x : 0.0;
+        tile->limit[row] = is_float             ? 0x1p-18 + 0x1p-12 * steep
+                           : !is_spread(task)   ? 0.75
+                           : 0x1p-11 + steep < 1 ? 0x1p-11 + steep
+                                                : 1.0;
+        tile->flags[row] = 0;
     }
     for (ptrdiff_t row = 0; row < rows; row++)
-        tile->part[row] = (double)classes_of(task, start + row);
+        tile->classes[row] = (double)classes_of(task, start + row);
     for (ptrdiff_t row = 0; row < rows; row++) {
         const double smoothing = usual(number_of(smoothings, start + row));
-        const double part = smoothing / tile->part[row], share = tile->share[row];
-        tile->smoothing[row] = smoothing;
-        tile->part[row] = part;
-        tile->q_label[row] = weight(1.0, smoothing, part, 1.0, share);
-        tile->q_other[row] = weight(0.0, smoothing, part, 1.0, share);
+        const Two part = ratio(smoothing, tile->classes[row]), kept = parts(1.0, -smoothing);
+        const Two share = {tile->share[row], tile->share_error[row]};
+        const Two label = weight(1.0, kept, part, 1.0, share);
+        const Two other = weight(0.0, kept, part, 1.0, share);
+        tile->kept[row] = kept.x;
+        tile->kept_error[row] = kept.lost;
+        tile->part[row] = part.x;
+        tile->part_error[row] = part.lost;
+        tile->q_label[row] = label.x;
+        tile->q_label_error[row] = label.lost;
+        tile->q_other[row] = other.x;
+        tile->q_other_error[row] = other.lost;
     }
 }
 
@@ -572,7 +706,9 @@ INLINE void cap_logits(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t
     const double factor = -2.0 * inverse_of(cap, 0.0, &factor_error);
     for (ptrdiff_t i = 0; i < count; i++) {
         const double a = get(task->logits, from + i, is_float);
-        const double z = capped(a, cap, factor, -2.0 * factor_error, &lost, &slopes[i], is_float);
+        const double z = is_float
+                             ? capped_for_float(a, cap, factor, &slopes[i])
+                             : capped(a, cap, factor, -2.0 * factor_error, &lost, &slopes[i]);
         d[i] = z * inverse_t;
         if (!is_float)
             d_error[i] = fma(z, inverse_t, -d[i]) + fma(z, inverse_t_error, lost * inverse_t);
@@ -590,22 +726,27 @@ INLINE double above_lowest(double d, double *error)
 INLINE void exponentials(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
                          double inverse_t, double inverse_t_error, int is_float)
 {
-    double *const e = array_of(task, E) + at, *const d_error = array_of(task, D_ERROR) + at;
-    double *const d = array_of(task, D) + at;
-    if (!is_scaled(task))
-        for (ptrdiff_t i = 0; i < count; i++)
-            e[i] = exponential(get(task->logits, from + i, is_float), 0.0);
-    else if (task->softcap.at)
-        for (ptrdiff_t i = 0; i < count; i++)
-            e[i] = exponential(d[i], is_float ? 0.0 : above_lowest(d[i], &d_error[i]));
-    else
+    double *const e = array_of(task, E) + at, *const e_error = array_of(task, E_ERROR) + at;
+    double *const d = array_of(task, D) + at, *const d_error = array_of(task, D_ERROR) + at;
+    if (task->temperature.at && !task->softcap.at)
         for (ptrdiff_t i = 0; i < count; i++) {
             const double a = get(task->logits, from + i, is_float), whole = a * inverse_t;
             d[i] = whole;
             if (!is_float)
                 d_error[i] = fma(a, inverse_t, -whole) + a * inverse_t_error;
-            e[i] = exponential(whole, is_float ? 0.0 : above_lowest(whole, &d_error[i]));
         }
+    if (!is_scaled(task) && in_parts(task, is_float))
+        for (ptrdiff_t i = 0; i < count; i++)
+            e[i] = exponential_in_parts(get(task->logits, from + i, is_float), 0.0, &e_error[i]);
+    else if (!is_scaled(task))
+        for (ptrdiff_t i = 0; i < count; i++)
+            e[i] = exponential(get(task->logits, from + i, is_float), 0.0);
+    else if (in_parts(task, is_float))
+        for (ptrdiff_t i = 0; i < count; i++)
+            e[i] = exponential_in_parts(d[i], above_lowest(d[i], &d_error[i]), &e_error[i]);
+    else
+        for (ptrdiff_t i = 0; i < count; i++)
+            e[i] = exponential(d[i], is_float ? 0.0 : above_lowest(d[i], &d_error[i]));
 }
 
 /* Return d of a logit, in two parts. */
@@ -652,54 +793,62 @@ INLINE void exponentials_of_rows(const Task *task, ptrdiff_t start, ptrdiff_t ro
     }
 }
 
-/* Compute the target weights q of a row from its targets, if there are any, and the weights of the
-   classes. */
-INLINE void weigh_classes(double *restrict q, const void *targets, ptrdiff_t from, const Double *w,
-                          double smoothing, double part, double share, ptrdiff_t columns,
-                          int is_float)
+/* Multiply the targets of a row, which become its target weights q. */
+INLINE void weigh_classes(const Task *task, double *restrict q, double *restrict q_error,
+                          const Double *w, const Tile *tile, ptrdiff_t row)
 {
-    if (!targets)
-        for (ptrdiff_t c = 0; c < columns; c++)
-            q[c] = usual(part) * (usual(w[c]) * share);
-    else if (!w)
-        for (ptrdiff_t c = 0; c < columns; c++)
-            q[c] = usual(fma(1.0 - smoothing, get(targets, from + c, is_float), part)) * share;
+    const Two kept = {tile->kept[row], tile->kept_error[row]};
+    const Two part = {tile->part[row], tile->part_error[row]};
+    const Two share = {tile->share[row], tile->share_error[row]};
+    if (w)
+        for (ptrdiff_t c = 0; c < task->columns; c++) {
+            const Two weighed = weight(q[c], kept, part, w[c], share);
+            q[c] = weighed.x;
+            q_error[c] = weighed.lost;
+        }
     else
-        for (ptrdiff_t c = 0; c < columns; c++)
-            q[c] = usual(fma(1.0 - smoothing, get(targets, from + c, is_float), part)) *
-                   (usual(w[c]) * share);
+        for (ptrdiff_t c = 0; c < task->columns; c++) {
+            const Two weighed = weight(q[c], kept, part, 1.0, share);
+            q[c] = weighed.x;
+            q_error[c] = weighed.lost;
+        }
 }
 
 /* Find the labels of some rows, and the target weights q. */
 INLINE void weigh(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
 {
     const Numbers targets = task->targets, weights = task->class_weights;
+    const ptrdiff_t columns = task->columns;
     for (ptrdiff_t row = 0; row < rows; row++) {
         const ptrdiff_t label = task->labels[start + row];
-        const int is_class = label >= 0 && label < task->columns;
+        const int is_class = label >= 0 && label < columns;
         tile->y[row] = is_class ? label : 0;
         tile->q_y[row] = is_class ? tile->q_label[row] : NAN;
+        tile->q_y_error[row] = tile->q_label_error[row];
     }
     for (ptrdiff_t row = 0; row < rows && (weights.at || targets.at); row++) {
         const ptrdiff_t from = (start + row) * targets.step, y = tile->y[row];
         const Double *const w = (const Double *)weights.at + (start + row) * weights.step;
-        const double smoothing = tile->smoothing[row], part = tile->part[row];
-        const double share = tile->share[row];
-        double *const q = array_of(task, Q) + row * task->columns;
-        if (has_array(task) && !targets.at)
-            weigh_classes(q, NULL, 0, w, smoothing, part, share, task->columns, 0);
-        else if (targets.at && task->are_float)
-            weigh_classes(q, targets.at, from, weights.at ? w : NULL, smoothing, part, share,
-                          task->columns, 1);
-        else if (targets.at)
-            weigh_classes(q, targets.at, from, weights.at ? w : NULL, smoothing, part, share,
-                          task->columns, 0);
-        if (!targets.at) {
-            const double q_y = weight(1.0, smoothing, part, w[y], share);
-            tile->q_y[row] = tile->q_y[row] >= 0.0 ? q_y : NAN;
+        double *const q = array_of(task, Q) + row * columns;
+        double *const q_error = array_of(task, Q_ERROR) + row * columns;
+        if (!has_array(task)) {
+            const Two share = {tile->share[row], tile->share_error[row]};
+            const Two weighed = weight(1.0, (Two){1.0, 0.0}, (Two){0.0, 0.0}, w[y], share);
+            tile->q_y[row] = tile->q_y[row] >= 0.0 ? weighed.x : NAN;
+            tile->q_y_error[row] = weighed.lost;
+            continue;
         }
-        if (has_array(task) && !targets.at)
-            q[y] = tile->q_y[row];
+        if (!targets.at) {
+            memset(q, 0, (size_t)columns * sizeof *q);
+            q[y] = tile->q_y[row] >= 0.0 ? 1.0 : NAN;
+        } else if (task->are_float)
+            for (ptrdiff_t c = 0; c < columns; c++)
+                q[c] = usual(get(targets.at, from + c, 1));
+        else
+            for (ptrdiff_t c = 0; c < columns; c++)
+                q[c] = usual(get(targets.at, from + c, 0));
+        if (has_lost(task))
+            weigh_classes(task, q, q_error, weights.at ? w : NULL, tile, row);
     }
 }
 
@@ -711,7 +860,8 @@ INLINE void blank(const Task *task, ptrdiff_t start, ptrdiff_t rows)
             const ptrdiff_t i = row * task->columns + c;
             array_of(task, E)[i] = 0.0;
             if (is_spread(task))
-                array_of(task, TERMS)[i] = array_of(task, D_ERROR)[i] = array_of(task, Q)[i] = 0.0;
+                for (int which = E_ERROR; which <= TERMS; which++)
+                    array_of(task, which)[i] = 0.0;
         }
 }
 
@@ -737,71 +887,137 @@ INLINE void find_largest(const double *e, ptrdiff_t rows, ptrdiff_t columns, ptr
 
 /* Return log S of a row where it is near 0, by the logits' own digits: as d_m + log1p(rest / e_m),
    with m where d is largest. The sum S near 1 has lost those of its logarithm. */
-INLINE double log_near_zero(const Task *task, ptrdiff_t start, ptrdiff_t row, int is_float)
+INLINE Two log_near_zero(const Task *task, ptrdiff_t start, ptrdiff_t row, int is_float)
 {
     double *const e = array_of(task, E) + row * task->columns;
     const ptrdiff_t m = largest_of(e, task->columns);
     double e_m, rest, rest_error, error;
     sum_others(e, 1, task->columns, &m, &e_m, &rest, &rest_error);
-    const double d = d_of(task, start, row * task->columns + m, &error, is_float);
-    return d + (log_of_sum(rest, rest_error, e_m) + error);
+    double d = d_of(task, start, row * task->columns + m, &error, is_float);
+    ADD(d, error, log_of_sum(rest, rest_error, e_m));
+    return parts(d, error);
+}
+
+/* Compute the sums of target weights: without that of `one`, and of all. */
+INLINE void sum_weights(const Task *task, ptrdiff_t rows, Tile *tile)
+{
+    double sums_lost[ROWS] = {0.0}, lost[ROWS] = {0.0};
+    if (has_array(task)) {
+        sum_others(array_of(task, Q), rows, task->columns, tile->one, tile->q_one, tile->others,
+                   tile->others_error);
+        if (has_lost(task))
+            sum_others(array_of(task, Q_ERROR), rows, task->columns, tile->one, tile->q_one_error,
+                       sums_lost, lost);
+        else
+            memset(tile->q_one_error, 0, sizeof tile->q_one_error);
+        for (ptrdiff_t row = 0; row < rows; row++)
+            tile->others_error[row] += sums_lost[row];
+        return;
+    }
+    if (!is_spread(task)) {
+        memcpy(tile->q_one, tile->q_y, sizeof tile->q_one);
+        memcpy(tile->q_one_error, tile->q_y_error, sizeof tile->q_one_error);
+        memset(tile->others, 0, sizeof tile->others);
+        memset(tile->others_error, 0, sizeof tile->others_error);
+        return;
+    }
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double count = tile->classes[row];
+        const double other = tile->q_other[row], other_error = tile->q_other_error[row];
+        const int is_y = tile->one[row] == tile->y[row];
+        const double times = is_y ? count - 1.0 : count - 2.0;
+        const double added = is_y ? 0.0 : tile->q_y[row];
+        double sum = other * times, error = fma(other, times, -sum) + other_error * times;
+        ADD(sum, error, added);
+        tile->q_one[row] = is_y ? tile->q_y[row] : other;
+        tile->q_one_error[row] = is_y ? tile->q_y_error[row] : other_error;
+        tile->others[row] = sum;
+        tile->others_error[row] = error + (is_y ? 0.0 : tile->q_y_error[row]);
+    }
+}
+
+/* Compute log S of some rows, and the derivative of the z-loss by it. */
+INLINE void add_z_losses(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile,
+                         int is_float)
+{
+    Two logs[ROWS];
+    for (ptrdiff_t row = 0; row < rows; row++)
+        logs[row] = log_of_total(tile->total[row], tile->total_error[row]);
+    for (ptrdiff_t row = 0; row < rows; row++)
+        if (fabs(logs[row].x) < 0.5)
+            logs[row] = log_near_zero(task, start, row, is_float);
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double twice = 2.0 * tile->z[row], slope = twice * logs[row].x;
+        tile->log_total[row] = logs[row].x;
+        tile->z_loss[row] =
+            tile->z[row] * fma(logs[row].x, logs[row].x, 2.0 * logs[row].x * logs[row].lost);
+        tile->slope[row] = slope;
+        tile->slope_error[row] = fma(twice, logs[row].x, -slope) + twice * logs[row].lost;
+    }
 }
 
 /* Compute the sums of some rows from their e and q, and what follows from them. */
 INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, int is_float)
 {
-    double *const e = array_of(task, E), *const q = array_of(task, Q);
     const ptrdiff_t columns = task->columns;
-    double errors[ROWS];
+    double e_one_error[ROWS] = {0.0}, sums_lost[ROWS] = {0.0}, lost[ROWS];
     if (is_spread(task))
-        find_largest(e, rows, columns, tile->one);
+        find_largest(array_of(task, E), rows, columns, tile->one);
     else
         memcpy(tile->one, tile->y, sizeof tile->one);
-    if (has_array(task))
-        sum_others(q, rows, columns, tile->one, tile->q_one, tile->others, errors);
-    else
-        for (ptrdiff_t row = 0; row < rows; row++) {
-            const double count = (double)classes_of(task, start + row), other = tile->q_other[row];
-            const int is_y = tile->one[row] == tile->y[row];
-            tile->q_one[row] = is_y ? tile->q_y[row] : other;
-            tile->others[row] =
-                is_y ? other * (count - 1.0) : fma(other, count - 2.0, tile->q_y[row]);
-            errors[row] = 0.0;
-        }
-    sum_others(e, rows, columns, tile->one, tile->e_one, tile->rest, tile->rest_error);
+    sum_others(array_of(task, E), rows, columns, tile->one, tile->e_one, tile->rest,
+               tile->rest_error);
+    if (in_parts(task, is_float))
+        sum_others(array_of(task, E_ERROR), rows, columns, tile->one, e_one_error, sums_lost,
+                   lost);
     for (ptrdiff_t row = 0; row < rows; row++) {
-        double rest_error = tile->rest_error[row], total_error, error;
+        double rest_error = tile->rest_error[row] + sums_lost[row], total_error, error;
         const double rest = rounded(tile->rest[row], &rest_error);
-        const double total = plus(rest, rest_error, tile->e_one[row], &total_error);
+        const double total =
+            plus(rest, rest_error + e_one_error[row], tile->e_one[row], &total_error);
         tile->inverse[row] = inverse_of(total, total_error, &error);
         tile->inverse_error[row] = error;
         tile->rest[row] = rest;
         tile->rest_error[row] = rest_error;
         tile->total[row] = total;
         tile->total_error[row] = total_error;
-        tile->others[row] = rounded(tile->others[row], &errors[row]);
-        tile->sum[row] = plus(tile->others[row], errors[row], tile->q_one[row], &errors[row]);
-        tile->slope[row] = tile->costs[row] = tile->costs_error[row] = 0.0;
     }
-    if (task->z_scale.at) {
-        for (ptrdiff_t row = 0; row < rows; row++)
-            tile->log_total[row] = log_of_total(tile->total[row], tile->total_error[row]);
-        for (ptrdiff_t row = 0; row < rows; row++)
-            if (fabs(tile->log_total[row]) < 0.5)
-                tile->log_total[row] = log_near_zero(task, start, row, is_float);
-        for (ptrdiff_t row = 0; row < rows; row++)
-            tile->slope[row] = 2.0 * tile->z[row] * tile->log_total[row];
+    if (is_bare(task)) {
+        memcpy(tile->usual, tile->q_y, sizeof tile->usual);
+        return;
     }
+    memcpy(tile->e_one_error, e_one_error, sizeof e_one_error);
+    sum_weights(task, rows, tile);
+    for (ptrdiff_t row = 0; row < rows; row++)
+        tile->slope[row] = tile->slope_error[row] = 0.0;
+    if (task->z_scale.at)
+        add_z_losses(task, start, rows, tile, is_float);
     for (ptrdiff_t row = 0; row < rows; row++) {
         /* Where it cancels with q, all its digits count. */
-        const double inverse = tile->inverse[row], t = tile->inverse_t[row];
-        double error;
-        const double x = plus(tile->sum[row], errors[row], tile->slope[row], &error);
-        const double factor = x * t, part = inverse * factor;
-        error = fma(x, t, -factor) + (x * tile->inverse_t_error[row] + error * t);
-        tile->factor[row] = part;
+        const double inverse = tile->inverse[row], by_t = tile->by_t[row];
+        double sum_error, error;
+        tile->sum[row] = plus(tile->others[row], tile->others_error[row] + tile->q_one_error[row],
+                              tile->q_one[row], &sum_error);
+        const double x =
+            plus(tile->sum[row], sum_error + tile->slope_error[row], tile->slope[row], &error);
+        const double factor = x * by_t, whole = inverse * factor;
+        error = fma(x, by_t, -factor) + (x * tile->by_t_error[row] + error * by_t);
+        tile->factor[row] = whole;
         tile->factor_error[row] =
-            fma(inverse, factor, -part) + (tile->inverse_error[row] * factor + inverse * error);
+            fma(inverse, factor, -whole) + (tile->inverse_error[row] * factor + inverse * error);
+        tile->costs[row] = tile->costs_error[row] = 0.0;
+        tile->usual[row] = tile->z[row] >= 0.0 ? usual(tile->sum[row] * tile->outer[row]) : NAN;
+        /* The sum and the derivative of a z-loss may cancel themselves. */
+        tile->least[row] = is_float ? 0x1p-18 * (tile->sum[row] + tile->z[row])
+                                    : 0.125 * tile->sum[row] + 2.5 * tile->z[row];
+        tile->flags[row] = bits_of(fabs(x) - tile->least[row]);
+        if (task->z_scale.at)
+            tile->flags[row] |= bits_of(fabs(tile->log_total[row]) - 0x1p-1);
+        /* What log S has lost is seen in what is left of two terms. */
+        const double close = tile->limit[row] + 2.0 * tile->z[row] / tile->sum[row];
+        tile->close[row] = is_float || !task->z_scale.at ? tile->limit[row]
+                           : close < 1.0                 ? close
+                                                         : 1.0;
     }
 }
 
@@ -822,6 +1038,8 @@ INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile,
         }
     }
     sum_rows(terms, rows, columns, tile->costs, tile->costs_error);
+    for (ptrdiff_t row = 0; row < rows; row++)
+        tile->usual[row] = tile->costs[row] < INFINITY ? tile->usual[row] : NAN;
     if (has_array(task))
         return;
     /* The sum of d itself is exact enough, in two parts. */
@@ -829,7 +1047,7 @@ INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile,
         sum_rows(array_of(task, D_ERROR), rows, columns, errors, lost);
     for (ptrdiff_t row = 0; row < rows; row++) {
         const ptrdiff_t at = row * columns;
-        const double count = (double)classes_of(task, start + row), q_other = tile->q_other[row];
+        const double count = tile->classes[row], q_other = tile->q_other[row];
         double one_error, error;
         const double d_one = d_of(task, start, at + tile->one[row], &one_error, is_float);
         const double d_y = d_of(task, start, at + tile->y[row], &error, is_float);
@@ -841,35 +1059,93 @@ INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile,
     }
 }
 
-/* Write (e_c factor - q_c / T) times the derivative of the cap, for a factor in two parts; `other`
-   is q_c / T if there are no q. */
-INLINE void scale(const double *e, const double *q, const double *slopes, ptrdiff_t count,
-                  double factor, double error, double inverse_t, double other, char *to,
-                  int is_float)
+/* Write e times a factor in two parts, and times derivatives if there are any. */
+INLINE void scale(const double *e, const double *e_error, const double *slopes, ptrdiff_t count,
+                  double factor, double error, char *to, int is_float)
 {
+    INDEPENDENT
     for (ptrdiff_t i = 0; i < count; i++) {
-        const double small = q ? fma(-q[i], inverse_t, e[i] * error) : fma(e[i], error, -other);
-        const double x = fma(e[i], factor, small);
+        const double lost = e[i] * error;
+        const double x = fma(e[i], factor, e_error ? fma(e_error[i], factor, lost) : lost);
         put(to, i, slopes ? x * slopes[i] : x, is_float);
     }
 }
 
+/* Write (e_c factor - q_c / T) times the derivative of the cap, for a factor in two parts, where
+   several classes have target weights. Return flags whose first bit is set if two of these terms
+   were too close. What there is, is known to the compiler. */
+INLINE uint64_t subtract_some(const double *e, const double *e_error, const double *q,
+                              const double *q_error, const double *slopes, ptrdiff_t count,
+                              const Tile *tile, ptrdiff_t row, char *to, const int has_q,
+                              const int has_q_error, const int has_slopes, int is_float)
+{
+    const double factor = tile->factor[row], error = tile->factor_error[row];
+    const double by_t = tile->by_t[row], by_t_error = tile->by_t_error[row];
+    const double limit = tile->close[row], other = tile->q_other[row] * by_t;
+    const double other_error = fma(tile->q_other[row], by_t, -other) +
+                               (tile->q_other[row] * by_t_error + tile->q_other_error[row] * by_t);
+    uint64_t flags = 0;
+    INDEPENDENT
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double v = has_q ? q[i] * by_t : other;
+        double v_error = has_q ? fma(q[i], by_t, -v) + q[i] * by_t_error : other_error;
+        double small = e[i] * error;
+        if (has_q_error)
+            v_error += q_error[i] * by_t;
+        if (!is_float)
+            small = fma(e_error[i], factor, small) - v_error;
+        const double x = fma(e[i], factor, -v) + small;
+        flags |= bits_of(fabs(x) - limit * v);
+        put(to, i, has_slopes ? x * slopes[i] : x, is_float);
+    }
+    return flags;
+}
+
+INLINE uint64_t subtract(const double *e, const double *e_error, const double *q,
+                         const double *q_error, const double *slopes, ptrdiff_t count,
+                         const Tile *tile, ptrdiff_t row, char *to, int is_float)
+{
+#define SUBTRACT(has_q, has_q_error, has_slopes)                                                 \
+    subtract_some(e, e_error, q, q_error, slopes, count, tile, row, to, has_q, has_q_error,      \
+                  has_slopes, is_float)
+    if (!q)
+        return slopes ? SUBTRACT(0, 0, 1) : SUBTRACT(0, 0, 0);
+    if (is_float || !q_error)
+        return slopes ? SUBTRACT(1, 0, 1) : SUBTRACT(1, 0, 0);
+    return slopes ? SUBTRACT(1, 1, 1) : SUBTRACT(1, 1, 0);
+}
+
+/* Write probabilities, or gradients as they are where no class is `one`, of some classes of a row.
+   */
+INLINE void spread_some(const Task *task, Tile *tile, ptrdiff_t row, ptrdiff_t at, ptrdiff_t count,
+                        int are_probs, char *to, int is_float)
+{
+    const double *const e = array_of(task, E) + at;
+    const double *const e_error = in_parts(task, is_float) ? array_of(task, E_ERROR) + at : NULL;
+    const double *const slopes = task->softcap.at ? array_of(task, SLOPES) + at : NULL;
+    if (are_probs)
+        scale(e, e_error, NULL, count, tile->inverse[row], tile->inverse_error[row], to, is_float);
+    else if (!is_spread(task))
+        scale(e, NULL, slopes, count, tile->factor[row], tile->factor_error[row], to, is_float);
+    else
+        tile->flags[row] |=
+            subtract(e, e_error, has_array(task) ? array_of(task, Q) + at : NULL,
+                     has_array(task) && has_lost(task) && !is_float ? array_of(task, Q_ERROR) + at
+                                                                    : NULL,
+                     slopes, count, tile, row, to, is_float);
+}
+
 /* Write that for each row to a block of results, from its row `start` on, and the same to a second
    one if there is one. */
-INLINE void scale_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, const double *q,
-                       const double *slopes, const double *factors, const double *errors,
-                       const double *inverse_t, const double *other, void *block, void *second,
-                       int is_float)
+INLINE void spread_rows(const Task *task, Tile *tile, ptrdiff_t start, ptrdiff_t rows,
+                        int are_probs, void *block, void *second, int is_float)
 {
     const ptrdiff_t columns = task->columns, whole = columns - columns % PIECE;
-    const double *const e = array_of(task, E);
     char *const to = place(block, start * columns, is_float);
     char *const copy = place(second, start * columns, is_float);
     if (columns <= TILE) {
         for (ptrdiff_t row = 0, at = 0; row < rows; row++, at += columns)
-            scale(e + at, q ? q + at : NULL, slopes ? slopes + at : NULL, columns, factors[row],
-                  errors[row], inverse_t[row], other ? other[row] * inverse_t[row] : 0.0,
-                  place(to, at, is_float), is_float);
+            spread_some(task, tile, row, at, columns, are_probs, place(to, at, is_float), is_float);
         if (copy)
             memcpy(copy, to, bytes_of(rows * columns, is_float));
         return;
@@ -877,8 +1153,7 @@ INLINE void scale_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, const 
     for (ptrdiff_t c = 0; c < columns; c += PIECE) {
         const ptrdiff_t count = c < whole ? PIECE : columns - whole;
         look_ahead(place(to, c + AHEAD, is_float), is_float, 1);
-        scale(e + c, q ? q + c : NULL, slopes ? slopes + c : NULL, count, *factors, *errors,
-              *inverse_t, other ? *other * *inverse_t : 0.0, place(to, c, is_float), is_float);
+        spread_some(task, tile, 0, c, count, are_probs, place(to, c, is_float), is_float);
         if (!copy)
             continue;
         look_ahead(place(copy, c + AHEAD, is_float), is_float, 1);
@@ -886,27 +1161,28 @@ INLINE void scale_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, const 
     }
 }
 
-/* Return whether losses are those of labels alone. */
-INLINE int is_plain(const Task *task)
+/* Return -q S / e, the derivative by a probability. */
+INLINE double by_prob(const Task *task, const Tile *tile, ptrdiff_t row, ptrdiff_t i, double q,
+                      int is_float)
 {
-    return !task->class_weights.at && !task->scale.at && !task->divisor.at && !task->z_scale.at;
+    const double e = array_of(task, E)[i], total = tile->total[row], quotient = total / e;
+    const double e_error = in_parts(task, is_float) ? array_of(task, E_ERROR)[i] : 0.0;
+    const double left = fma(-quotient, e, total) + (tile->total_error[row] - quotient * e_error);
+    const double weight = q * tile->outer[row];
+    /* 1 / e is the quotient times 1 / S. */
+    const double lost = left * tile->inverse[row] * quotient;
+    return weight == 0.0 || e == 0.0 ? 0.0 : -fma(quotient, weight, lost * weight);
 }
 
 /* Write probabilities, and gradients as they are where no class is `one`. */
-INLINE void spread(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows,
-                   int is_float)
+INLINE void spread(const Task *task, Tile *tile, ptrdiff_t start, ptrdiff_t rows, int is_float)
 {
-    const int are_equal = task->probs && !is_scaled(task) && !is_spread(task) && is_plain(task);
+    const int are_equal = task->probs && is_bare(task);
     if (task->probs)
-        scale_rows(task, start, rows, NULL, NULL, tile->inverse, tile->inverse_error,
-                   tile->inverse_t, NULL, task->probs, are_equal ? task->grad_logits : NULL,
-                   is_float);
-    if (task->grad_logits && !are_equal) {
-        const double *const q = array_of(task, Q), *const slopes = array_of(task, SLOPES);
-        scale_rows(task, start, rows, has_array(task) ? q : NULL, task->softcap.at ? slopes : NULL,
-                   tile->factor, tile->factor_error, tile->inverse_t, tile->q_other,
-                   task->grad_logits, NULL, is_float);
-    }
+        spread_rows(task, tile, start, rows, 1, task->probs, are_equal ? task->grad_logits : NULL,
+                    is_float);
+    if (task->grad_logits && !are_equal)
+        spread_rows(task, tile, start, rows, is_bare(task), task->grad_logits, NULL, is_float);
     for (ptrdiff_t row = 0; row < rows && task->grad_logits && task->num_classes.at; row++)
         for (ptrdiff_t c = classes_of(task, start + row); c < task->columns; c++)
             put(task->grad_logits, (start + row) * task->columns + c, 0.0, is_float);
@@ -914,71 +1190,380 @@ INLINE void spread(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_
         for (ptrdiff_t row = 0; row < rows; row++)
             for (ptrdiff_t c = 0; c < task->columns; c++) {
                 const ptrdiff_t i = row * task->columns + c;
-                const double e = array_of(task, E)[i];
                 const double q = has_array(task) ? array_of(task, Q)[i] : tile->q_other[row];
                 put(task->grad_probs, start * task->columns + i,
-                    q == 0.0 || e == 0.0 ? 0.0 : -(tile->total[row] / e * q), is_float);
+                    by_prob(task, tile, row, i, q, is_float), is_float);
             }
 }
 
 /* Return dL/da of the class `one`, but for the derivative of a cap: ((s - q) f(x) - q (1 - f(x)) +
    slope f(x)) / T, with the sum of the others for s - q, and rest / S for 1 - f(x). */
-INLINE double gradient_at_one(const Tile *tile, ptrdiff_t row)
+INLINE double gradient_at_one(Tile *tile, ptrdiff_t row)
 {
-    const double q = tile->q_one[row], rest = tile->rest[row], t = tile->inverse_t[row];
-    const double lost = q * rest, lost_error = fma(q, rest, -lost) + q * tile->rest_error[row];
-    const double x = fma(tile->others[row] + tile->slope[row], tile->e_one[row], -lost);
-    return product(x * t, -lost_error * t, tile->inverse[row], tile->inverse_error[row]);
+    const double q = tile->q_one[row], rest = tile->rest[row], e = tile->e_one[row];
+    const double lost = q * rest;
+    const double lost_error =
+        fma(q, rest, -lost) + (q * tile->rest_error[row] + tile->q_one_error[row] * rest);
+    double error;
+    const double others =
+        plus(tile->others[row], tile->others_error[row] + tile->slope_error[row],
+             tile->slope[row], &error);
+    const double x = fma(others, e, -lost);
+    const double small = (others * tile->e_one_error[row] + error * e) - lost_error;
+    const double by_t = tile->by_t[row], inverse = tile->inverse[row], factor = inverse * by_t;
+    const double factor_error =
+        fma(inverse, by_t, -factor) +
+        (inverse * tile->by_t_error[row] + tile->inverse_error[row] * by_t);
+    tile->flags[row] |= bits_of(fabs(x + small) - tile->close[row] * lost);
+    return product(x, small, factor, factor_error);
+}
+
+/* Write losses. */
+INLINE void write_losses(const Task *task, const Tile *tile, ptrdiff_t start, ptrdiff_t rows)
+{
+    double *const losses = task->loss + start;
+    if (is_bare(task)) {
+        for (ptrdiff_t row = 0; row < rows; row++)
+            losses[row] = log_of_sum(tile->rest[row], tile->rest_error[row], tile->e_one[row]);
+        return;
+    }
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double log = log_of_sum(tile->rest[row], tile->rest_error[row], tile->e_one[row]);
+        losses[row] = (fma(tile->sum[row], log, tile->costs_error[row]) + tile->costs[row]) *
+                      tile->outer[row];
+    }
+    if (task->z_scale.at)
+        for (ptrdiff_t row = 0; row < rows; row++)
+            losses[row] += tile->z_loss[row];
+}
+
+/* Write what depends on the class y, where the others have the same target weight. */
+INLINE void write_label(const Task *task, Tile *tile, ptrdiff_t start, ptrdiff_t rows,
+                        int is_float)
+{
+    const ptrdiff_t columns = task->columns;
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const ptrdiff_t i = row * columns + tile->y[row];
+        const double q = tile->q_y[row], q_error = tile->q_y_error[row];
+        if (task->grad_probs)
+            put(task->grad_probs, start * columns + i, by_prob(task, tile, row, i, q, is_float),
+                is_float);
+        if (!task->grad_logits || tile->one[row] == tile->y[row])
+            continue;
+        const double e = array_of(task, E)[i], v = q * tile->by_t[row];
+        const double e_error = in_parts(task, is_float) ? array_of(task, E_ERROR)[i] : 0.0;
+        const double v_error =
+            fma(q, tile->by_t[row], -v) + (q * tile->by_t_error[row] + q_error * tile->by_t[row]);
+        const double small = fma(e_error, tile->factor[row], e * tile->factor_error[row]) - v_error;
+        const double x = fma(e, tile->factor[row], -v) + small;
+        tile->flags[row] |= bits_of(fabs(x) - tile->close[row] * v);
+        put(task->grad_logits, start * columns + i,
+            task->softcap.at ? x * array_of(task, SLOPES)[i] : x, is_float);
+    }
 }
 
 /* Write the losses, and what depends on the class `one`. Adding 0 has a 0 be 0 and not -0. */
 INLINE void finish(const Task *task, Tile *tile, ptrdiff_t start, ptrdiff_t rows, int is_float)
 {
     const ptrdiff_t columns = task->columns;
+    double gradients[ROWS];
     if (task->loss)
-        for (ptrdiff_t row = 0; row < rows; row++) {
-            const double log = log_of_sum(tile->rest[row], tile->rest_error[row], tile->e_one[row]);
-            task->loss[start + row] =
-                fma(tile->sum[row], log, tile->costs_error[row]) + tile->costs[row];
-        }
-    if (task->z_scale.at)
-        for (ptrdiff_t row = 0; row < rows; row++) {
-            const double z_loss = tile->z[row] * tile->log_total[row] * tile->log_total[row];
-            if (task->loss)
-                task->loss[start + row] += z_loss;
-            if (task->z_loss)
-                task->z_loss[start + row] = z_loss;
-        }
+        write_losses(task, tile, start, rows);
+    if (task->z_loss)
+        memcpy(task->z_loss + start, tile->z_loss, (size_t)rows * sizeof *tile->z_loss);
+    if (is_spread(task) && !has_array(task))
+        write_label(task, tile, start, rows, is_float);
     if (task->grad_probs && !is_spread(task))
         for (ptrdiff_t row = 0; row < rows; row++) {
             double lost;
             const double x =
                 quotient(tile->total[row], tile->total_error[row], tile->e_one[row], &lost);
+            const double weight = is_bare(task) ? 1.0 : tile->q_one[row] * tile->outer[row];
             put(task->grad_probs, (start + row) * columns + tile->one[row],
-                0.0 - (x + lost) * tile->q_one[row], is_float);
+                0.0 - fma(x, weight, lost * weight), is_float);
         }
-    if (is_spread(task) && !has_array(task))
-        for (ptrdiff_t row = 0; row < rows; row++) {
-            const ptrdiff_t at = row * columns + tile->y[row];
-            const double e = array_of(task, E)[at], q = tile->q_y[row];
-            const double slope = task->softcap.at ? array_of(task, SLOPES)[at] : 1.0;
-            const double small = fma(-q, tile->inverse_t[row], e * tile->factor_error[row]);
-            if (task->grad_probs)
-                put(task->grad_probs, start * columns + at, -(tile->total[row] / e * q), is_float);
-            if (task->grad_logits)
-                put(task->grad_logits, start * columns + at,
-                    fma(e, tile->factor[row], small) * slope, is_float);
-        }
-    if (task->grad_logits) {
-        double gradients[ROWS];
+    if (!task->grad_logits)
+        return;
+    if (is_bare(task))
+        for (ptrdiff_t row = 0; row < rows; row++)
+            gradients[row] = -product(tile->rest[row], tile->rest_error[row], tile->inverse[row],
+                                      tile->inverse_error[row]);
+    else
         for (ptrdiff_t row = 0; row < rows; row++)
             gradients[row] = gradient_at_one(tile, row);
-        for (ptrdiff_t row = 0; row < rows; row++) {
-            const ptrdiff_t at = row * columns + tile->one[row];
-            const double slope = task->softcap.at ? array_of(task, SLOPES)[at] : 1.0;
-            put(task->grad_logits, start * columns + at, 0.0 + gradients[row] * slope, is_float);
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const ptrdiff_t at = row * columns + tile->one[row];
+        const double slope = task->softcap.at ? array_of(task, SLOPES)[at] : 1.0;
+        put(task->grad_logits, start * columns + at, 0.0 + gradients[row] * slope, is_float);
+    }
+}
+
+/* The operations on numbers in two parts, to about 2**-104 of their result. */
+INLINE Two two_sum(double x, double y)
+{
+    double sum = x, lost = 0.0;
+    ADD(sum, lost, y);
+    return (Two){sum, lost};
+}
+
+INLINE Two added(Two x, Two y)
+{
+    const Two first = two_sum(x.x, y.x), second = two_sum(x.lost, y.lost);
+    const Two sum = parts(first.x, first.lost + second.x);
+    return parts(sum.x, sum.lost + second.lost);
+}
+
+INLINE Two times(Two x, Two y)
+{
+    const double whole = x.x * y.x;
+    return parts(whole, fma(x.x, y.x, -whole) + (x.x * y.lost + x.lost * y.x));
+}
+
+INLINE Two over(Two x, Two y)
+{
+    const double whole = x.x / y.x;
+    return parts(whole, (fma(-whole, y.x, x.x) + (x.lost - whole * y.lost)) / y.x);
+}
+
+/* The same where the first number is the larger one, and where what is lost may be more. */
+INLINE Two larger_first(Two x, Two y)
+{
+    const double sum = x.x + y.x;
+    return (Two){sum, ((x.x - sum) + y.x) + (x.lost + y.lost)};
+}
+
+INLINE Two quick_times(Two x, Two y)
+{
+    const double whole = x.x * y.x;
+    return (Two){whole, fma(x.x, y.x, -whole) + fma(x.x, y.lost, x.lost * y.x)};
+}
+
+INLINE Two minus(Two x)
+{
+    return (Two){-x.x, -x.lost};
+}
+
+/* Return exp(d) 2**GAIN, to about 2**-99: with d = k log 2 + 32 r, exp(r) - 1 is a sum of powers,
+   and five times doubled, as exp(2 r) - 1 = 2 x + x**2. */
+INLINE Two exact_exponential(Two d)
+{
+    const double shift = 0x1.8p52 + 1023 + GAIN;
+    const int64_t largest = (int64_t)bits_of(0x1.8p52 + 2046);
+    const double a = d.x < LOWEST ? LOWEST : d.x, a_error = d.x < LOWEST ? 0.0 : d.lost;
+    const int64_t whole = (int64_t)bits_of(fma(a, LOG2_E, shift));
+    const uint64_t exponent = (uint64_t)(whole < largest ? whole : largest);
+    const double k = of_bits(exponent) - shift, power = of_bits(exponent << 52);
+    const Two upper = two_sum(fma(-k, LN2, a), -k * LN2_MIDDLE);
+    const Two whole_r = added(upper, two_sum(a_error, -k * LN2_LAST));
+    const Two r = {0x1p-5 * whole_r.x, 0x1p-5 * whole_r.lost};
+    double q = 0x1.6124613a86d09p-33;
+    q = fma(q, r.x, 0x1.1eed8eff8d898p-29);
+    q = fma(q, r.x, 0x1.ae64567f544e4p-26);
+    q = fma(q, r.x, 0x1.27e4fb7789f5cp-22);
+    q = fma(q, r.x, 0x1.71de3a556c734p-19);
+    q = fma(q, r.x, 0x1.a01a01a01a01ap-16);
+    q = fma(q, r.x, 0x1.a01a01a01a01ap-13);
+    Two sum = larger_first((Two){0x1.6c16c16c16c17p-10, -0x1.f49f49f49f49fp-65}, (Two){q * r.x, 0.0});
+    sum = larger_first((Two){0x1.1111111111111p-7, 0x1.1111111111111p-63}, quick_times(r, sum));
+    sum = larger_first((Two){0x1.5555555555555p-5, 0x1.5555555555555p-59}, quick_times(r, sum));
+    sum = larger_first((Two){SIXTH, SIXTH_TAIL}, quick_times(r, sum));
+    sum = larger_first((Two){0.5, 0.0}, quick_times(r, sum));
+    Two x = larger_first(r, quick_times(quick_times(r, r), sum));
+    for (int doubling = 0; doubling < 5; doubling++)
+        x = larger_first((Two){2.0 * x.x, 2.0 * x.lost}, quick_times(x, x));
+    const Two whole_e = larger_first((Two){1.0, 0.0}, x), e = parts(whole_e.x, whole_e.lost);
+    return (Two){e.x * power, e.lost * power};
+}
+
+/* Return cap tanh(a / cap) to about 2**-98 of the cap. */
+INLINE Two exact_cap(double a, double cap)
+{
+    const double gone = 1.0 / 0x1p400;
+    const Two e = exact_exponential(ratio(-2.0 * fabs(a), cap)), one = {1.0, 0.0};
+    const Two small = {e.x * gone, e.lost * gone};
+    const Two tanh = over(added(one, minus(small)), added(one, small));
+    const Two z = times(tanh, (Two){copysign(cap, a), 0.0});
+    return a == -INFINITY ? (Two){a, 0.0} : z;
+}
+
+/* Compute e of chosen classes of a row again. */
+INLINE void exponentials_again(const Task *task, ptrdiff_t start, ptrdiff_t row, const Tile *tile,
+                               const double *chosen, ptrdiff_t count, int is_float)
+{
+    const double cap = number_of(or_else(task->softcap, &ONE), start + row);
+    const Two inverse_t = {tile->inverse_t[row], tile->inverse_t_error[row]};
+    const ptrdiff_t at = row * task->columns, from = start * task->columns + at;
+    double a[PIECE], e[PIECE], e_error[PIECE];
+    for (ptrdiff_t i = 0; i < count; i += PIECE) {
+        const ptrdiff_t length = count - i < PIECE ? count - i : PIECE;
+        /* Whole vectors, whatever they end with. */
+        const ptrdiff_t padded = (length + 2 * LANES - 1) / (2 * LANES) * (2 * LANES);
+        for (ptrdiff_t j = 0; j < padded; j++)
+            a[j] = j < length ? get(task->logits, from + (ptrdiff_t)chosen[i + j], is_float) : 0.0;
+        memset(e_error, 0, sizeof e_error);
+        if (task->softcap.at)
+            for (ptrdiff_t j = 0; j < padded; j++) {
+                const Two z = exact_cap(a[j], cap);
+                a[j] = z.x;
+                e_error[j] = z.lost;
+            }
+        for (ptrdiff_t j = 0; j < padded; j++) {
+            const Two x = exact_exponential(times((Two){a[j], e_error[j]}, inverse_t));
+            e[j] = x.x;
+            e_error[j] = x.lost;
+        }
+        for (ptrdiff_t j = 0; j < length; j++) {
+            array_of(task, E)[at + (ptrdiff_t)chosen[i + j]] = e[j];
+            array_of(task, E_ERROR)[at + (ptrdiff_t)chosen[i + j]] = e_error[j];
         }
     }
+}
+
+/* Return the target weight of a class, in two parts. */
+INLINE Two weight_of(const Task *task, const Tile *tile, ptrdiff_t row, ptrdiff_t c,
+                     ptrdiff_t classes)
+{
+    const ptrdiff_t i = row * task->columns + c;
+    if (has_array(task))
+        return (Two){array_of(task, Q)[i], has_lost(task) ? array_of(task, Q_ERROR)[i] : 0.0};
+    if (c == tile->y[row])
+        return (Two){tile->q_y[row], tile->q_y_error[row]};
+    return is_spread(task) && c < classes ? (Two){tile->q_other[row], tile->q_other_error[row]}
+                                          : (Two){0.0, 0.0};
+}
+
+/* Choose the classes of a row whose e are to be computed again: those in which the two terms of a
+   derivative are close, as far as is known, and those that are more than a share of the sum. */
+INLINE ptrdiff_t choose(const Task *task, ptrdiff_t start, ptrdiff_t row, const Tile *tile,
+                        double share)
+{
+    const ptrdiff_t at = row * task->columns, classes = classes_of(task, start + row);
+    double *const chosen = array_of(task, TERMS) + at;
+    const double *const e = array_of(task, E) + at, *const q = array_of(task, Q) + at;
+    const double least = tile->total[row] * share / (double)classes, factor = tile->factor[row];
+    const double by_t = tile->by_t[row], close = 2.0 * tile->close[row];
+    const double other = is_spread(task) ? tile->q_other[row] * by_t : 0.0;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t c = 0; c < classes; c++) {
+        const double v = has_array(task) ? q[c] * by_t : other;
+        chosen[count] = (double)c;
+        count += (e[c] >= least) | (fabs(fma(e[c], factor, -v)) < close * v) |
+                 (c == tile->one[row]) | (c == tile->y[row]);
+    }
+    return count;
+}
+
+/* What is computed again of a row, with all digits. */
+typedef struct {
+    Two rest, total, log_total, slope, others, sum;
+    double lost; /* What these may have lost, of themselves. */
+} Again;
+
+/* Sum a row again, from its e. */
+INLINE void sum_again(const Task *task, ptrdiff_t start, ptrdiff_t row, const Tile *tile,
+                      Again *again)
+{
+    const ptrdiff_t columns = task->columns, at = row * columns, *const one = &tile->one[row];
+    double e, e_error, sum, error, small, smallest;
+    sum_others(array_of(task, E) + at, 1, columns, one, &e, &sum, &error);
+    sum_others(array_of(task, E_ERROR) + at, 1, columns, one, &e_error, &small, &smallest);
+    again->rest = added(two_sum(sum, error), two_sum(small, smallest));
+    again->total = added(again->rest, (Two){e, e_error});
+    again->others = two_sum(tile->others[row], tile->others_error[row]);
+    again->sum = added(again->others, (Two){tile->q_one[row], tile->q_one_error[row]});
+    again->log_total = again->slope = (Two){0.0, 0.0};
+    if (!task->z_scale.at)
+        return;
+    /* One step of Newton's method. */
+    const double log = log_of_total(again->total.x, again->total.lost).x;
+    const Two x = times(again->total, exact_exponential((Two){-log, 0.0}));
+    const Two less = added((Two){x.x * (0x1p-400 * 0x1p-400), x.lost * (0x1p-400 * 0x1p-400)},
+                           (Two){-1.0, 0.0});
+    const Two corrected = added(less, (Two){-0.5 * less.x * less.x, 0.0});
+    const double scale = number_of(or_else(task->scale, &ONE), start + row);
+    const double divisor = number_of(or_else(task->z_divisor, &ONE), start + row);
+    const Two z = over(times((Two){number_of(task->z_scale, start + row), 0.0},
+                             (Two){scale, 0.0}),
+                       (Two){divisor == 0.0 ? INFINITY : divisor, 0.0});
+    again->log_total = added((Two){log, 0.0}, corrected);
+    again->slope = times((Two){2.0 * z.x, 2.0 * z.lost}, again->log_total);
+}
+
+/* Return the numerator of a derivative, and in `size` the larger of its two terms. */
+INLINE Two numerator(const Task *task, const Tile *tile, ptrdiff_t row, ptrdiff_t c, Two q,
+                     const Again *again, double *size)
+{
+    const ptrdiff_t i = row * task->columns + c;
+    const int is_one = c == tile->one[row];
+    const Two e = {array_of(task, E)[i], array_of(task, E_ERROR)[i]};
+    const Two s = is_one ? again->others : again->sum;
+    const Two lost = times(q, is_one ? again->rest : again->total);
+    const double gained = (s.x + fabs(again->slope.x)) * e.x;
+    *size = gained > lost.x ? gained : lost.x;
+    return added(times(added(s, again->slope), e), minus(lost));
+}
+
+/* Write the derivatives of a row again, those whose terms are close. Return how far the closest are
+   from one another, by the larger of them. */
+INLINE double write_again(const Task *task, ptrdiff_t start, ptrdiff_t row, const Tile *tile,
+                          const Again *again, ptrdiff_t count, double close, int is_float)
+{
+    const ptrdiff_t classes = classes_of(task, start + row);
+    const double *const chosen = array_of(task, TERMS) + row * task->columns;
+    const Two by_t = {tile->by_t[row], tile->by_t_error[row]}, by_s = over(by_t, again->total);
+    double closest = 1.0;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const ptrdiff_t c = (ptrdiff_t)chosen[i], at = row * task->columns + c;
+        double size;
+        const Two q = weight_of(task, tile, row, c, classes);
+        const Two x = numerator(task, tile, row, c, q, again, &size);
+        if (!(fabs(x.x) < close * size))
+            continue;
+        closest = fabs(x.x) < closest * size ? fabs(x.x) / size : closest;
+        const double slope = task->softcap.at ? array_of(task, SLOPES)[at] : 1.0;
+        put(task->grad_logits, start * task->columns + at,
+            0.0 + product(x.x, x.lost, by_s.x, by_s.lost) * slope, is_float);
+    }
+    return closest;
+}
+
+/* Compute again, with twice the digits, what has lost some of them in a row: derivatives whose two
+   terms are close, and a z-loss near 0. Return whether that was not enough. */
+INLINE int compute_again(const Task *task, ptrdiff_t start, ptrdiff_t row, const Tile *tile,
+                         int is_float)
+{
+    const double cap = task->softcap.at ? number_of(task->softcap, start + row) : 0.0;
+    const double columns = (double)task->columns, few = tile->close[row] * 0x1p-6;
+    const int is_sum = (fabs(tile->sum[row] + tile->slope[row]) < 2.0 * tile->least[row]) |
+                       (task->z_scale.at && fabs(tile->log_total[row]) < 0.5);
+    /* A first attempt does without the e that are too small to be seen. */
+    double share = in_parts(task, is_float) && !is_sum ? 0x1p-6 : 0x1p-110, closest = 0.0;
+    Again again;
+    for (;;) {
+        const ptrdiff_t count = choose(task, start, row, tile, is_sum ? 0.0 : share);
+        exponentials_again(task, start, row, tile, array_of(task, TERMS) + row * task->columns,
+                           count, is_float);
+        sum_again(task, start, row, tile, &again);
+        if (task->grad_logits)
+            closest = write_again(task, start, row, tile, &again, count,
+                                  is_sum ? 2.0 : fmax(0.25, 2.0 * tile->close[row]), is_float);
+        if (share < 0x1p-6 || closest >= few)
+            break;
+        share = 0x1p-110;
+    }
+    const double lost = 0x1p-96 * (1.0 + cap * tile->inverse_t[row]) + 0x1p-112 * columns * columns;
+    const double log = fabs(again.log_total.x);
+    if (task->z_scale.at && log < 0.5 && tile->z[row] > 0.0) {
+        const Two square = times(again.log_total, again.log_total);
+        const double z_loss = tile->z[row] * square.x;
+        if (task->loss)
+            task->loss[start + row] += z_loss - tile->z_loss[row];
+        if (task->z_loss)
+            task->z_loss[start + row] = z_loss;
+        if (log < lost * 0x1p54)
+            return 1;
+    }
+    return task->grad_logits && closest < lost * (is_float ? 0x1p27 : 0x1p54);
 }
 
 /* Have rows that do not count no loss and no gradients. */
@@ -1006,12 +1591,31 @@ INLINE ptrdiff_t mark(const Tile *tile, ptrdiff_t rows, unsigned char *left)
     ptrdiff_t count = 0;
     for (ptrdiff_t row = 0; row < rows; row++) {
         const double rest = tile->rest[row], total = tile->total[row], e_one = tile->e_one[row];
-        const double s = usual(tile->sum[row]), cost = tile->costs[row];
         /* NaN is no smaller and no larger than anything. */
         left[row] = !((rest >= SMALLEST_REST) & (rest >= SMALLEST_RATIO * e_one) &
                       (e_one >= SMALLEST_E_Y) & (total >= SMALLEST_SUM) & (total <= LARGEST_SUM) &
-                      (s >= 0.0) & (tile->z[row] >= 0.0) & (cost == cost));
+                      (tile->usual[row] >= 0.0));
         count += left[row];
+    }
+    return count;
+}
+
+/* Compute again what has lost digits in some rows. Mark those where that was not enough, and return
+   how many they are. */
+INLINE ptrdiff_t mend(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, int is_float)
+{
+    const unsigned char *const counted = task->counted.at;
+    ptrdiff_t count = 0;
+    uint64_t any = 0;
+    for (ptrdiff_t row = 0; row < rows; row++)
+        any |= tile->flags[row];
+    for (ptrdiff_t row = 0; row < rows && any >> 63; row++) {
+        unsigned char *const left = &task->left[start + row];
+        if (!(tile->flags[row] >> 63) || *left ||
+            (counted && !counted[(start + row) * task->counted.step]))
+            continue;
+        *left = compute_again(task, start, row, tile, is_float) ? 2 : 0;
+        count += *left != 0;
     }
     return count;
 }
@@ -1028,7 +1632,7 @@ INLINE ptrdiff_t compute(const Task *given, int is_float)
     for (ptrdiff_t start = 0; start < task->rows; start += step) {
         const ptrdiff_t rows = task->rows - start < step ? task->rows - start : step;
         if (start == 0 || !are_alike(task))
-            factors(task, start, rows, &tile);
+            factors(task, start, rows, &tile, is_float);
         exponentials_of_rows(task, start, rows, &tile, is_float);
         weigh(task, start, rows, &tile);
         if (task->num_classes.at)
@@ -1041,6 +1645,8 @@ INLINE ptrdiff_t compute(const Task *given, int is_float)
         if (task->counted.at)
             ignore(task, start, rows, is_float);
         left += mark(&tile, rows, task->left + start);
+        if (!is_bare(task))
+            left += mend(task, start, rows, &tile, is_float);
     }
     return left;
 }

@@ -23,7 +23,7 @@ Kernel = Callable[[int], int]
 Kernels = Mapping[np.dtype[Any], Kernel]
 """A kernel for each type of logits."""
 
-ARRAYS = 6
+ARRAYS = 8
 """The arrays in memory that the kernel needs, as in `direct.c`."""
 
 BLOCK_ELEMENTS = 1 << 24
@@ -130,7 +130,7 @@ def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntr
     # This list keeps alive the arrays whose addresses the kernel gets.
     numbers = [_side_by_side(getattr(objective, name)) for name in NUMBERS]
     memory = np.empty(ARRAYS * max(columns, TILE))
-    left = np.empty(count, np.bool)
+    left = np.empty(count, np.uint8)
     task = _Task(
         *(address(rows), address(labels), count, columns),
         *map(_numbers, numbers),
