@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import Any, Unpack
 
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from softgrad_core.cores import cores
 from softgrad_core.errors import InputError
 from softgrad_core.loss.from_options import objective_of
+from softgrad_core.loss.kernels.cancelling import divergences
 from softgrad_core.loss.kernels.direct import compute_direct, elements_of_block
 from softgrad_core.loss.kernels.shifted import (
     SHIFTED_ELEMENTS,
@@ -279,7 +281,22 @@ def _compute_some_blocks(
                 _compute_left(rows[block], left, block_objective, block_result, start)
             added = block_objective.neg_entropies(rows.shape[1])
             if added is not None and block_result.loss is not None:
-                block_result.loss[...] += added
+                _add_entropies(rows[block], block_objective, block_result.loss, added)
+
+
+def _add_entropies(
+    rows: npt.NDArray[Any], objective: Objective, losses: npt.NDArray[Any], added: npt.NDArray[Any]
+) -> None:
+    """Add what makes losses divergences, in place: with more digits where the two cancel."""
+    losses += added
+    is_divergence = added != 0.0 if objective.is_divergence is None else objective.is_divergence
+    close = np.flatnonzero(is_divergence & ~(losses > 2.0 * np.abs(added)))
+    step = max(1, SHIFTED_ELEMENTS // rows.shape[1])
+    for first in range(0, len(close), step):
+        chosen = close[first : first + step]
+        part = objective.part(chosen)
+        values = np.ascontiguousarray(part.masked(rows[chosen]), dtype=np.float64)
+        losses[chosen] = divergences(values, part)
 
 
 def _compute_left(
@@ -291,7 +308,11 @@ def _compute_left(
 ) -> None:
     """Compute the rows of a block that the direct kernel left, in smaller blocks."""
     step = max(1, SHIFTED_ELEMENTS // rows.shape[1])
-    compute = compute_block if objective.is_plain else compute_weighted_block
+    blocks = [block for name in BLOCK_FIELDS if (block := getattr(result, name)) is not None]
+    are_float = bool(blocks) and all(block.dtype.itemsize < 8 for block in [rows, *blocks])
+    compute = compute_block
+    if not objective.is_plain:
+        compute = partial(compute_weighted_block, are_float=are_float)
     for first in range(0, len(left), step):
         chosen = left[first : first + step]
         left_objective = objective.part(chosen)

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from softgrad_core.loss.error_free import remainder
+from softgrad_core.loss.kernels.cancelling import CLOSE, doubled, target_weights
+from softgrad_core.loss.kernels.exact import compute_exact_rows
 from softgrad_core.loss.kernels.scaled import (
     small_exp,
     times_exp,
@@ -24,8 +26,8 @@ from softgrad_core.loss.kernels.scaled import (
 )
 from softgrad_core.loss.kernels.softmax import FAINT, Softmax, by_class, softmax, sum_classes
 from softgrad_core.loss.logits import FloatArray
-from softgrad_core.loss.objective import Objective
-from softgrad_core.loss.results import SoftmaxCrossEntropy
+from softgrad_core.loss.objective import BoolArray, Objective
+from softgrad_core.loss.results import SoftmaxCrossEntropy, empty_results
 from softgrad_core.loss.targets import IndexArray
 
 SHIFTED_ELEMENTS = 1 << 14
@@ -42,6 +44,15 @@ weight reaches HEAVY, the weights of its row are used unscaled."""
 HEAVY_EXPONENT = 64
 """Weights whose sum overflows are divided by 2**64."""
 
+EXTREME_T = 2.0**-100
+"""A z-loss with a temperature below this, or above its inverse, is computed in decimals."""
+
+CLOSE_OF_FLOAT = 2.0**-20
+"""Where terms of results of float32 are closer than this, they are computed again."""
+
+STEEP = 2.0**10
+"""The same for a soft cap that is so much larger than the temperature."""
+
 HUGE = 1e300
 """Above this, a sum of costs may overflow although the exact loss does not."""
 
@@ -55,6 +66,8 @@ class _Weights(NamedTuple):
     """s - q_c, as the sum of the other weights."""
     exponent: IndexArray
     """Multiplying by 2**exponent undoes the scaling."""
+    is_lost: BoolArray
+    """Which rows have weights that are 0 beside their heaviest, although they are not."""
 
 
 def compute_block(rows: FloatArray, objective: Objective, out: SoftmaxCrossEntropy) -> None:
@@ -78,17 +91,19 @@ def compute_block(rows: FloatArray, objective: Objective, out: SoftmaxCrossEntro
 
 
 def compute_weighted_block(
-    rows: FloatArray, objective: Objective, out: SoftmaxCrossEntropy
+    rows: FloatArray, objective: Objective, out: SoftmaxCrossEntropy, *, are_float: bool = False
 ) -> None:
     """Compute the results that `out` has arrays for, for any target weights and temperatures.
 
     The gradient is ((s - q_c) f(x)_c - q_c (1 - f(x)_c)) / T. Neither inner difference cancels. A
     z-loss adds 2 z (m / T + log S) f(x)_c / T, and all is multiplied by the derivative of the cap.
+    Results that are to be rounded to float32 need fewer digits.
     """
     f = softmax(rows, objective.temperature, objective.softcap)
-    weights = _target_weights(objective, rows)
+    weights = _target_weights(objective, rows, are_float)
     temperature = np.ones(len(rows)) if objective.temperature is None else objective.temperature
     faint = _faint_rests(f)
+    is_unsure = weights.is_lost | _are_out_of_range(objective, temperature)
     a = rows if f.capped is None else f.capped.values.T
 
     if out.probs is not None:
@@ -98,9 +113,12 @@ def compute_weighted_block(
     if objective.z_scale is not None:
         z_weights, log_sums = objective.z_weights(), _log_sums(a, f, temperature)
         z_losses = np.where(z_weights == 0.0, 0.0, z_weights * log_sums * log_sums)
-        out.loss[...] += z_losses
+        if out.loss is not None:
+            out.loss[...] += z_losses
         if out.z_loss is not None:
             out.z_loss[...] = z_losses
+        # Where the two parts of the logarithm cancel.
+        is_unsure |= (np.abs(log_sums) < 0.5) & (z_weights > 0.0)
     if out.grad_probs is not None:
         q, exponent = weights.q, weights.exponent
         counts = q > 0.0
@@ -113,20 +131,72 @@ def compute_weighted_block(
             np.broadcast_to(exponent, q.shape)[counts],
         )
     if out.grad_logits is not None:
-        gradient = _weighted_gradient(f, weights, temperature, faint)
+        gradient, size = _weighted_gradient(f, weights, temperature, faint)
         if objective.z_scale is not None:
             slopes = np.where(z_weights == 0.0, 0.0, 2.0 * z_weights * log_sums)
-            gradient += _times_probs(f, slopes, temperature, np.zeros(len(rows), dtype=np.intp))
+            none = np.zeros(len(rows), dtype=np.intp)
+            penalty = _times_probs(f, slopes, temperature, none)
+            gradient, size = gradient + penalty, np.maximum(size, np.abs(penalty))
+        is_unsure |= _mend(rows, objective, gradient, size, are_float)
         if f.capped is not None:
             slope, exponent = f.capped.slopes, f.capped.exponents
             gradient = np.where(slope == 0.0, 0.0, np.ldexp(gradient * slope, exponent))
         out.grad_logits[...] = gradient.T
+    _compute_exactly(rows, objective, out, is_unsure)
+
+
+def _compute_exactly(
+    rows: FloatArray, objective: Objective, out: SoftmaxCrossEntropy, is_unsure: BoolArray
+) -> None:
+    """Compute rows again in decimals: those that are unsure, and those with NaN in a result."""
+    for name in out.fields:
+        values = getattr(out, name)
+        is_unsure |= np.isnan(values if values.ndim == 1 else values.sum(axis=1))
+    unsure = np.flatnonzero(is_unsure)
+    if unsure.size:
+        numbers = empty_results((len(unsure), rows.shape[1]), rows.dtype, out.fields, None)
+        compute_exact_rows(rows[unsure], objective.part(unsure), numbers)
+        out.put(unsure, numbers)
+
+
+def _are_out_of_range(objective: Objective, temperature: FloatArray) -> BoolArray:
+    """Return which rows have factors that only decimals take.
+
+    A cap far above T shows the bits that it has lost, and what a temperature far from 1 is
+    multiplied by may be as far from it.
+    """
+    is_extreme = (temperature < EXTREME_T) | (temperature > 1.0 / EXTREME_T)
+    if objective.z_scale is None:
+        is_extreme = np.zeros(len(temperature), np.bool)
+    if objective.softcap is not None:
+        is_extreme |= objective.softcap / temperature > STEEP
+    return is_extreme
+
+
+def _mend(
+    rows: FloatArray, objective: Objective, gradient: FloatArray, size: FloatArray, are_float: bool
+) -> BoolArray:
+    """Compute dL/da again where its terms cancel, in place.
+
+    Return the rows in which that takes still more digits.
+    """
+    is_unsure = np.zeros(len(rows), np.bool)
+    if objective.has_labels and objective.z_scale is None:
+        return is_unsure
+    is_close = (np.abs(gradient) < (CLOSE_OF_FLOAT if are_float else CLOSE) * size).any(axis=0)
+    # With a z-loss there are three terms, whose errors add up.
+    close = np.flatnonzero(is_close | (objective.z_scale is not None and not are_float))
+    if close.size:
+        again = doubled(rows[close], objective.part(close))
+        gradient[:, close] = np.where(again.is_right, again.gradient, gradient[:, close])
+        is_unsure[close] = ~again.is_enough
+    return is_unsure
 
 
 def _weighted_gradient(
     f: Softmax, weights: _Weights, temperature: FloatArray, faint: dict[int, float]
-) -> FloatArray:
-    """Return dL/da, of shape (C, N)."""
+) -> tuple[FloatArray, FloatArray]:
+    """Return dL/da and the larger of its two terms, of shape (C, N)."""
     q, s_without = weights.q, weights.s_without
     t, k = np.frexp(temperature)
     exponent = weights.exponent - k
@@ -136,7 +206,7 @@ def _weighted_gradient(
     for row, rest in faint.items():
         top = f.d[:, row] == 0.0, row
         lost[top] = times_scaled(q[top], rest / t[row], exponent[row])
-    return np.asarray(gained - lost)
+    return np.asarray(gained - lost), np.maximum(gained, lost)
 
 
 def _times_probs(
@@ -168,13 +238,20 @@ def _log_sums(a: FloatArray, f: Softmax, temperature: FloatArray) -> FloatArray:
     return np.asarray(quotient + (np.log1p(f.rest) + (lost + f.rest_error / f.total)))
 
 
-def _target_weights(objective: Objective, rows: FloatArray) -> _Weights:
+def _target_weights(objective: Objective, rows: FloatArray, are_float: bool) -> _Weights:
     """Return the target weights of rows, scaled so that they neither underflow nor overflow."""
     q = objective.weights(rows.shape[1], gain=2.0 ** (GAIN_EXPONENT // 2))
     exponent = np.full(len(rows), -GAIN_EXPONENT)
+    if not (objective.is_plain or are_float):
+        # Each factor would take half a last place.
+        exact, is_usual = target_weights(objective, rows.shape[1])
+        q[is_usual] = np.ldexp(exact.x.T[is_usual], GAIN_EXPONENT)
     heavy = ~(q.max(axis=1) < HEAVY)
+    is_lost = np.zeros(len(rows), np.bool)
     if heavy.any():
+        counts = q[heavy] > 0.0
         q[heavy] = objective.part(heavy).weights(rows.shape[1])
+        is_lost[heavy] = (counts & (q[heavy] == 0.0)).any(axis=1)
         exponent[heavy] = 0
         overflows = heavy & ~np.isfinite(q.sum(axis=1))
         q[overflows] = np.ldexp(q[overflows], -HEAVY_EXPONENT)
@@ -183,7 +260,7 @@ def _target_weights(objective: Objective, rows: FloatArray) -> _Weights:
     s, s_without = _sums_without_each(q)
     # Drop the copy that `by_class` made of a single row.
     count = len(rows)
-    return _Weights(q[:, :count], s[:count], s_without[:, :count], exponent)
+    return _Weights(q[:, :count], s[:count], s_without[:, :count], exponent, is_lost)
 
 
 def _sums_without_each(q: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -216,7 +293,7 @@ def _weighted_loss(
     faint: dict[int, float],
 ) -> FloatArray:
     """Return s log(S) + sum_c q_c (-d_c), in which no term is negative."""
-    q, s, _, exponent = weights
+    q, s, exponent = weights.q, weights.s, weights.exponent
     counts = (q > 0.0) & (f.d > -math.inf)
     d, d_error = np.where(counts, f.d, 0.0), np.where(counts, f.d_error, 0.0)
     costs, costs_error = sum_classes(q * -d, q * -d_error, 0.0)

@@ -70,8 +70,13 @@ def capped(a: FloatArray, cap: FloatArray) -> Capped:
     scaled, scaled_tail = np.ldexp(e, exponent), np.ldexp(e_tail, exponent)
     under = 1.0 + scaled
     under_tail = ((1.0 - under) + scaled) + scaled_tail
-    slope = 4.0 * e / (under * under)
-    slope += slope * (e_tail / e - 2.0 * under_tail / under)
+    square = under * under
+    slope = 4.0 * e / square
+    slope += (
+        remainder(4.0 * e, slope, square) / square
+        - slope * product(under, under, square) / square
+        + slope * (e_tail / e - 2.0 * under_tail / under)
+    )
     tanh, tanh_tail = _quotient(scaled, scaled_tail, under, under_tail)
     values = cap * tanh
     tails = product(np.ascontiguousarray(cap), tanh, values) + cap * tanh_tail
