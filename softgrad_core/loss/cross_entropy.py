@@ -56,12 +56,8 @@ def softmax_cross_entropy(  # noqa: PLR0913 - keywords
 ) -> SoftmaxCrossEntropy:
     """Compute the softmax, the loss and both gradients, to 4 ulp over the whole float64 range.
 
-    With soft targets or options, the error bound is 8 ulp. `grad_logits` is then made of terms that
-    may cancel: its bound is 8 ulp of the largest of (s - q_c) f(x)_c / T, q_c (1 - f(x)_c) / T and
-    the term of a z-loss, times the derivative of a soft cap, with target weights q and their sum s.
-    A loss with a z-loss or a divergence is good to 8 ulp of its largest term; the logarithm of the
-    sum is itself two terms, the largest logit and the rest. With a soft cap this holds for
-    temperatures from 1e-4 on.
+    This holds with soft targets and options too, for each number by itself: where the terms of
+    `grad_logits` or of a divergence cancel, they are computed with more digits.
 
     Parameters
     ----------

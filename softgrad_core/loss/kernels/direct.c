@@ -12,9 +12,12 @@
    the sums, which are kept in two parts and have all their digits, as 1 / S has. So a probability
    or a gradient is off by twice that and half a unit in the last place of its own, at most 2.7
    units where the last places are as unlucky as can be; a loss by one more, for its logarithm.
-   Shares that are not a power of two add half a unit to losses and to dL/df(x). Where several
-   classes have target weights, or with a temperature, a soft cap or a z-loss, all numbers are good
-   to 8 units, those of dL/da in units of the largest of the terms that it is made of.
+   Where several classes have target weights q, dL/da is s f(x) - q, and both terms may be alike in
+   many digits. There e, q and all factors are in two parts, to about 2**-65. What is closer than
+   that can tell is computed again with twice the digits of a double (Dekker, A floating-point
+   technique for extending the available precision, 1971), and a row in which even that is not
+   enough is left. Results of float do without the second parts: only terms that are within 2**-18
+   of one another are computed again.
 
    A soft cap takes cap tanh(a / cap) for a, and a z-loss adds z (log S)**2 to the loss.
 
@@ -738,6 +741,9 @@ INLINE void exponentials(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff
     if (!is_scaled(task) && in_parts(task, is_float))
         for (ptrdiff_t i = 0; i < count; i++)
             e[i] = exponential_in_parts(get(task->logits, from + i, is_float), 0.0, &e_error[i]);
+    else if (!is_scaled(task) && count == PIECE) /* A loop of known length is faster. */
+        for (ptrdiff_t i = 0; i < PIECE; i++)
+            e[i] = exponential(get(task->logits, from + i, is_float), 0.0);
     else if (!is_scaled(task))
         for (ptrdiff_t i = 0; i < count; i++)
             e[i] = exponential(get(task->logits, from + i, is_float), 0.0);
@@ -824,8 +830,9 @@ INLINE void weigh(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
         const int is_class = label >= 0 && label < columns;
         tile->y[row] = is_class ? label : 0;
         tile->q_y[row] = is_class ? tile->q_label[row] : NAN;
-        tile->q_y_error[row] = tile->q_label_error[row];
     }
+    if (!is_bare(task))
+        memcpy(tile->q_y_error, tile->q_label_error, sizeof tile->q_y_error);
     for (ptrdiff_t row = 0; row < rows && (weights.at || targets.at); row++) {
         const ptrdiff_t from = (start + row) * targets.step, y = tile->y[row];
         const Double *const w = (const Double *)weights.at + (start + row) * weights.step;
