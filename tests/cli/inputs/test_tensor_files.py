@@ -80,20 +80,7 @@ def test_the_loss_of_a_batch_may_have_a_narrow_type(tmp_path, torch, save, kind,
     tensors["loss"] = tensors["loss"].to(tensors["logits"].dtype)
     save(tmp_path / f"step.{kind}", tensors, reduction="mean")
     ended = run("verify", f"step.{kind}", cwd=tmp_path)
-    assert ended.status == 0, ended.err
-    assert f"ulp of {dtype}" in ended.err
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_log_softmax_that_was_kept_in_the_type_is_remarked(tmp_path, torch, save, kind):
-    logits = (3.0 * torch.randn(64, 50)).bfloat16().requires_grad_()
-    target = torch.randint(50, (64,))
-    torch.nn.functional.cross_entropy(logits, target, reduction="sum").backward()
-    tensors = {"logits": logits.detach(), "target": target, "grad_logits": logits.grad}
-    save(tmp_path / f"step.{kind}", tensors)
-    ended = run("verify", f"step.{kind}", cwd=tmp_path)
-    assert ended.status == 0, ended.err
-    assert "within rounding: log-softmax-in-low-precision" in ended.err
+    assert (ended.status, f"ulp of {dtype}" in ended.err) == (0, True), ended.err
 
 
 @pytest.mark.parametrize("kind", KINDS)
