@@ -112,13 +112,13 @@ def main(calls: int, threads: int) -> None:
     def at_random(seed):
         rng = np.random.default_rng(seed)
         for _ in range(calls):
-            count, classes = int(rng.integers(0, 300)), int(2 ** rng.uniform(1, 12))
+            count, classes = int(rng.integers(0, 40)), int(2 ** rng.uniform(1, 11))
             call(rng, count, classes, rng.choice(TYPES), LAYOUTS[rng.integers(len(LAYOUTS))])
             done.append(1)
 
     rng = np.random.default_rng(0)
     for direct.KERNELS, count, classes, dtype in product(kernels, COUNTS, CLASSES, TYPES):
-        if count * classes < 1 << 18:
+        if count * classes < 1 << 14:
             call(rng, count, classes, dtype, LAYOUTS[len(done) % len(LAYOUTS)])
             done.append(1)
     direct.KERNELS = kernels[0]
