@@ -126,6 +126,16 @@ class Setting:
         half = HALF * self.temperature
         return half if math.isinf(self.cap) else max(half, OF_CAP * self.cap)
 
+    @property
+    def run(self) -> float:
+        """How far a logit is moved in a picture, see `Slopes`."""
+        return self.half / HALF
+
+    @property
+    def rise(self) -> float:
+        """How far the loss then moves for a slope as steep as there can be."""
+        return self.run * (float(self.weights.sum()) or 1.0) / self.temperature
+
     def scaled(self, logits: FloatArray) -> FloatArray:
         """Return what the softmax takes for logits; a masked class stays masked."""
         if math.isinf(self.cap):
@@ -176,11 +186,10 @@ def slopes_of(logits: FloatArray, objective: Objective) -> Slopes:
     z_slope = 2.0 * setting.penalty * log_total * share[top]
     gradient[top] = (share[top] * other_weights - q[top] * rest + z_slope) * steepness[top]
     loss = float(setting.loss(z, setting.label, z[[setting.label]])[0])
-    run = setting.half / HALF
     return Slopes(
         loss,
-        run,
-        run * (total or 1.0) / setting.temperature,
+        setting.run,
+        setting.rise,
         [
             _by_logit(setting, z, c, float(gradient[c]), (float(push[c]), float(pull[c])))
             for c in _telling(gradient, logits, setting.label)

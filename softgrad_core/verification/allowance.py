@@ -5,7 +5,6 @@ import numpy as np
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.judging import Claims
-from softgrad_core.verification.rounding import rounding_size
 
 
 def allowed_ulp(claims: Claims, name: str, rows: IndexArray) -> FloatArray:
@@ -25,11 +24,7 @@ def allowed_ulp(claims: Claims, name: str, rows: IndexArray) -> FloatArray:
     with np.errstate(all="ignore"):
         exact = claims.exact(rows)
         expected = exact.values[name]
-        rounding = None
-        if tolerance.is_rounding:
-            arithmetic = tolerance.arithmetic
-            rounding = rounding_size(name, exact.values, exact.a, exact.objective, arithmetic)
         unit = tolerance.dtype.spacing(expected)
-        relative = tolerance.relative(np.abs(expected), unit, rounding)
+        relative = tolerance.relative(np.abs(expected), unit, claims.rounding(name, exact))
         allowed = (relative + tolerance.absolute) / unit
     return np.asarray(allowed, dtype=np.float64).T

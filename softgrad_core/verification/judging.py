@@ -277,7 +277,7 @@ class Claims:
         # To round once to fewer digits may move all numbers of a flat row the same way.
         is_narrow &= tolerance.arithmetic is tolerance.dtype
         leaning = is_narrow and self.objective.class_weights is None
-        rounding = self._rounding(name, exact)
+        rounding = self.rounding(name, exact)
         result = compare_claims(claim, exact.values[name], tolerance, rounding, leaning=leaning)
         failed = np.flatnonzero((result.ranks == FAIL).any(axis=0))
         if rounding is None or not len(failed) or not self._has_rounded_log_sums:
@@ -295,19 +295,28 @@ class Claims:
     @cached_property
     def _has_rounded_log_sums(self) -> bool:
         """Whether a sample of rows shows that log Σ exp(z) was rounded to a narrow type."""
-        return any(map(self._shows_rounded_log_sums, self.given))
-
-    def _shows_rounded_log_sums(self, name: str) -> bool:
-        tolerance = self.tolerance.of(name)
-        if self.is_summed(name) or not may_be_rounded(self.objective, tolerance.arithmetic):
+        names = [name for name in self.given if self._may_have_rounded_log_sums(name)]
+        if not names:
             return False
         rows = self.sample(SAMPLE_ELEMENTS)
-        claim, exact = by_class(self.given[name][rows].astype(np.float64)), self.exact(rows)
         with np.errstate(all="ignore"):
-            rounding = self._rounding(name, exact)
-            return rounding is not None and are_moved(
-                name, claim, exact.values, rounding, exact.a, exact.objective, tolerance.arithmetic
-            )
+            exact = self.exact(rows)
+            return any(self._shows_rounded_log_sums(name, rows, exact) for name in names)
+
+    def _may_have_rounded_log_sums(self, name: str) -> bool:
+        tolerance = self.tolerance.of(name)
+        may_be = tolerance.is_rounding and may_be_rounded(self.objective, tolerance.arithmetic)
+        return may_be and not self.is_summed(name)
+
+    def _shows_rounded_log_sums(self, name: str, rows: IndexArray, exact: ExactRows) -> bool:
+        claim, rounding = (
+            by_class(self.given[name][rows].astype(np.float64)),
+            self.rounding(name, exact),
+        )
+        arithmetic = self.tolerance.of(name).arithmetic
+        return rounding is not None and are_moved(
+            name, claim, exact.values, rounding, exact.a, exact.objective, arithmetic
+        )
 
     def sample(self, elements: int) -> IndexArray:
         """Return some of the rows: as many as have this many numbers, but a few at least."""
@@ -316,14 +325,15 @@ class Claims:
             return np.arange(count)
         return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
-    def _rounding(self, name: str, exact: ExactRows) -> FloatArray | None:
+    def rounding(self, name: str, exact: ExactRows) -> FloatArray | None:
+        """Return the size of the rounding errors of a quantity; None for another standard."""
         tolerance = self.tolerance.of(name)
         if not tolerance.is_rounding:
             return None
         return rounding_size(name, exact.values, exact.a, exact.objective, tolerance.arithmetic)
 
     def _losses(self, name: str, exact: ExactRows) -> _Losses:
-        values, rounding = exact.values[name][0], self._rounding(name, exact)
+        values, rounding = exact.values[name][0], self.rounding(name, exact)
         nothing = np.zeros(len(values))
         if rounding is None:
             return _Losses(values, nothing, nothing)

@@ -75,9 +75,10 @@ def errors_of_losses(
     exact: Mapping[str, WideArray], a: FloatArray, objective: Objective, arithmetic: Dtype
 ) -> FloatArray:
     """Return how far the losses of columns are off where l is rounded to the nearest number."""
-    for error in errors_of_log_sums(exact, a, objective, arithmetic):
-        return np.asarray(objective.weights(len(a)).sum(axis=1) * error)
-    return np.zeros(a.shape[1])
+    nearest = next(errors_of_log_sums(exact, a, objective, arithmetic), None)
+    if nearest is None:
+        return np.zeros(a.shape[1])
+    return np.asarray(objective.weights(len(a)).sum(axis=1) * nearest)
 
 
 def moved(
@@ -117,10 +118,9 @@ def are_moved(  # noqa: PLR0913, PLR0917 - what is claimed of what
         return np.asarray(sizes.max(axis=0), dtype=np.float64)
 
     candidates = errors_of_log_sums(exact, a, objective, arithmetic)
-    nearest = next(candidates)
-    right = size(claim - exact[quantity])
-    tells = size(moved(quantity, exact, nearest, objective) - exact[quantity]) > NOTICEABLE
-    left = size(claim - moved(quantity, exact, nearest, objective))
+    values = moved(quantity, exact, next(candidates), objective)
+    tells = size(values - exact[quantity]) > NOTICEABLE
+    right, left = size(claim - exact[quantity]), size(claim - values)
     for e in candidates:
         values = moved(quantity, exact, e, objective)
         left = np.where(np.isnan(e), left, np.minimum(left, size(claim - values)))

@@ -193,9 +193,9 @@ class Screen:
         of_size = arithmetic.epsilon / 2.0 + error_of_sum(self._classes, arithmetic)
         rounding = self._error_of_log_p(arithmetic) + of_size * self._size_y
         rounding = np.where(self._q == 0.0, 0.0, self._q * rounding)
-        of_log_sums = self._q * nearest_error(self._size_y + self._a_y, arithmetic)
-        if not may_be_rounded(self._objective, arithmetic):
-            of_log_sums = np.zeros_like(rounding)
+        of_log_sums = np.zeros_like(rounding)
+        if may_be_rounded(self._objective, arithmetic):
+            of_log_sums = self._q * nearest_error(self._size_y + self._a_y, arithmetic)
         return np.asarray(self._exact.loss, dtype=np.float64), rounding, of_log_sums
 
     def _error_of_log_p(self, arithmetic: Dtype) -> FloatArray:

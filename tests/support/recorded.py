@@ -1,7 +1,7 @@
 """What real kernels gave, from tests/cases/kernels.
 
-They ran on a GPU (NVIDIA H200; PyTorch 2.11, Liger 0.8.5 and JAX
-0.11): eager and compiled PyTorch in the type of the logits, `upcast` to float32 first, Liger, JAX.
+They ran on a GPU (NVIDIA H200; PyTorch 2.11, Liger 0.8.5 and JAX 0.11): eager and compiled PyTorch
+in the type of the logits, `upcast` to float32 first, Liger, JAX.
 bfloat16 is stored as its bits. The label -100 is ignored; `smooth` is a label smoothing of 0.1,
 `softcap` a cap of 30, and `zloss` a z-loss with the weight 1e-4.
 """

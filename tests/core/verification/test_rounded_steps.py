@@ -20,17 +20,25 @@ NARROW = ["bfloat16", "float16"]
 class Kernel:
     """A kernel that computes in float64, and rounds to its type where a test says so."""
 
-    def __init__(self, dtype: str, rows: int = 64, classes: int = 100, offset: float = 0.0) -> None:
+    def __init__(
+        self,
+        dtype: str,
+        classes: int = 100,
+        *,
+        rows: int = 64,
+        size: float = 3.0,
+        offset: float = 0.0,
+        is_sure: bool = False,
+    ) -> None:
         rng = np.random.default_rng(rows + classes)
         self.round: Callable[[Array], Array] = Dtype(dtype).round
         self.dtype = dtype
-        self.a = self.round(3.0 * rng.standard_normal((rows, classes)) + offset)
-        self.labels = rng.integers(classes, size=rows)
+        self.a = self.round(size * rng.standard_normal((rows, classes)) + offset)
+        # One that is sure has the largest logit at the target: gradients near 0.
+        self.labels = self.a.argmax(axis=1) if is_sure else rng.integers(classes, size=rows)
         self.e = np.eye(classes)[self.labels]
-        d = self.a - self.a.max(axis=1, keepdims=True)
-        self.log_sum = np.log(np.exp(d).sum(axis=1, keepdims=True)) + self.a.max(
-            axis=1, keepdims=True
-        )
+        top = self.a.max(axis=1, keepdims=True)
+        self.log_sum = np.log(np.exp(self.a - top).sum(axis=1, keepdims=True)) + top
         self.log_p = self.a - self.log_sum
 
     def at_target(self, values: Array) -> Array:
@@ -109,23 +117,11 @@ def test_pytorch_s_own_kernel_is_remarked(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", [*NARROW, "float32"])
 def test_p_rounded_before_1_is_subtracted_is_remarked(dtype: str) -> None:
-    kernel = Kernel(dtype, classes=10)
-    kernel.a *= 2.0
-    kernel = reshaped(kernel)
+    kernel = Kernel(dtype, classes=10, size=6.0, is_sure=True)
     grad = kernel.round(kernel.round(np.exp(kernel.log_p)) - kernel.e)
     passed, lines = kernel.answer(grad_logits=grad)
     assert passed
     assert "target-subtracted-in-low-precision" in remark(lines)
-
-
-def reshaped(kernel: Kernel) -> Kernel:
-    """Return the kernel with targets that are often the largest logit: gradients near 0."""
-    kernel.labels = kernel.a.argmax(axis=1)
-    kernel.e = np.eye(kernel.a.shape[1])[kernel.labels]
-    top = kernel.a.max(axis=1, keepdims=True)
-    kernel.log_sum = np.log(np.exp(kernel.a - top).sum(axis=1, keepdims=True)) + top
-    kernel.log_p = kernel.a - kernel.log_sum
-    return kernel
 
 
 def test_a_gradient_that_cancelled_to_0_is_remarked() -> None:

@@ -13,7 +13,7 @@ from softgrad.messages import printable
 from softgrad.outputs.page.blocks import Moving
 from softgrad_core.derivation import formulas as f
 from softgrad_core.derivation.explain import Derivation
-from softgrad_core.derivation.slopes import HALF, Setting
+from softgrad_core.derivation.slopes import Setting
 
 FOLDER = Path(__file__).parent
 FILES = ("softmax", "formulas", "numbers", "plots", "table", "controls", "page")
@@ -44,14 +44,13 @@ def data_of(moving: Moving, origins: Origins) -> str:
     """Return the data of a row, as JSON for a script."""
     derivation = moving.derivation
     setting = Setting.of(derivation.logits, derivation.objective)
-    run, steep = setting.half / HALF, float(setting.weights.sum()) or 1.0
     data = {
         "row": _row(derivation, setting),
         "names": None if moving.names is None else list(map(printable, moving.names)),
         "options": _options(derivation),
         "canChoose": _can_choose(derivation),
         "window": {"half": setting.half, "step": 2 * setting.half / STEPS},
-        "scales": {"run": run, "rise": run * steep / setting.temperature},
+        "scales": {"run": setting.run, "rise": setting.rise},
         "formulas": [json.loads(tree) for tree in origins.places],
     }
     # In a script, a tag of a name would end it.
