@@ -100,7 +100,8 @@ def _in_decimals(row: Sequence[float], objective: Objective) -> _Row:
     entropies = objective.neg_entropies(len(row), Decimal)
     if entropies is not None and not (ties is not None and not any(ties)):
         divergence = loss + entropies[0]
-        cancelled = max(cancelled, _cancelled(divergence, max(loss, abs(entropies[0]))))
+        lost = _cancelled(divergence, max(loss, abs(entropies[0])))
+        cancelled = max(cancelled, lost + _hidden(objective))
     elif entropies is not None:
         # f(x) is q, exactly.
         divergence = Decimal(0)
@@ -124,6 +125,12 @@ def _cancelled(difference: Decimal, size: Decimal) -> int:
         return 0
     lost = size.adjusted() - difference.adjusted() if difference else MOST_DIGITS
     return min(lost, size.adjusted() + FAR_BELOW)
+
+
+def _hidden(objective: Objective) -> int:
+    """Return how many digits 1 - ε needs before the first one of ε: log q is made of them."""
+    smoothing = None if objective.smoothing is None else Decimal(float(objective.smoothing[0]))
+    return max(0, -smoothing.adjusted()) if smoothing else 0
 
 
 def _by_ties(row: Sequence[float], objective: Objective) -> list[Decimal] | None:

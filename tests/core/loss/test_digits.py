@@ -192,6 +192,14 @@ def test_targets_that_are_the_probabilities_leave_what_rounding_left_of_them(cla
     assert ulps(got.grad_logits[0], wanted["grad_logits"]) <= LIMIT
 
 
+@pytest.mark.parametrize("smoothing", [1e-30, 1e-300])
+def test_a_divergence_shows_a_smoothing_that_is_far_below_the_digits_of_one(smoothing):
+    logits, options = [5.2, -709.2, -707.5], {"label_smoothing": smoothing, "kl_divergence": True}
+    got = softmax_cross_entropy(logits, 0, **options)
+    wanted = exact_row(logits, [1.0, 0.0, 0.0], options, bits=4_000)
+    assert ulps(np.array([got.loss]), wanted["loss"]) <= LIMIT_OF_DIVERGENCES
+
+
 def test_what_is_exactly_nothing_is_zero():
     got = softmax_cross_entropy([2.5, 2.5, 2.5, 2.5], [0.25] * 4, kl_divergence=True)
     assert not got.grad_logits.any()
