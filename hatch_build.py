@@ -17,8 +17,11 @@ FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trappi
 FLAGS += ["-Wall", "-Wextra", "-Wno-psabi", "-shared", "-fPIC"]
 
 
-KERNELS = "softgrad_core/loss/kernels"
-"""Where the source is, and where the library belongs."""
+SOURCES = [
+    "softgrad_core/loss/kernels/direct.c",
+    "softgrad_core/verification/screening.c",
+]
+"""What is compiled; each library belongs beside its source."""
 
 
 def compilers() -> list[str]:
@@ -28,36 +31,40 @@ def compilers() -> list[str]:
     return list(dict.fromkeys([sysconfig.get_config_var("CC") or "cc", "cc", "gcc", "clang"]))
 
 
+def compiled(source: Path, library: Path) -> str:
+    """Compile a library, and return why that failed; empty if it did not."""
+    reasons = []
+    for compiler in compilers():
+        try:
+            command = [*shlex.split(compiler), *FLAGS, "-o", str(library), str(source), "-lm"]
+            subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+            return ""
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            reasons.append(f"{compiler}: {getattr(error, 'stderr', None) or error}")
+    return "\n".join(reasons)
+
+
 class KernelBuildHook(BuildHookInterface[Any]):
-    """Has the library in the wheel of this platform, for any Python 3; else a wheel for all."""
+    """Has the libraries in the wheel of this platform, for any Python 3; else a wheel for all."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile the library, and say so to the builder."""
-        package = Path(self.root, KERNELS)
-        source = package / "direct.c"
-        # As softgrad_core.loss.kernels.direct looks for it.
-        name = f"_direct_{zlib.crc32(source.read_bytes()):08x}.so"
-        if version == "editable":
-            for earlier in package.glob("_direct_*.so"):
-                earlier.unlink()
-            library = package / name
-        else:
-            self._folder = tempfile.TemporaryDirectory()
-            library = Path(self._folder.name, name)
-            build_data["force_include"][str(library)] = f"{KERNELS}/{name}"
-        reasons = []
-        for compiler in compilers():
-            try:
-                command = [*shlex.split(compiler), *FLAGS, "-o", str(library), str(source), "-lm"]
-                subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-                break
-            except (OSError, ValueError, subprocess.CalledProcessError) as error:
-                reasons.append(f"{compiler}: {getattr(error, 'stderr', None) or error}")
-        else:
-            why = "\n".join(reasons)
-            self.app.display_warning(f"no compiled kernel, NumPy is used instead: {why}")
-            build_data["force_include"].pop(str(library), None)
-            return
+        """Compile the libraries, and say so to the builder."""
+        self._folder = tempfile.TemporaryDirectory()
+        included = {}
+        for source in (Path(self.root, name) for name in SOURCES):
+            # As softgrad_core.loss.library looks for it.
+            place = source.with_name(f"_{source.stem}_{zlib.crc32(source.read_bytes()):08x}.so")
+            library = Path(self._folder.name, place.name)
+            if version == "editable":
+                library = place
+                for earlier in source.parent.glob(f"_{source.stem}_*.so"):
+                    earlier.unlink()
+            else:
+                included[str(library)] = place.relative_to(self.root).as_posix()
+            if why := compiled(source, library):
+                self.app.display_warning(f"no compiled kernel, NumPy is used instead: {why}")
+                return
+        build_data["force_include"].update(included)
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"

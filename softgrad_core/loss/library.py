@@ -1,4 +1,4 @@
-"""The library that is compiled from `direct.c`, and what of it is used besides the kernels."""
+"""Libraries compiled from C, and what that of `direct.c` has besides the kernels."""
 
 import ctypes
 import zlib
@@ -20,22 +20,25 @@ def load(source: Path) -> ctypes.CDLL | None:
     """Return the library compiled from this source, if there is one."""
     try:
         # The name has the checksum of the source, so that an outdated library is not loaded.
-        name = f"_direct_{zlib.crc32(source.read_bytes()):08x}.so"
-        library = ctypes.CDLL(str(source.with_name(name)))
+        name = f"_{source.stem}_{zlib.crc32(source.read_bytes()):08x}.so"
+        return ctypes.CDLL(str(source.with_name(name)))
     except OSError:
         return None
-    library.softgrad_processors.restype = ctypes.c_char_p
-    library.softgrad_sum.restype = ctypes.c_double
-    library.softgrad_sum.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_void_p]
-    return library
 
 
-def processors(library: ctypes.CDLL | None) -> Sequence[str]:
+def processors(library: Any) -> Sequence[str]:
     """Return the kinds of processor that this one is of, fastest first; none without a library."""
-    return [] if library is None else library.softgrad_processors().decode().split()
+    if library is None:
+        return []
+    library.softgrad_processors.restype = ctypes.c_char_p
+    names: bytes = library.softgrad_processors()
+    return names.decode().split()
 
 
 LIBRARY = load(Path(__file__).parent / "kernels" / "direct.c")
+if LIBRARY is not None:
+    LIBRARY.softgrad_sum.restype = ctypes.c_double
+    LIBRARY.softgrad_sum.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_void_p]
 
 
 def sum_in_parts(numbers: npt.NDArray[np.float64]) -> Sequence[float]:

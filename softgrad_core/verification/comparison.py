@@ -176,7 +176,9 @@ def are_close(got: npt.NDArray[Any], expected: FloatArray, dtype: Dtype) -> Bool
     allowed *= dtype.rtol
     allowed += dtype.atol
     is_close: BoolArray = difference <= allowed
-    if not np.isfinite(difference).all():
+    is_finite = np.isfinite(difference)
+    if not is_finite.all():
+        is_close &= is_finite  # What is allowed beside infinity is infinite as well.
         is_close |= got == expected
     return is_close
 

@@ -22,6 +22,9 @@ ROUNDINGS = 16.0
 FIRST_ROWS = 4
 """The rows that tell whether it is worth to look at all."""
 
+FITTED_ELEMENTS = 1 << 18
+"""Multiples of p, e and 1 are looked for in rows of this many numbers, at most."""
+
 SAME_MULTIPLE = 1e-3
 """The relative difference up to which multiples of several rows are one, at least."""
 
@@ -55,7 +58,10 @@ def _found(
 
 
 def _are_zero(claims: Claims, name: str, rows: IndexArray, columns: BoolArray) -> bool:
-    return not claims.given[name][rows][:, columns].any()
+    def holds_more(some: IndexArray) -> bool:
+        return bool(claims.given[name][some][:, columns].any())
+
+    return not (holds_more(rows[:FIRST_ROWS]) or any(in_blocks(holds_more, rows, claims, 1)))
 
 
 def _rows_of_others(claims: Claims, name: str, rows: IndexArray, threads: int) -> IndexArray | None:
@@ -69,22 +75,26 @@ def _rows_of_others(claims: Claims, name: str, rows: IndexArray, threads: int) -
             lambda some: claims.nearly(name, some) @ direction, np.arange(count), claims, threads
         )
     )
-    got = claims.given[name][rows].astype(np.float64) @ direction
     order = np.argsort(right, kind="stable")
-    place = np.searchsorted(right[order], got).clip(1, count - 1)
-    before, after = order[place - 1], order[place]
-    nearer = np.where(np.abs(right[before] - got) < np.abs(right[after] - got), before, after)
     epsilon = ROUNDINGS * claims.tolerance.of(name).dtype.epsilon
-    if (nearer == rows).any():
-        return None
-    # A few rows tell whether it is worth to compare all.
-    for some in (slice(0, MOST_LISTED), slice(None)):
-        expected = claims.expected(name, nearer[some]).T
-        claim = claims.given[name][rows[some]].astype(np.float64)
+
+    def others(some: IndexArray) -> IndexArray | None:
+        claim = claims.given[name][some].astype(np.float64)
+        got = claim @ direction
+        place = np.searchsorted(right[order], got).clip(1, count - 1)
+        before, after = order[place - 1], order[place]
+        nearer = np.where(np.abs(right[before] - got) < np.abs(right[after] - got), before, after)
+        expected = claims.expected(name, nearer).T
         lost = epsilon * (np.abs(expected) + 0.01 * np.abs(expected).max(axis=1, keepdims=True))
-        if not (np.abs(claim - expected) <= lost).all():
-            return None
-    return np.asarray(nearer)
+        is_other = (nearer != some).all() and (np.abs(claim - expected) <= lost).all()
+        return np.asarray(nearer) if is_other else None
+
+    # A few rows tell whether it is worth to compare all.
+    if others(rows[:MOST_LISTED]) is None:
+        return None
+    found = in_blocks(others, rows, claims, threads)
+    parts = [part for part in found if part is not None]
+    return np.concatenate(parts) if len(parts) == len(found) else None
 
 
 def _moved(rows: IndexArray, others: IndexArray) -> str:
@@ -113,12 +123,17 @@ def _parts(claims: Claims, name: str, judged: Judged, rows: IndexArray, threads:
 
     if fitted(rows[:FIRST_ROWS]) is None:
         return ""
-    parts = in_blocks(fitted, rows, claims, threads)
+    most = max(FIRST_ROWS, FITTED_ELEMENTS // claims.rows.shape[1])
+    some = rows
+    if len(rows) > most:
+        some = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
+    parts = in_blocks(fitted, some, claims, threads)
     found = [part for part in parts if part is not None]
     if len(found) < len(parts):
         return ""
     epsilon = claims.tolerance.of(name).dtype.epsilon
-    return _in_words(name, np.concatenate(found, axis=1), max(SAME_MULTIPLE, 4.0 * epsilon))
+    text = _in_words(name, np.concatenate(found, axis=1), max(SAME_MULTIPLE, 4.0 * epsilon))
+    return text if some is rows else f"in {most:,} of these rows, {text}"
 
 
 def _multiples(case: Case) -> FloatArray | None:

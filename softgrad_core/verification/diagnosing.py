@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from softgrad_core.cores import mapped
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray, rows_of
 from softgrad_core.loss.targets import IndexArray
@@ -14,7 +15,7 @@ from softgrad_core.verification.comparison import FAIL
 from softgrad_core.verification.diagnosis.case import Case
 from softgrad_core.verification.diagnosis.evidence import SAME_PARAMETER
 from softgrad_core.verification.diagnosis.recognition import Fit, recognise
-from softgrad_core.verification.judging import Claims, Judged, mapped
+from softgrad_core.verification.judging import Claims, Judged
 from softgrad_core.verification.reference import by_class
 
 Found = TypeVar("Found")
@@ -24,12 +25,15 @@ FEW_ELEMENTS = 1 << 16
 on a sample, and on the rest only those mistakes are that the sample shows."""
 
 SAMPLE_ELEMENTS = 1 << 14
-"""The numbers of a sample."""
+"""The numbers of a sample of single rows, which may show several mistakes."""
 
-BLOCK_ELEMENTS = 1 << 17
+BATCH_ELEMENTS = 1 << 12
+"""The numbers of a sample of a batch, all rows of which show one mistake."""
+
+BLOCK_ELEMENTS = 1 << 16
 """The numbers of rows that are looked at together."""
 
-FEWEST_ROWS = 4
+FEWEST_ROWS = 2
 """The rows of a sample, however many classes there are."""
 
 MOST_SAMPLES = 4
@@ -68,8 +72,8 @@ def _of_many_rows(
     fits: list[Fit] = []
     left, rng = failed, np.random.default_rng(0)
     for _ in range(MOST_SAMPLES):
-        sample = rng.choice(left, min(len(left), _sample_rows(claims)), replace=False)
-        found = _fits(claims, name, judged, np.sort(sample))
+        sample = _sample(claims, left, SAMPLE_ELEMENTS, rng)
+        found = _fits(claims, name, judged, sample)
         if not found:
             break
         shown = _simplest(found)
@@ -97,18 +101,24 @@ def _of_a_batch(claims: Claims, name: str, judged: Judged, record: int, threads:
         return recognise(_case(claims, name, judged, records, np.union1d(first, some)), sample)
 
     def confirmed(fits: list[Fit], some: IndexArray) -> list[Fit]:
-        for again in in_blocks(partial(found, sample=fits), some, claims, threads):
-            fits = [fit for fit in fits if any(_are_one(fit, other) for other in again)]
-        return fits
+        refuted: set[int] = set()
+
+        def confirm(block: IndexArray) -> None:
+            left = [fit for fit in fits if id(fit) not in refuted]
+            again = found(block, left) if left else []
+            refuted.update(id(f) for f in left if not any(_are_one(f, other) for other in again))
+
+        in_blocks(confirm, some, claims, threads)
+        return [fit for fit in fits if id(fit) not in refuted]
 
     rng = np.random.default_rng(0)
-    fits = found(rng.choice(wrong, min(len(wrong), _sample_rows(claims)), replace=False))
-    more = rng.choice(wrong, min(len(wrong), MOST_SAMPLES * _sample_rows(claims)), replace=False)
+    fits = found(_sample(claims, wrong, BATCH_ELEMENTS, rng))
+    more = _sample(claims, wrong, SAMPLE_ELEMENTS, rng)
     for doubt in sorted({fit.doubt for fit in fits}):
         # What two samples cannot tell apart, all rows hardly can: one is confirmed on all of them.
         likely = confirmed([fit for fit in fits if fit.doubt == doubt], more)
         if likely and not confirmed(likely[:1], wrong):
-            likely = confirmed(likely[1:], wrong)
+            likely = confirmed(likely[1:], wrong) if likely[1:] else []
         if likely:
             return [fit.renumbered(records) for fit in likely]
     return []
@@ -128,9 +138,12 @@ def _are_one(fit: Fit, other: Fit) -> bool:
     return len(one) == len(another) and np.allclose(one, another, rtol=SAME_PARAMETER, atol=0.0)
 
 
-def _sample_rows(claims: Claims) -> int:
-    classes: int = claims.rows.shape[1]
-    return max(FEWEST_ROWS, SAMPLE_ELEMENTS // classes)
+def _sample(
+    claims: Claims, rows: IndexArray, elements: int, rng: np.random.Generator
+) -> IndexArray:
+    """Return some of the rows: as many as have this many numbers, but a few at least."""
+    count = max(FEWEST_ROWS, elements // claims.rows.shape[1])
+    return np.sort(rng.choice(rows, min(len(rows), count), replace=False))
 
 
 def in_blocks(

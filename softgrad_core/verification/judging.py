@@ -1,7 +1,7 @@
 """Claims about rows of logits -> the verdict on each record, block by block on several threads."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.cores import mapped
 from softgrad_core.dtypes import Dtype, WideArray
 from softgrad_core.errors import InputError
 from softgrad_core.loss.logits import FloatArray, check_rows
@@ -29,9 +30,10 @@ from softgrad_core.verification.log_sums import (
     may_be_rounded,
     moved,
 )
+from softgrad_core.verification.passes import Workspace
 from softgrad_core.verification.reference import by_class, reference
 from softgrad_core.verification.rounding import growth_of_sum, rounding_size
-from softgrad_core.verification.screening import SCREENED, Screen, Workspace, kernel_values
+from softgrad_core.verification.screening import SCREENED, Screen, kernel_values
 from softgrad_core.verification.tolerances import Tolerance
 
 BLOCK_ELEMENTS = 1 << 19
@@ -43,9 +45,6 @@ SMALL_BLOCK_ELEMENTS = 1 << 18
 BLOCKS_OF_THREAD = 2
 """How many blocks each thread should have at least, so that none waits for the others."""
 
-MOST_THREADS = 8
-"""More threads than this take longer, as each waits for the Python of the others."""
-
 SAMPLE_ELEMENTS = 1 << 14
 """The numbers that are looked at to find out how a kernel rounds."""
 
@@ -56,7 +55,7 @@ EXACT_ELEMENTS = 1 << 16
 """Up to this many numbers, claims in float64 are compared with values of more digits alone."""
 
 
-MEASURED_ELEMENTS = 1 << 15
+MEASURED_ELEMENTS = 1 << 13
 """How many numbers get errors to a hundredth of an ulp where the kernel's values decide claims in
 float64. The errors of others are known to within 4 ulp."""
 
@@ -216,13 +215,16 @@ class Claims:
         """Judge the claims of a block of rows."""
         # Overflow, underflow and NaN are what is looked for here.
         with np.errstate(all="ignore"):
+            screened = [name for name in self.given if self._is_screened(name)]
+            results: dict[str, _OfRows | _Losses] = {}
             try:
-                check_rows(self.logits(rows))
+                if screened:
+                    results = self._screened(screened, rows, space)
+                else:
+                    check_rows(self.logits(rows))
             except InputError as error:
                 place = None if error.row is None else error.row + rows.start
                 raise InputError(error.code, error.reason, place) from None
-            screened = [name for name in self.given if self._is_screened(name)]
-            results = self._screened(screened, rows, space) if screened else {}
             others = [name for name in self.given if name not in results]
             if others:
                 exact = self.exact(rows)
@@ -388,13 +390,3 @@ class Claims:
         largest = largest[~of_rows.failed[largest]]
         with np.errstate(all="ignore"):
             of_rows.put(largest, self._judged(name, largest, self.exact(largest)).comparison)
-
-
-def mapped(work: Callable[[Any], Any], parts: Sequence[Any], threads: int) -> list[Any]:
-    """Return what some work gives for each part, done on several threads."""
-    if threads == 1 or len(parts) == 1:
-        return list(map(work, parts))
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(threads, MOST_THREADS)) as pool:
-        return list(pool.map(work, parts))

@@ -94,8 +94,7 @@ def rounding_size(
         penalty = _of_penalty(exact, a, objective, log_p)
         return penalty if quantity == "z_loss" else _of_loss(log_p, objective) + penalty
     of_p = log_p.half
-    # Half of the smallest float64 would be 0.
-    lost = max(arithmetic.smallest / 2.0, Dtype.FLOAT64.smallest)
+    lost = _lost(arithmetic)
     if objective.is_of_labels:
         q_y = objective.label_weights()
         of_p *= q_y * p
@@ -125,6 +124,31 @@ def rounding_size(
     # The gradient before the cap, from that after it; it is not known where the cap is flat.
     inner = s * p + q + (0.0 if objective.z_scale is None else 2.0 * weights * log_sums * p)
     return np.asarray((slopes * (size + inner * u * (2.0 * x + 3.0)) + 2.0 * u * inner) / t)
+
+
+def rounding_beside_targets(  # noqa: PLR0913, PLR0917 - what a number is made of
+    quantity: str,
+    exact: FloatArray,
+    log_p: FloatArray,
+    offsets: FloatArray,
+    q: FloatArray | float,
+    classes: int,
+    arithmetic: Dtype,
+) -> FloatArray:
+    """Return what `rounding_size` gives for single numbers of the probabilities or of dL/da.
+
+    They are not those of the targets, which are labels without other options than weights. `log_p`
+    is |log f(x)| of each number, `offsets` are |a| + |max(a)|, and q is the target's weight.
+    """
+    of_p = error_of_log_p(log_p, offsets, classes, arithmetic)
+    if quantity == "probs":
+        return np.asarray(np.abs(exact) * (of_p + arithmetic.epsilon / 2.0))
+    return np.asarray(np.abs(exact) * of_p + _lost(arithmetic) * (q + 1.0))
+
+
+def _lost(arithmetic: Dtype) -> float:
+    """Return what a number below the smallest normal one loses: that of float64 would be 0."""
+    return max(arithmetic.smallest / 2.0, Dtype.FLOAT64.smallest)
 
 
 def _z_losses(exact: Mapping[str, WideArray]) -> FloatArray:

@@ -2,25 +2,24 @@
 
 What rounding may explain (`rounding.py`) lies between two multiples of the exact value that are
 the same for all numbers of a row but the target's. A number that is off by less than the lower one
-passes, and one that is off by more than the upper one fails. Rows with a number between the two,
-or with one that needs more care (0, infinity, NaN, subnormal numbers), are left to `comparison.py`.
+passes, and one that is off by more than the upper one fails. The few numbers between the two are
+judged one by one. Rows with a number that needs more care (0, infinity, NaN, subnormal numbers)
+are left to `comparison.py`.
 
 Notation as in `rounding.py`. The kernel's values are good to 4 ulp of float64, which is nothing to
 a narrower type. For claims in float64 the bounds are moved apart by as much.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.dtypes import Dtype
 from softgrad_core.loss.cross_entropy import compute_rows
-from softgrad_core.loss.logits import FloatArray, Rows
+from softgrad_core.loss.logits import FloatArray, Rows, check_rows
 from softgrad_core.loss.objective import BoolArray, Objective
 from softgrad_core.loss.results import BLOCK_FIELDS, SoftmaxCrossEntropy
 from softgrad_core.loss.targets import IndexArray
@@ -28,45 +27,37 @@ from softgrad_core.verification.comparison import (
     CERTAIN_ULP,
     FAIL,
     PASS,
+    UNINFORMATIVE,
     ClaimComparison,
-    are_close,
+    Ranks,
+    compare_claims,
 )
 from softgrad_core.verification.log_sums import largest_error, may_be_rounded, nearest_error
-from softgrad_core.verification.rounding import ROUNDINGS, error_of_log_p, error_of_sum
+from softgrad_core.verification.passes import (
+    Bounds,
+    Sorted,
+    TwoBounds,
+    Values,
+    Workspace,
+    measure,
+    power_of_two,
+    read_logits,
+    sort,
+    values_of,
+)
+from softgrad_core.verification.rounding import (
+    ROUNDINGS,
+    error_of_log_p,
+    error_of_sum,
+    rounding_beside_targets,
+)
 from softgrad_core.verification.tolerances import Tolerance
 
 SCREENED = ("probs", "loss", "grad_logits")
 """The quantities that rows can be screened for."""
 
-NARROW = 32
-"""Up to this many classes, the largest number of each row is found class by class."""
-
 KERNEL_ERROR = 4.0 * Dtype.FLOAT64.epsilon
 """How far the kernel's values may be off, relative to the power of two below them."""
-
-EXPONENT, OF_INVERSE = np.int64(0x7FF0 << 48), np.int64(0x7FE0 << 48)
-"""The bits of a float64 that give the power of two below it. Taken from the second number, they
-give the inverse of this power."""
-
-
-class _Bounds(NamedTuple):
-    """Bounds of the errors of each row, relative to the power of two below the exact value."""
-
-    lower: FloatArray
-    """Numbers that are off by this much, or less, pass."""
-    upper: FloatArray
-    """Numbers that are off by more than this fail."""
-
-    @classmethod
-    def of_normal(
-        cls, lower: FloatArray, upper: FloatArray, unit: FloatArray, dtype: Dtype
-    ) -> "_Bounds":
-        """Return bounds that decide nothing where a number is not a normal one of the type."""
-        margin = KERNEL_ERROR if dtype is Dtype.FLOAT64 else dtype.epsilon * 2.0**-20
-        is_normal = (unit >= dtype.smallest_normal) & (unit <= dtype.largest / 2.0)
-        # What passes here is to pass torch.testing.assert_close as well.
-        lower = np.minimum(lower, dtype.rtol) - margin
-        return cls(np.where(is_normal, lower, -1.0), np.where(is_normal, upper + margin, np.inf))
 
 
 def kernel_values(given: npt.NDArray[Any], objective: Objective, name: str) -> FloatArray:
@@ -74,21 +65,6 @@ def kernel_values(given: npt.NDArray[Any], objective: Objective, name: str) -> F
     a = np.ascontiguousarray(given, dtype=np.float64)
     values = compute_rows(Rows(a, a.dtype, a.shape), objective, [name], threads=1)
     return np.asarray(getattr(values, name), dtype=np.float64).reshape(len(a), -1)
-
-
-class Workspace:
-    """Memory for blocks of rows, one after another: new memory would cost more than the work."""
-
-    def __init__(self) -> None:
-        self._arrays: dict[tuple[str, type], npt.NDArray[Any]] = {}
-
-    def array(self, name: str, shape: tuple[int, ...], number: type) -> npt.NDArray[Any]:
-        """Return the array of this name; what was in it is lost."""
-        size = math.prod(shape)
-        array = self._arrays.get((name, number))
-        if array is None or array.size < size:
-            array = self._arrays[name, number] = np.empty(size, number)
-        return array[:size].reshape(shape)
 
 
 class Screen:
@@ -104,6 +80,11 @@ class Screen:
         The loss of each row, without batches.
     names
         The quantities that are claimed, out of `SCREENED`.
+
+    Raises
+    ------
+    InputError
+        For the first row that has no softmax.
     """
 
     def __init__(
@@ -113,8 +94,9 @@ class Screen:
         objective: Objective,
         names: Sequence[str],
     ) -> None:
-        a = space.array("logits", given.shape, np.float64)
-        np.copyto(a, given)
+        a, top, bottom = read_logits(space, given)
+        if not (np.isfinite(top).all() and not np.isnan(bottom).any()):
+            check_rows(a)
         fields, self._space = [*names, "loss"], space
         blocks = {
             name: space.array(name, a.shape, np.float64) if name in fields else None
@@ -123,16 +105,14 @@ class Screen:
         out = SoftmaxCrossEntropy(loss=np.empty(0), **blocks)  # type: ignore[arg-type]
         rows = Rows(a, a.dtype, a.shape)
         self._exact = compute_rows(rows, objective, fields, out, threads=1)
-        self._rows, self._labels = np.arange(len(a)), objective.labels
+        self._rows, self._labels, self._a = np.arange(len(a)), objective.labels, a
         self._classes, self._is_of_labels = a.shape[1], objective.is_of_labels
         self._objective = objective
         if self._is_of_labels:
-            top, bottom = (_largest(given, larger) for larger in (np.maximum, np.minimum))
-            self._highest = np.maximum(np.abs(top), np.abs(bottom)).astype(np.float64)
+            self._largest, self._highest = np.abs(top), np.maximum(np.abs(top), np.abs(bottom))
             self._q = objective.label_weights()
             self._size_y = self._exact.loss / self._q  # |log f(x)_y|
             self._a_y = a[self._rows, self._labels]
-            self._offsets_y = np.abs(self._a_y) + np.abs(top)
 
     def compared(
         self, name: str, claim: npt.NDArray[Any], tolerance: Tolerance
@@ -143,47 +123,85 @@ class Screen:
         these failed.
         """
         exact = getattr(self._exact, name).reshape(claim.shape)
-        inverse_unit = self._inverse_units(exact)
-        error = self._space.array("error", claim.shape, np.float64)
-        np.subtract(exact, claim, out=error)
-        np.abs(error, out=error)
-        error *= inverse_unit
-        numbers = _Numbers(exact, claim, error, tolerance.dtype)
         target = self._labels if name == "grad_logits" else np.zeros_like(self._labels)
-        at = self._rows, target
-        of_others = self._bounds(name, 1.0 / _largest(inverse_unit), tolerance)
-        of_target = self._bounds_of_target(name, 1.0 / inverse_unit[at], tolerance) or of_others
-        own = error[at]
-        error[at] = 0.0
-        worst = error.argmax(axis=1)
-        largest = error[self._rows, worst]
-        error[at] = own
-        passed = (largest <= of_others.lower) & (own <= of_target.lower)
-        result = numbers.summed_up(np.where(own > largest, target, worst))
+        values = values_of(exact, claim, target)
+        errors = measure(self._space, values)
+        of_others = self._bounds(name, errors.least, tolerance)
+        unit = power_of_two(exact[self._rows, target])
+        of_target = self._bounds_of_target(name, unit, tolerance) or of_others
+        bounds = TwoBounds(of_others, of_target)
+        passed = (errors.largest <= of_others.lower) & (errors.own <= of_target.lower)
+        worst = np.where(errors.own > errors.largest, target, errors.worst)
+        result = _summed_up(values, self._rows, worst, tolerance.dtype)
         decided = passed | self._are_nothing(name, claim, result)
         columns = np.zeros(claim.shape[1], dtype=bool)
-        left = np.flatnonzero(~decided)
+        # Without bounds for the numbers, nothing can be said of them.
+        left = np.flatnonzero(~decided & (of_others.lower >= 0.0))
         if len(left) and self._is_of_labels:
-            # If these are all rows, they are not copied.
-            some = error if len(left) == len(error) else error[left]
-            chosen = np.arange(len(left)), target[left]
-            wrong = some > of_others.upper[left, np.newaxis]
-            right = some <= of_others.lower[left, np.newaxis]
-            wrong[chosen] = own[left] > of_target.upper[left]
-            right[chosen] = own[left] <= of_target.lower[left]
-            is_failed = wrong.any(axis=1) & (wrong | right).all(axis=1)
-            failed, wrong = left[is_failed], wrong[is_failed]
-            result.put(failed, numbers.part(failed).failed(wrong))
-            decided[failed] = True
-            columns |= wrong.any(axis=0)
+            found = sort(self._space, values, left, bounds.part(left), tolerance.dtype)
+            found = found._replace(worst=np.where(found.wrong > 0, found.worst, worst[left]))
+            some, of_some, wrong = self._decided(name, values, left, found, tolerance)
+            columns |= found.columns
+            columns[wrong] = True
+            result.put(some, of_some)
+            decided[some] = True
         return result, decided, columns
 
-    def _inverse_units(self, exact: FloatArray) -> FloatArray:
-        """Return the inverse of the power of two below each value; a huge one for 0."""
-        bits = self._space.array("bits", exact.shape, np.int64)
-        np.bitwise_and(exact.view(np.int64), EXPONENT, out=bits)
-        np.subtract(OF_INVERSE, bits, out=bits)
-        return bits.view(np.float64)
+    def _decided(
+        self, name: str, values: Values, left: IndexArray, found: Sorted, tolerance: Tolerance
+    ) -> tuple[IndexArray, ClaimComparison, IndexArray]:
+        """Return which of the rows whose numbers were sorted are decided, and what became of them.
+
+        The last are the columns of numbers between the bounds that failed. Rows of which such a
+        number is that of the target, or shows nothing, are left.
+        """
+        wrong, worst, is_known = found.wrong.copy(), found.worst.copy(), found.found >= 0
+        # The kernel's own digits may count, or a rounded log-sum-exp explain what is wrong here.
+        may_be_right = may_be_rounded(self._objective, tolerance.arithmetic)
+        if may_be_right or tolerance.dtype is Dtype.FLOAT64:
+            is_known &= wrong > 0
+        of_row = np.repeat(np.arange(len(left)), found.found.clip(0))
+        row, column = np.divmod(found.between, values.exact.shape[1])
+        ranks, errors = self._ranks(name, values, row, column, tolerance)
+        is_known[of_row[(ranks == UNINFORMATIVE) | (column == values.targets[row])]] = False
+        # Of rows without a number that is plainly wrong, the worst of those that failed here: of
+        # several that are put in one place, the last one stays.
+        order = np.argsort(errors, kind="stable")
+        order = order[(ranks[order] == FAIL) & (found.wrong == 0)[of_row[order]]]
+        worst[of_row[order]] = column[order]
+        failed = ranks == FAIL
+        np.add.at(wrong, of_row[failed], 1)
+        some, wrong = left[is_known], wrong[is_known]
+        result = replace(
+            _summed_up(values, some, worst[is_known], tolerance.dtype),
+            ranks=np.where(wrong > 0, FAIL, PASS).astype(np.uint8),
+            shown=wrong < values.exact.shape[1],
+            assert_close=found.are_close[is_known],
+        )
+        return some, result, column[failed & is_known[of_row]]
+
+    def _ranks(
+        self,
+        name: str,
+        values: Values,
+        row: IndexArray,
+        column: IndexArray,
+        tolerance: Tolerance,
+    ) -> tuple[Ranks, FloatArray]:
+        """Judge numbers that are not the targets'. Return the ranks, and the errors in ulp."""
+        exact, q = values.exact[row, column], self._q[row] if name == "grad_logits" else 1.0
+        rounding = rounding_beside_targets(
+            name,
+            exact,
+            -np.log(np.abs(exact) / q),
+            np.abs(self._a[row, column]) + self._largest[row],
+            q,
+            self._classes,
+            tolerance.arithmetic,
+        )
+        got = values.claims[row, column].astype(np.float64)
+        result = compare_claims(got[np.newaxis], exact[np.newaxis], tolerance, rounding[np.newaxis])
+        return result.ranks[0], result.error_ulp[0]
 
     def losses(self, arithmetic: Dtype) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the losses, of shape (n,), and how large their rounding errors are.
@@ -200,7 +218,8 @@ class Screen:
 
     def _error_of_log_p(self, arithmetic: Dtype) -> FloatArray:
         """Return the error of log f(x)_y, of shape (n,)."""
-        return error_of_log_p(self._size_y, self._offsets_y, self._classes, arithmetic)
+        offsets = np.abs(self._a_y) + self._largest
+        return error_of_log_p(self._size_y, offsets, self._classes, arithmetic)
 
     def _of_log_sum(self, arithmetic: Dtype) -> FloatArray:
         """Return how far the log-sum-exp of each row may be off where it is rounded."""
@@ -218,7 +237,7 @@ class Screen:
                 values[nothing] = 0
         return nothing
 
-    def _bounds(self, name: str, least: FloatArray, tolerance: Tolerance) -> _Bounds:
+    def _bounds(self, name: str, least: FloatArray, tolerance: Tolerance) -> Bounds:
         """Return the bounds for all numbers of a row; `least` is the least power of two of each."""
         arithmetic, dtype = tolerance.arithmetic, tolerance.dtype
         u = arithmetic.epsilon / 2.0
@@ -239,11 +258,9 @@ class Screen:
             upper += 2.0 * np.expm1(of_log_sum)  # The power of two below may be half the value.
             # Where 0 would pass as well, only a number that shows its digits does.
             lower = np.where(upper < 1.0, few, min(few, certain))
-        return _Bounds.of_normal(lower, upper, least, dtype)
+        return _of_normal(lower, upper, least, dtype)
 
-    def _bounds_of_target(
-        self, name: str, unit: FloatArray, tolerance: Tolerance
-    ) -> _Bounds | None:
+    def _bounds_of_target(self, name: str, unit: FloatArray, tolerance: Tolerance) -> Bounds | None:
         """Return the bounds for the target's number, or the loss, where they are others."""
         if name == "probs" or not self._is_of_labels:
             return None
@@ -260,51 +277,32 @@ class Screen:
         lost = (ROUNDINGS * (self._q + 1.0) + 1.0) * dtype.smallest / unit
         upper = (bound + dtype.epsilon + lost) * np.exp(of_log_sum) + moved / unit
         lower = np.where(upper < 1.0, bound, np.minimum(bound, CERTAIN_ULP * dtype.epsilon))
-        return _Bounds.of_normal(lower, upper, unit, dtype)
+        return _of_normal(lower, upper, unit, dtype)
 
 
-class _Numbers(NamedTuple):
-    """The exact values of rows, the claims, and the errors relative to the powers of two below."""
-
-    exact: FloatArray
-    got: npt.NDArray[Any]
-    error: FloatArray
-    dtype: Dtype
-
-    def part(self, rows: IndexArray) -> "_Numbers":
-        """Return the numbers of some rows."""
-        if len(rows) == len(self.exact):
-            return self
-        return _Numbers(self.exact[rows], self.got[rows], self.error[rows], self.dtype)
-
-    def summed_up(self, worst: IndexArray) -> ClaimComparison:
-        """Return what becomes of rows that pass, whose worst numbers these are."""
-        rows = np.arange(len(worst))
-        exact, got = self.exact[rows, worst], self.got[rows, worst].astype(np.float64)
-        return ClaimComparison(
-            ranks=np.full(len(rows), PASS, dtype=np.uint8),
-            max_error_ulp=self.error[rows, worst] / self.dtype.epsilon,
-            relative_error=np.abs(got - exact) / np.abs(exact),
-            worst=worst,
-            expected=exact,
-            got=got,
-            uninformative=np.zeros(len(rows), dtype=np.intp),
-            shown=np.ones(len(rows), dtype=bool),
-            assert_close=np.ones(len(rows), dtype=bool),
-        )
-
-    def failed(self, wrong: BoolArray) -> ClaimComparison:
-        """Return what becomes of rows of which these numbers are wrong, and the others right."""
-        return replace(
-            self.summed_up(np.where(wrong, self.error, -1.0).argmax(axis=1)),
-            ranks=np.full(len(wrong), FAIL, dtype=np.uint8),
-            shown=np.asarray(~wrong.all(axis=1)),
-            assert_close=np.asarray(are_close(self.got, self.exact, self.dtype).all(axis=1)),
-        )
+def _of_normal(lower: FloatArray, upper: FloatArray, unit: FloatArray, dtype: Dtype) -> Bounds:
+    """Return bounds that decide nothing where a number is not a normal one of the type."""
+    margin = KERNEL_ERROR if dtype is Dtype.FLOAT64 else dtype.epsilon * 2.0**-20
+    is_normal = (unit >= dtype.smallest_normal) & (unit <= dtype.largest / 2.0)
+    # What passes here is to pass torch.testing.assert_close as well.
+    lower = np.minimum(lower, dtype.rtol) - margin
+    return Bounds(np.where(is_normal, lower, -1.0), np.where(is_normal, upper + margin, np.inf))
 
 
-def _largest(values: npt.NDArray[Any], larger: np.ufunc = np.maximum) -> npt.NDArray[Any]:
-    """Return the largest number of each row, or the smallest."""
-    if values.shape[1] > NARROW:
-        return np.asarray(larger.reduce(values, axis=1))
-    return np.asarray(reduce(larger, values.T))
+def _summed_up(
+    values: Values, rows: IndexArray, worst: IndexArray, dtype: Dtype
+) -> ClaimComparison:
+    """Return what becomes of rows that pass, whose worst numbers these are."""
+    exact, got = values.exact[rows, worst], values.claims[rows, worst].astype(np.float64)
+    error = np.abs(got - exact)
+    return ClaimComparison(
+        ranks=np.full(len(rows), PASS, dtype=np.uint8),
+        max_error_ulp=error / (power_of_two(exact) * dtype.epsilon),
+        relative_error=error / np.abs(exact),
+        worst=worst,
+        expected=exact,
+        got=got,
+        uninformative=np.zeros(len(rows), dtype=np.intp),
+        shown=np.ones(len(rows), dtype=bool),
+        assert_close=np.ones(len(rows), dtype=bool),
+    )

@@ -1,6 +1,6 @@
-"""Call the compiled kernel with arrays of every shape, layout and type, and at random.
+"""Call what is compiled with arrays of every shape, layout and type, and at random.
 
-This program runs with a kernel that a sanitizer has instrumented; see tests/core/test_memory.py.
+This program runs with libraries that a sanitizer has instrumented; see tests/core/test_memory.py.
 """
 
 import sys
@@ -13,6 +13,7 @@ import numpy as np
 import softgrad_core
 from softgrad_core.loss.kernels import direct
 from softgrad_core.loss.results import FIELDS
+from softgrad_core.verification import passes
 
 COUNTS = (0, 1, 2, 7, 256, 257)
 CLASSES = (2, 3, 5, 8, 9, 16, 17, 33, 65, 129, 1000, 2048, 2049, 4097)
@@ -88,7 +89,7 @@ def targets_for(rng, count, classes, options):
 
 
 def call(rng, count, classes, dtype, layout) -> None:
-    """Compute the results of random rows, once more into the same arrays, and verify them."""
+    """Compute the results of random rows, once more into the same arrays, and verify some."""
     scale = 10.0 ** rng.uniform(-1, 2.5)
     with np.errstate(all="ignore"):
         rows = (rng.normal(size=(count, classes)) * scale).astype(dtype)
@@ -101,12 +102,17 @@ def call(rng, count, classes, dtype, layout) -> None:
     given: dict[str, Any] = {"fields": fields, "threads": int(rng.integers(1, 4)), **options}
     result = softgrad_core.softmax_cross_entropy(layout(rows), target, **given)
     softgrad_core.softmax_cross_entropy(layout(rows), target, out=result, **given)
+    if count and result.grad_logits is not None and rng.random() < 0.3:
+        factors = rng.choice([1.0, 1.0 + 1e-6, 2.0], size=rows.shape)
+        claim = (result.grad_logits * factors).astype(result.grad_logits.dtype)
+        softgrad_core.verify(layout(rows), target, grad_logits=layout(claim), **options)
 
 
 def main(calls: int, threads: int) -> None:
     """Call the kernel so often at random, from so many threads, after every layout once."""
     kernels = direct.all_kernels()
     assert kernels, "there is no compiled kernel"
+    assert passes.PASSES, "there are no compiled passes"
     done = []
 
     def at_random(seed):

@@ -95,7 +95,9 @@ class Case:
         self.records = self.count // self.size
         # Whether there is one claim for several rows: the loss of a batch.
         self.is_summed = self.claimed.shape[1] < self.count
-        self.is_finite = bool(np.isfinite(self.claimed).all())
+        # One pass, unless the sum overflows.
+        claimed = self.claimed
+        self.is_finite = bool(np.isfinite(claimed.sum()) or np.isfinite(claimed).all())
         self.columns = np.arange(self.count)
         self.y = objective.labels
         one = np.ones(self.count)
@@ -104,15 +106,16 @@ class Case:
         self.scale = one if objective.scale is None else objective.scale
 
         given = capped(self.logits, objective.softcap)
-        top = given.max(axis=0)
+        largest = given.argmax(axis=0), self.columns
+        top = given[largest]
         self.a, self.d = given, given - top
         if objective.temperature is not None:
             self.a, self.d = self.a / self.temperature, self.d / self.temperature
-        others = np.exp(self.d)
-        others[self.a.argmax(axis=0), self.columns] = 0.0
-        rest = others.sum(axis=0)
-        self.p: FloatArray = others / (1.0 + rest)
-        self.p[self.a.argmax(axis=0), self.columns] = 1.0 / (1.0 + rest)
+        self.p: FloatArray = np.exp(self.d)
+        self.p[largest] = 0.0
+        rest = self.p.sum(axis=0)
+        self.p /= 1.0 + rest
+        self.p[largest] = 1.0 / (1.0 + rest)
         # The logarithms of the sums of exp(d) and of exp(a), and the sum of p over all classes but
         # the top one, with all their digits.
         self.log_sum: FloatArray = np.log1p(rest)
@@ -124,15 +127,16 @@ class Case:
 
     def _take_units(self) -> None:
         """Compute e and the unit of each row, and the claims in these units."""
-        q = self.objective.weights(self.classes).T
-        if self.objective.is_plain:
-            q = np.ascontiguousarray(q)  # One-hot vectors lie in memory as the logits do.
-        self.q_sum = q.sum(axis=0)
+        has_labels = self.objective.has_labels
+        q = None if has_labels else self.objective.weights(self.classes).T
+        self.q_sum = self.objective.label_weights() if q is None else q.sum(axis=0)
         counts = self.q_sum > 0.0
         # A row that does not count has the unit 0; its safe unit is that of a row of weight 1.
         sums = np.where(counts, self.q_sum, 1.0 / np.where(self.divisor > 0.0, self.divisor, 1.0))
-        self.e = q / sums
-        self.is_hard = np.asarray((self.e == 1.0).any(axis=0))
+        self.e = np.zeros_like(self.d) if q is None else q / sums  # As the logits lie in memory.
+        if q is None:
+            self.e[self.y, self.columns] = counts
+        self.is_hard = counts if q is None else np.asarray((self.e == 1.0).any(axis=0))
         self.p_y = self.at_target(self.p)
         has_no_weights = self.quantity in {"probs", "log_probs", "z_loss"}
         self.row_counts = counts | has_no_weights
@@ -335,11 +339,12 @@ class Case:
         if epsilon not in self._rounding_errors:
             # The rounding error of d is in proportion to d, and exp makes it a relative error.
             errors = np.abs(self.kept(self.d))
-            np.copyto(errors, 0.0, where=np.isinf(errors))
-            errors += ROUNDINGS
+            if not np.isfinite(errors.max(initial=0.0)):
+                np.copyto(errors, 0.0, where=np.isinf(errors))
             errors *= epsilon
             # So has the sum of exp(d), which narrower types than float32 compute in that.
-            errors += min(epsilon, Dtype.FLOAT32.epsilon) / 2.0 * math.sqrt(self.classes)
+            of_sum = min(epsilon, Dtype.FLOAT32.epsilon) / 2.0 * math.sqrt(self.classes)
+            errors += ROUNDINGS * epsilon + of_sum
             np.minimum(errors, MOST_LOST, out=errors)
             is_low = self.p.min(initial=1.0) * epsilon < self.dtype.smallest
             if is_low and self.quantity in {"probs", "grad_logits"}:

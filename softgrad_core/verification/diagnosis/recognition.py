@@ -108,11 +108,11 @@ def by_set(
 
 def _fits(case: Case, epsilon: float, sample: Sequence[Fit] | None) -> Iterator[Fit]:
     """Yield the mistakes that give the claims but for rounding errors of size epsilon."""
-    is_right = None
-    for place, (mistake, form) in enumerate(FORMS[case.quantity]):
-        found = [] if sample is None else [fit for fit in sample if fit.place == place]
-        if sample is not None and not found:
-            continue
+    is_right, forms = None, FORMS[case.quantity]
+    places = range(len(forms)) if sample is None else sorted({fit.place for fit in sample})
+    for place in places:
+        mistake, form = forms[place]
+        found = [fit for fit in sample or () if fit.place == place]
         shows = np.ones(case.records, dtype=bool)
         # The rest of a batch whose sample shows a mistake is wrong as well.
         if mistake.keeps_digits and (sample is None or case.size == 1):
@@ -232,7 +232,8 @@ def _are_near(
     if not largest <= case.dtype.largest:  # NaN included.
         return None
     errors += case.slack / case.safe_unit
-    return np.asarray(np.abs(case.claim - given) <= errors)
+    off = np.subtract(case.claim, given)
+    return np.asarray(np.abs(off, out=off) <= errors)
 
 
 def _of_records(case: Case, near: BoolArray, applies: BoolArray | None) -> BoolArray:

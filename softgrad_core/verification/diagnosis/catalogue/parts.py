@@ -122,14 +122,19 @@ def _end_of(c: Case, shown: BoolArray) -> FloatArray:
 
 def without_tail(c: Case, first: FloatArray) -> Terms:
     """Return the right terms, 0 from a class on."""
-    is_kept = np.arange(c.classes)[:, np.newaxis] < first
+    is_kept = _are_before(c, first)
     return tuple(np.where(is_kept, term, 0.0) for term in c.right)
 
 
 def p_without_tail(c: Case, first: FloatArray) -> Terms:
     """Return the right terms, with 0 for p from a class on."""
-    is_kept = np.arange(c.classes)[:, np.newaxis] < first
-    return f.from_p(c, np.where(is_kept, c.p, 0.0))
+    return f.from_p(c, np.where(_are_before(c, first), c.p, 0.0))
+
+
+def _are_before(c: Case, first: FloatArray) -> BoolArray:
+    """Return which numbers are those of a class before the first one of each row."""
+    # As the rows lie in memory, or all that is made from it would take twice as long.
+    return np.asarray(np.arange(c.classes) < first[:, np.newaxis]).T
 
 
 def holds_target(c: Case) -> BoolArray:
