@@ -11,9 +11,8 @@ import numpy as np
 from softgrad_core.dtypes import Dtype
 from softgrad_core.verification.comparison import FAIL
 from softgrad_core.verification.diagnosing import case_of
-from softgrad_core.verification.diagnosis.catalogue import FORMS
 from softgrad_core.verification.diagnosis.mistake import Mistake
-from softgrad_core.verification.diagnosis.recognition import shows
+from softgrad_core.verification.diagnosis.recognition import forms_of, shows
 from softgrad_core.verification.judging import Claims, Judged
 from softgrad_core.verification.tolerances import Tolerance
 
@@ -44,7 +43,7 @@ def rounded_step(claims: Claims, name: str, judged: Judged) -> Mistake | None:
         if not len(rows):
             return None
         case = case_of(strict, name, judged, rows)
-        for mistake, form in FORMS[name]:
+        for mistake, form in forms_of(name):
             if mistake.is_rounding and shows(case, form).mean() >= MOST:
                 return mistake
     return None

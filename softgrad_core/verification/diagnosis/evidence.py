@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from softgrad_core.loss.objective import BoolArray
-from softgrad_core.verification.diagnosis.catalogue import FORMS
 from softgrad_core.verification.diagnosis.mistake import Mistake
-from softgrad_core.verification.diagnosis.recognition import Fit, by_set
+from softgrad_core.verification.diagnosis.recognition import Fit, by_set, forms_of
 
 NEARLY_AS_MANY = 0.95  # The share of the best mistake's records that an alternative must explain.
 # The share of the records of a more general mistake that one needs: a certain one, and a constant
@@ -96,7 +95,7 @@ class Evidence:
             best = of_all or likely
             groups.append([])
             for key in best:
-                mistake, form = FORMS[self._quantity][key[0]]
+                mistake, form = forms_of(self._quantity)[key[0]]
                 formula = mistake.with_parameter(form.formula, value_of.get(key))
                 groups[-1].append(Finding(mistake, formula, support[key]))
             left = Counter({keys: n for keys, n in left.items() if not keys.intersection(best)})
@@ -115,7 +114,7 @@ class Evidence:
         return sorted(key for key in first_of.values() if support[key] >= NEARLY_AS_MANY * best)
 
     def _mistake(self, key: Key) -> Mistake:
-        return FORMS[self._quantity][key[0]][0]
+        return forms_of(self._quantity)[key[0]][0]
 
 
 def _key(fit: Fit) -> Key:

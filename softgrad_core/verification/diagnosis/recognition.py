@@ -10,7 +10,6 @@ from softgrad_core.loss.objective import BoolArray
 from softgrad_core.loss.results import LOSSES
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.diagnosis.case import Case, Terms, total, total_size
-from softgrad_core.verification.diagnosis.catalogue import FORMS
 from softgrad_core.verification.diagnosis.formulas import EVERY
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
@@ -75,6 +74,14 @@ def recognise(case: Case, sample: Sequence[Fit] | None = None) -> list[Fit]:
     return fits
 
 
+def forms_of(quantity: str) -> Sequence[tuple[Mistake, Form]]:
+    """Return the known mistakes of a quantity, each with one of its forms, the simplest first."""
+    # Claims that pass do without the catalogue, which takes a while to import.
+    from softgrad_core.verification.diagnosis.catalogue import FORMS
+
+    return FORMS[quantity]
+
+
 def shows(case: Case, form: Form) -> BoolArray:
     """Return for each record whether a form without a parameter gives its claims."""
     applies = form.applies(case) if form.applies else None
@@ -108,7 +115,7 @@ def by_set(
 
 def _fits(case: Case, epsilon: float, sample: Sequence[Fit] | None) -> Iterator[Fit]:
     """Yield the mistakes that give the claims but for rounding errors of size epsilon."""
-    is_right, forms = None, FORMS[case.quantity]
+    is_right, forms = None, forms_of(case.quantity)
     places = range(len(forms)) if sample is None else sorted({fit.place for fit in sample})
     for place in places:
         mistake, form = forms[place]
