@@ -253,7 +253,8 @@ def _target_weights(objective: Objective, rows: FloatArray, are_float: bool) -> 
         q[heavy] = objective.part(heavy).weights(rows.shape[1])
         is_lost[heavy] = (counts & (q[heavy] == 0.0)).any(axis=1)
         exponent[heavy] = 0
-        overflows = heavy & ~np.isfinite(q.sum(axis=1))
+        # A quotient by the significand of T may be twice as large as the weights.
+        overflows = heavy & ~(q.sum(axis=1) < 2.0**1022)
         q[overflows] = np.ldexp(q[overflows], -HEAVY_EXPONENT)
         exponent[overflows] = HEAVY_EXPONENT
     q = by_class(q)

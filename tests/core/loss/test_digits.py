@@ -192,6 +192,15 @@ def test_targets_that_are_the_probabilities_leave_what_rounding_left_of_them(cla
     assert ulps(got.grad_logits[0], wanted["grad_logits"]) <= LIMIT
 
 
+@pytest.mark.parametrize("classes", [2, 3, 10, 3000])
+@pytest.mark.parametrize("scale", [1e308, 1.7e308])
+def test_a_gradient_near_the_largest_float_does_not_overflow(classes, scale):
+    got = softmax_cross_entropy([0.0] * classes, 0, loss_scale=scale)
+    targets = [1.0] + [0.0] * (classes - 1)
+    wanted = exact_row([0.0] * classes, targets, {"loss_scale": scale})
+    assert ulps(got.grad_logits, wanted["grad_logits"]) <= LIMIT
+
+
 @pytest.mark.parametrize("smoothing", [1e-30, 1e-300])
 def test_a_divergence_shows_a_smoothing_that_is_far_below_the_digits_of_one(smoothing):
     logits, options = [5.2, -709.2, -707.5], {"label_smoothing": smoothing, "kl_divergence": True}
