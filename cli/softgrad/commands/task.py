@@ -18,7 +18,7 @@ from softgrad.inputs.numbers import numbers_or_files
 from softgrad.inputs.records.interpretation import interpret
 from softgrad.messages import say
 from softgrad.outputs.file import STANDARD_OUTPUT, Output
-from softgrad.outputs.formats import Format, InOrder, pages_for, renderer_for
+from softgrad.outputs.formats import Format, InOrder, Pages, pages_for, renderer_for
 from softgrad.outputs.pictures import Pictures
 from softgrad.records.fields import LOGITS
 from softgrad.records.records import Block, Defaults, Examples, Records, json_number
@@ -169,13 +169,14 @@ class Task(NamedTuple):
         report = Report(self.files, may_draw=may_draw, required=required)
         return run(streams, self.places(), report, workers)
 
-    def run_on_arrays(
+    def run_on_arrays(  # noqa: PLR0913, PLR0917 - what the commands differ in
         self,
         prepare: "Callable[[ArraySource, Output], tuple[Pipeline, Writer]]",
         places: Places,
         elements: int,
         dtype: Dtype | None,
         required: "Tolerance | None" = None,
+        pages: Pages | None = None,
     ) -> Exit:
         """Do the work on files of arrays; return the exit status.
 
@@ -191,6 +192,8 @@ class Task(NamedTuple):
             The type of arrays for which NumPy has no type.
         required
             The standard for claims, if they are verified.
+        pages
+            The format of pages that the results of all files of a place stand in.
         """
         from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
 
@@ -202,6 +205,7 @@ class Task(NamedTuple):
         workers = self._workers()
 
         def streams(files: Sequence[str], output: Output) -> Iterator[Stream]:
+            output.write(pages.opening if pages else b"")
             for name in files:
                 try:
                     source = open_arrays(name, options)
@@ -211,6 +215,7 @@ class Task(NamedTuple):
                     continue
                 report.add(Outcome(near_claims=source.near_claims))
                 yield workers.outcomes_of_arrays(pipeline.process, source, elements), writer
+            output.write(pages.closing if pages else b"")
 
         return run(streams, places, report, workers)
 
@@ -256,8 +261,13 @@ class Task(NamedTuple):
 
 def write_page(settings: Any, shown: Format, blocks: "Iterable[PageBlock]") -> Exit:
     """Write a page that is made of no records; return the exit status."""
-    renderer = pages_for(shown, screen_of(settings), standalone=settings.standalone)
+    renderer = pages_of(settings, shown)
     return write_text(settings, renderer.opening + renderer.page(blocks) + renderer.closing)
+
+
+def pages_of(settings: Any, shown: Format) -> Pages:
+    """Return the renderer of a format of pages."""
+    return pages_for(shown, screen_of(settings), standalone=settings.standalone)
 
 
 def write_text(settings: Any, text: bytes) -> Exit:

@@ -47,7 +47,7 @@ FORMATS: Mapping[Command, Mapping[Kind, Collection[Format]]] = {
     Command.VERIFY: {
         Kind.NUMBERS: _TABLE_FIRST,
         Kind.RECORDS: _JSON_FIRST,
-        Kind.ARRAYS: (Format.TABLE, Format.JSONL),
+        Kind.ARRAYS: _TABLE_FIRST,
     },
 }
 """The formats in which a command shows an input, the default first."""

@@ -18,7 +18,7 @@ from softgrad_core.verification.tolerances import Like, Tolerance
 
 if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
-    from softgrad.outputs.arrays.worst import WorstRowsWriter
+    from softgrad.outputs.arrays.worst import Found
     from softgrad.outputs.file import Output
 
 _DTYPE = option("--dtype", "TYPE", "The type of the claims, such as float32.", "Standard")
@@ -34,6 +34,14 @@ _LOSS = option("--loss", "N", "Your loss.")
 _Z_LOSS = option("--z-loss", "N", "Your z-loss, a part of the loss.")
 _GRAD_PROBS = option("--grad-probs", "N,…", "Your dL/df(x).")
 _GRAD_LOGITS = option("--grad-logits", "N,…", "Your dL/da.")
+
+_SUFFIXES = {
+    Format.TABLE: ".txt",
+    Format.JSONL: ".jsonl",
+    Format.LATEX: ".tex",
+    Format.HTML: ".html",
+}
+"""The endings of files in a folder of verdicts on arrays; others are Markdown."""
 
 EXAMPLES = """[bold]Examples[/bold]
   softgrad verify 2 1 0.1 -t 0 --grad-logits -0.341,0.242,0.0986
@@ -104,7 +112,7 @@ def _required(
 def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
     """Verify the claims in files of arrays, and show the worst rows of each file."""
     from softgrad.inputs.arrays.source import VERIFIED_ELEMENTS, dtypes_of_claims
-    from softgrad.outputs.arrays.worst import WorstRows, WorstRowsWriter
+    from softgrad.outputs.arrays.worst import WorstRows, WorstRowsWriter, as_json_lines
 
     settings: Settings = given.settings
     own, others = (
@@ -112,12 +120,21 @@ def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
     )
     required = _required(settings, own, others)
     work = partial(verify, tolerance=required)
-    render = WorstRows(settings.only_failures)
+    is_json = given.shown is Format.JSONL
+    pages = None if is_json else task.pages_of(settings, given.shown)
 
-    def prepare(source: "ArraySource", output: "Output") -> tuple[Pipeline, "WorstRowsWriter"]:
+    def draw(source: "ArraySource", found: "Found") -> bytes:
+        if pages is None:
+            return as_json_lines(source.name, found)
+        from softgrad.outputs.page.worst import worst_of
+
+        return pages.page(worst_of(source.name, found, source.logits.shape, str(required)))
+
+    def prepare(source: "ArraySource", output: "Output") -> tuple[Pipeline, WorstRowsWriter]:
+        render = WorstRows(settings.only_failures, 0 if is_json else len(source.logits))
         pipeline = Pipeline(source.reader(), work, render, required, settings.fail_fast)
-        return pipeline, WorstRowsWriter(output, source.name, given.shown)
+        return pipeline, WorstRowsWriter(output, partial(draw, source))
 
-    suffix = ".jsonl" if given.shown is Format.JSONL else ".txt"
+    suffix = _SUFFIXES.get(given.shown, ".md")
     places = given.places(lambda _: suffix)
-    return given.run_on_arrays(prepare, places, VERIFIED_ELEMENTS, dtype, required)
+    return given.run_on_arrays(prepare, places, VERIFIED_ELEMENTS, dtype, required, pages)

@@ -108,9 +108,9 @@ def test_a_row_is_explained_with_the_options_in_the_file_and_of_the_command(fold
         ("explain logits.npy labels.npy --row 1", 2, "--row needs one file"),
         ("explain logits.npy -t labels.npy --row 1 -f npz", 2, "not as npz"),
         (
-            "verify logits.npy -t labels.npy -f html",
+            "verify logits.npy -t labels.npy -f npz",
             2,
-            "as table, jsonl, not as html",
+            "as table, jsonl, markdown, pandoc, latex, html, not as npz",
         ),
     ],
 )

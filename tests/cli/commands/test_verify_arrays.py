@@ -22,13 +22,54 @@ def test_the_worst_rows_are_shown(tmp_path):
     assert "wrong-sign: it equals -1 × (p - e)" in ended.err
     lines = ended.text.splitlines()
     assert lines[0] == "c.npz: the worst rows"
-    [failed] = [line.split() for line in lines if " fail " in line]
-    assert failed[:2] == ["grad_logits", "1234"]
-    assert failed[-1] == "wrong-sign"
+    of_gradient = lines[lines.index("grad_logits") :]
+    [failed] = [line.split() for line in of_gradient if " fail " in line]
+    assert (failed[0], failed[-1]) == ("1234", "wrong-sign")
     ended = run("verify", "c.npz", "--json", "-j", "2", cwd=tmp_path)
     [record] = [record for record in ended.records if record["verdict"] == "fail"]
     assert (record["row"], record["mistake"]) == (1234, "wrong-sign")
     assert sum(record["quantity"] == "loss" for record in ended.records) == 10
+
+
+@pytest.fixture
+def with_a_block_of_zeros(tmp_path):
+    """Write 3,000 rows of claims, of which rows 1500 to 1999 have zeros from class 40 on."""
+    logits, targets = make(3_000, 64, "float32")
+    wrong = softmax_cross_entropy(logits, targets, reduction="mean").grad_logits.copy()
+    wrong[1500:2000, 40:] = 0.0
+    np.savez(tmp_path / "c.npz", logits=logits, target=targets, grad_logits=wrong)
+    return tmp_path
+
+
+def test_a_map_shows_where_numbers_are_wrong(with_a_block_of_zeros):
+    ended = run("verify", "c.npz", "--reduction", "mean", cwd=with_a_block_of_zeros)
+    lines = ended.text.splitlines()
+    [first] = [n for n, line in enumerate(lines) if line.startswith("where numbers are wrong: ")]
+    assert lines[first].endswith(
+        ": 3,000 rows downwards, each line the worst of 188; 64 classes across"
+    )
+    drawn = lines[first + 1 : first + 17]
+    right, wrong = "." * 64, "." * 40 + "#" * 24
+    assert drawn == [right] * 8 + [wrong] * 3 + [right] * 5
+    again = run("verify", "c.npz", "--reduction", "mean", "-j", "3", cwd=with_a_block_of_zeros)
+    assert again.text == ended.text
+
+
+def test_arrays_that_are_right_have_no_map(tmp_path):
+    logits, targets = make()
+    right = softmax_cross_entropy(logits, targets).grad_logits
+    np.savez(tmp_path / "c.npz", logits=logits, target=targets, grad_logits=right)
+    assert "where numbers are wrong" not in run("verify", "c.npz", cwd=tmp_path).text
+
+
+def test_the_verdict_on_several_files_is_one_page(with_a_block_of_zeros):
+    files = ("c.npz", "c.npz", "--reduction", "mean")
+    ended = run("verify", *files, "-o", "page.html", cwd=with_a_block_of_zeros)
+    assert (ended.status, ended.text) == (1, "")
+    page = (with_a_block_of_zeros / "page.html").read_text(encoding="utf-8")
+    assert page.count("<!DOCTYPE html>") == page.count("</html>") == 1
+    assert page.count('<figure class="map">') == 2
+    assert "rows 0 to 186: all numbers pass" in page
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -1,27 +1,28 @@
-"""The worst rows of verified arrays -> text: a table, or a line of JSON for each."""
+"""What is shown of verified arrays: the worst rows, and for a map the worst of each part."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from softgrad.outputs.file import Output
-from softgrad.outputs.formats import Format
 from softgrad.outputs.json.members import writable
 from softgrad.records.fields import LOSSES
 from softgrad.work import Batch, Verified
 from softgrad_core.errors import InputError
 from softgrad_core.verdicts import RANKED, Verdict
 
+if TYPE_CHECKING:
+    from softgrad.outputs.page.blocks import MapCell
+    from softgrad_core.verification.quantity import VerifiedQuantity
+
 WORST_ROWS = 10
 """How many of the worst rows of each quantity are shown."""
-
-HEAD = ("quantity", "row", "class", "expected", "got", "error in ulp", "verdict", "mistake")
-LEFT = {"quantity", "verdict", "mistake"}
 
 
 class WorstRow(NamedTuple):
@@ -48,27 +49,86 @@ class WorstRow(NamedTuple):
         return str(RANKED[self.rank])
 
 
+class Band(NamedTuple):
+    """The worst row of some that follow one another, in the order of `WorstRow`.
+
+    It has the cells of a map, if it failed.
+    """
+
+    rank: int
+    error_ulp: float
+    earlier: int
+    cells: Sequence["MapCell"] = ()
+
+
+@dataclass(slots=True)
+class Found:
+    """What is shown of some rows of a file: the worst of each quantity, and those of the map."""
+
+    worst: list[WorstRow] = field(default_factory=list)
+    bands: dict[str, dict[int, Band]] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
+
+    def join(self, other: "Found") -> None:
+        """Add what is shown of the rows that follow."""
+        by_quantity: dict[str, list[WorstRow]] = {}
+        for row in [*self.worst, *other.worst]:
+            by_quantity.setdefault(row.quantity, []).append(row)
+        self.worst = [row for some in by_quantity.values() for row in nlargest(WORST_ROWS, some)]
+        self.dtypes |= other.dtypes
+        for name, bands in other.bands.items():
+            own = self.bands.setdefault(name, {})
+            for number, band in bands.items():
+                own[number] = max(own.get(number, band), band, key=lambda one: one[:3])
+
+
 @dataclass(frozen=True, slots=True)
 class WorstRows:
     """Renders a block of verified rows as the worst of them.
 
-    With `only_failures`, rows that did not fail are left out.
+    With `only_failures`, rows that did not fail are left out. `rows` is how many there are in the
+    file, for a map of them; 0 for none.
     """
 
     only_failures: bool
+    rows: int
 
     def __call__(
         self, block: Any, batches: Sequence[Batch], errors: Mapping[int, InputError]
-    ) -> list[WorstRow]:
+    ) -> Found:
         """Return the worst rows of each quantity."""
         del errors  # they are on standard error
-        return [
-            row
-            for batch in batches
-            if isinstance(batch, Verified) and not batch.examples.are_batches
-            for row in _worst_rows(batch, block.start)
-            if not self.only_failures or row.verdict == Verdict.FAIL
-        ]
+        found = Found()
+        for batch in batches:
+            if not isinstance(batch, Verified) or batch.examples.are_batches:
+                continue
+            rows = _worst_rows(batch, block.start)
+            found.worst += [
+                row for row in rows if not self.only_failures or row.verdict == Verdict.FAIL
+            ]
+            for name, quantity in batch.verification.quantities.items():
+                if self.rows and name not in LOSSES:
+                    places = block.start + np.array(batch.examples.indices)
+                    found.join(Found([], {name: self._bands(quantity, places)}))
+                    found.dtypes[name] = str(quantity.claims.tolerance.of(name).dtype)
+        return found
+
+    def _bands(self, quantity: "VerifiedQuantity", places: npt.NDArray[Any]) -> dict[int, Band]:
+        """Return the worst row of each part of the file; these rows have these places there."""
+        from softgrad.outputs.page.errors import band_of, cells_of_row
+
+        comparison = quantity.comparison
+        numbers = np.array([band_of(int(place), self.rows) for place in places])
+        bands = {}
+        for number in np.unique(numbers).tolist():
+            rows = np.flatnonzero(numbers == number)
+            ranks, errors = comparison.ranks[rows], comparison.max_error_ulp[rows]
+            row = int(rows[np.lexsort((-errors, -ranks.astype(int)))[0]])
+            place = int(places[row])
+            cells = cells_of_row(quantity, row, place) if comparison.failed[row] else ()
+            rank, error = int(comparison.ranks[row]), float(comparison.max_error_ulp[row])
+            bands[number] = Band(rank, error, -place, cells)
+        return bands
 
 
 def _worst_rows(batch: Verified, start: int) -> Iterator[WorstRow]:
@@ -90,56 +150,25 @@ def _worst_rows(batch: Verified, start: int) -> Iterator[WorstRow]:
 
 
 class WorstRowsWriter:
-    """Writes the worst rows of one source to a file, when all its blocks are known."""
+    """Writes what is shown of one source to a file, when all its blocks are known."""
 
-    def __init__(self, output: Output, source: str, shown: Format) -> None:
+    def __init__(self, output: Output, draw: Callable[[Found], bytes]) -> None:
         self._output = output
-        self._source = source
-        self._draw = _as_json_lines if shown is Format.JSONL else _as_table
-        self._worst: list[WorstRow] = []
+        self._draw = draw
+        self._found = Found()
 
-    def write(self, rows: Sequence[WorstRow]) -> None:
-        """Take the worst rows of the block that comes next."""
-        by_quantity: dict[str, list[WorstRow]] = {}
-        for row in [*self._worst, *rows]:
-            by_quantity.setdefault(row.quantity, []).append(row)
-        self._worst = [row for some in by_quantity.values() for row in nlargest(WORST_ROWS, some)]
+    def write(self, found: Found) -> None:
+        """Take what is shown of the block that comes next."""
+        self._found.join(found)
 
     def close(self) -> None:
-        """Write the rows, the worst first."""
-        self._output.write(self._draw(self._source, self._worst).encode())
+        """Write it, the worst rows first."""
+        self._output.write(self._draw(self._found))
 
 
-def _as_table(source: str, worst: Sequence[WorstRow]) -> str:
-    """Return a table of the worst rows of a source."""
-    rows = [HEAD, *(_cells(row) for row in worst)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if name in LEFT else cell.rjust(width)
-            for name, cell, width in zip(HEAD, row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([f"{source}: the worst rows", "", *lines, "", ""])
-
-
-def _as_json_lines(source: str, worst: Sequence[WorstRow]) -> str:
+def as_json_lines(source: str, found: Found) -> bytes:
     """Return the worst rows of a source, an object on each line."""
-    return "".join(f"{orjson.dumps(dict(_members(source, row))).decode()}\n" for row in worst)
-
-
-def _cells(row: WorstRow) -> tuple[str, ...]:
-    return (
-        row.quantity,
-        str(row.row),
-        "" if row.quantity in LOSSES else str(row.component),
-        f"{row.expected:.9g}",
-        f"{row.got:.9g}",
-        f"{row.error_ulp:.4g}",
-        row.verdict,
-        ", ".join(row.mistakes),
-    )
+    return b"".join(orjson.dumps(dict(_members(source, row))) + b"\n" for row in found.worst)
 
 
 def _members(source: str, row: WorstRow) -> Iterator[tuple[str, object]]:

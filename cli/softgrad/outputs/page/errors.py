@@ -1,7 +1,8 @@
 """Where the numbers of a batch are wrong, and how far: a map, and a histogram beside the bound."""
 
 import math
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from softgrad_core.verdicts import Verdict
 from softgrad_core.verification.allowance import allowed_ulp
 
 if TYPE_CHECKING:
+    from softgrad.outputs.arrays.worst import Band
     from softgrad_core.verification.comparison import Components
     from softgrad_core.verification.quantity import VerifiedQuantity
 
@@ -45,6 +47,33 @@ def map_of(
         return ErrorMap(caption, cells)
     dtype = str(quantity.claims.tolerance.of(quantity.name).dtype)
     return ErrorMap(caption, cells, dtype, _histogram(quantity, components, first + rows, dtype))
+
+
+def cells_of_row(quantity: "VerifiedQuantity", record: int, row: int) -> list[MapCell]:
+    """Return the cells of one row of a map; `row` is the number of the record that they name."""
+    components = quantity.components(record)
+    classes = len(components.ranks)
+    cell_of = _cells(components, np.array([row]), classes, is_typed=quantity.is_typed)
+    return [cell_of(slice(0, 1), across) for across in _cuts(classes, MAP_COLUMNS)]
+
+
+def map_of_bands(bands: Mapping[int, "Band"], rows: int, classes: int, dtype: str) -> ErrorMap:
+    """Return a map of all rows of a file, each line of which is the worst of some rows."""
+    lines = _cuts(rows, MAP_ROWS)
+    cells = []
+    for number, line in enumerate(lines):
+        said = f"rows {line.start} to {line.stop - 1}: all numbers pass"
+        right = MapCell(0.0, bands[number].error_ulp, said)
+        cells.append(bands[number].cells or [right] * min(classes, MAP_COLUMNS))
+    each = "" if len(lines) == rows else f", each line the worst of {-(-rows // len(lines)):,}"
+    caption = f"where numbers are wrong: {rows:,} rows downwards{each}; {classes:,} classes across"
+    return ErrorMap(caption, cells, dtype)
+
+
+def band_of(row: int, rows: int) -> int:
+    """Return the line of the map that a row of a file is in."""
+    starts = [line.start for line in _cuts(rows, MAP_ROWS)]
+    return bisect_right(starts, row) - 1
 
 
 def _cuts(length: int, most: int) -> list[slice]:
