@@ -262,6 +262,19 @@ def test_logits_too_large_to_move_stand_still_and_the_others_move(opened):
     assert page.locator("td input[type=number]").count() == 1
 
 
+def test_a_page_says_when_the_exponentials_of_moved_logits_overflow(opened):
+    page = opened("2", "1", "--target", "0")
+    for logit, is_said in (("709", False), ("800", True), ("3", False)):
+        page.get_by_label("logit of class 0", exact=True).fill(logit)
+        page.get_by_label("logit of class 0", exact=True).press("Enter")
+        move(page)
+        said = page.get_by_role("status").inner_text()
+        assert ("too large for float64" in said) is is_said
+    page = opened("800", "1", "--target", "0")
+    move(page)
+    assert "too large" not in page.get_by_role("status").inner_text()
+
+
 def test_what_is_said_of_a_move_does_not_push_the_table_down(opened):
     page = opened("2", "1", "--target", "0", viewport={"width": 360, "height": 800})
     above = page.locator("table").bounding_box()["y"]

@@ -1,5 +1,9 @@
 // A row of logits on the page, from its heading to its last step: what moves, and what follows.
 
+/** What is said where the exponentials of moved logits overflow. */
+const TOO_LARGE =
+  "exp(a) is too large for float64; for such logits softgrad explain subtracts the largest first";
+
 class Moving {
   /** @param {HTMLElement} root */
   constructor(root) {
@@ -9,6 +13,8 @@ class Moving {
     this.names = data.names;
     /** @type {Formula[]} */
     this.formulas = data.formulas;
+    /** Whether the derivation subtracts the largest logit, as it was written for large ones. */
+    this.subtracts = JSON.stringify(data.formulas).includes('["Largest"]');
     /** @type {string[]} */
     this.options = data.options;
     /** @type {boolean} */
@@ -88,10 +94,12 @@ class Moving {
 
   /** Say the loss: to screen readers once a move is done, not while it goes on. */
   tell() {
-    const { loss, zLoss, probs } = compute(this.row);
+    const { loss, zLoss, probs, logTotal } = compute(this.row);
     const { target } = this.row;
     const share = target === null ? "" : `, f(x)_${target} ${inText(probs[target], 4)}`;
-    this.said.innerHTML = `loss ${inText(loss + zLoss, 4)}${share}`;
+    const isTooLarge = Math.exp(logTotal) === Infinity && !this.subtracts;
+    const remark = isTooLarge ? `; ${TOO_LARGE}` : "";
+    this.said.innerHTML = `loss ${inText(loss + zLoss, 4)}${share}${remark}`;
   }
 
   show() {
