@@ -18,20 +18,30 @@ LIBRARIES = {"torch": ["test_close.py", "test_exact.py"], "jax": ["test_jax.py"]
 NUMBER = re.compile(r"\d+\.\d{9,}(?:e-?\d+)?")
 
 
-@pytest.mark.parametrize(
-    ("name", "session"),
-    [
-        pytest.param(name, session, id=f"{name}: {commands_of(session)[0][0][:40]}")
-        for name, text in TEXTS.items()
-        for session in sessions_of(text)
-    ],
-)
+def libraries_of(session):
+    """Return the libraries that the programs of a session need."""
+    return [
+        library
+        for library, programs in LIBRARIES.items()
+        if any(program in session for program in programs)
+    ]
+
+
+def sessions():
+    """Yield the name of each document with each of its sessions; PyTorch and JAX start slowly."""
+    for name, text in TEXTS.items():
+        for session in sessions_of(text):
+            marks = [pytest.mark.sweep] if libraries_of(session) else []
+            first, _ = commands_of(session)[0]
+            yield pytest.param(name, session, id=f"{name}: {first[:40]}", marks=marks)
+
+
+@pytest.mark.parametrize(("name", "session"), list(sessions()))
 def test_every_command_gives_the_output_beside_it(name, session, tmp_path):
     if "jq" in session and shutil.which("jq") is None:
         pytest.skip("jq is not installed")
-    for library, programs in LIBRARIES.items():
-        if any(program in session for program in programs):
-            pytest.importorskip(library, reason=f"{library} is not installed")
+    for library in libraries_of(session):
+        pytest.importorskip(library, reason=f"{library} is not installed")
     shown = "".join(outputs_of(session, TEXTS[name], tmp_path))
     expected = "".join(output for _, output in commands_of(session))
     if KERNELS:

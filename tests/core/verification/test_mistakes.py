@@ -14,6 +14,7 @@ from support.planted import (
     rounder,
     subtracted_in,
 )
+from support.sweeps import in_sweeps
 
 from softgrad_core import softmax_cross_entropy, verify
 from softgrad_core.verification.diagnosis.case import CORRECT
@@ -21,7 +22,8 @@ from softgrad_core.verification.diagnosis.catalogue import CATALOGUE, FORMS
 from softgrad_core.verification.diagnosis.evidence import Evidence
 from softgrad_core.verification.reference import QUANTITIES
 
-CLASSES = (2, 3, 10, 100, pytest.param(1000, marks=pytest.mark.sweep))
+FEW_CLASSES = (2, 3, 10, *in_sweeps([100, 1000]))
+CLASSES = (2, 3, 10, 100, *in_sweeps([1000]))
 
 RECORDS = 60
 
@@ -47,7 +49,7 @@ def diagnose(b, dtype, quantity, claims, **options):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize("classes", FEW_CLASSES)
 @pytest.mark.parametrize(
     ("quantity", "planted"),
     [("grad_logits", gradients), ("probs", probabilities), ("loss", losses)],
@@ -62,7 +64,7 @@ def test_a_planted_mistake_is_named(quantity, planted, classes, dtype):
         assert name in findings, (number, name, findings)
 
 
-@pytest.mark.parametrize("classes", [3, 10, pytest.param(1000, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("classes", [3, 10, *in_sweeps([1000])])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_planted_mistake_is_named_in_each_record_alone(classes, dtype):
     b = batch(classes, dtype)
@@ -178,7 +180,7 @@ def test_a_gradient_that_cancelled_to_zero_is_recognised():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("classes", [3, 10, pytest.param(1000, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("classes", [3, 10, *in_sweeps([1000])])
 def test_random_claims_are_unknown(classes, dtype):
     b = batch(classes, dtype)
     noise = np.random.default_rng(9).normal(size=b.p.shape)
