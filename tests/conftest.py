@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+# PyTorch's threads wait for one another, which the tests of other processes pay for.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Each process of the tests would take most of a GPU's memory for itself.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 

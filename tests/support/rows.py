@@ -8,7 +8,7 @@ import pytest
 
 Row = tuple[list[float], int]
 
-SWEEP = 15
+SWEEP = 25
 """A sweep has so many times the rows of the ordinary test."""
 
 

@@ -217,7 +217,7 @@ def test_records_beside_damage_are_not_lost(stdin, outcomes):
 def test_an_array_on_one_line_is_a_stream(jobs):
     long = GOOD.replace("{", f'{{"note": "{"x" * 250}", ')
     peaks = [
-        peak_of("-j", jobs, stdin=f"[{','.join([long] * count)}]") for count in (20_000, 100_000)
+        peak_of("-j", jobs, stdin=f"[{','.join([long] * count)}]") for count in (10_000, 50_000)
     ]
     assert peaks[1] < 1.25 * peaks[0]
 

@@ -12,6 +12,7 @@ from softgrad.outputs.documents.notebook import html_of_derivation
 from support.browser import browser, open_page
 from support.command import lines_of, run
 from support.documents import needs_chromium
+from support.sweeps import in_sweeps
 
 from softgrad_core import explain, softmax_cross_entropy
 from softgrad_core.derivation.explain import Derivation
@@ -173,7 +174,13 @@ MOVES = {
 """What a page is made of, how it is moved, which target is chosen, and what is then the same."""
 
 
-@pytest.mark.parametrize("case", MOVES)
+IN_SHORT = ("options", "probabilities")
+"""Cases of the ordinary run. The numbers themselves are compared for many more rows above."""
+
+
+@pytest.mark.parametrize(
+    "case", [*IN_SHORT, *in_sweeps(case for case in MOVES if case not in IN_SHORT)]
+)
 def test_every_number_of_a_moved_page_is_that_of_a_page_made_there(opened, case):
     words, changes, target, there = MOVES[case]
     page, fresh = opened(*words), opened(*there.split())

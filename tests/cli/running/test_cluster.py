@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
 from support.command import command, environment, run
+from support.dasks import Started
 from support.processes import unfinished
 
 ROW = '{"logits": [1.0, 2.0], "target": 0}'
@@ -42,31 +42,6 @@ def scheduling(folder):
     with Started(folder, "scheduler", *options, "--scheduler-file", str(path)) as process:
         wait_for(lambda: path.exists() and path.stat().st_size)
         yield process, orjson.loads(path.read_bytes())["address"]
-
-
-class Started:
-    """A process of Dask and its children, as a context."""
-
-    def __init__(self, folder: Path, *words: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "dask", *words],
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            env=environment(),
-        )
-
-    def __enter__(self):
-        return self.process
-
-    def __exit__(self, *_):
-        self.kill()
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
 
 
 @contextmanager

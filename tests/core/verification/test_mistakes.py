@@ -24,7 +24,6 @@ from softgrad_core.verification.reference import QUANTITIES
 
 FEW_CLASSES = (2, 3, 10, *in_sweeps([100, 1000]))
 CLASSES = (2, 3, 10, 100, *in_sweeps([1000]))
-
 RECORDS = 60
 
 NEARLY_ALL = 0.75
