@@ -6,27 +6,29 @@ import random
 from support.command import command, environment, lines_of, run
 from support.terminal import on_terminal, without_escapes
 
-RNG = random.Random(5)
-ROWS = [{"logits": [RNG.gauss(0, 3) for _ in range(10)], "target": 3} for _ in range(12_000)]
+
+def rows(count):
+    rng = random.Random(5)
+    return [{"logits": [rng.gauss(0, 3) for _ in range(10)], "target": 3} for _ in range(count)]
 
 
 def test_a_long_file_shows_progress_on_the_terminal_only(tmp_path):
     path = tmp_path / "rows.jsonl"
-    path.write_text(lines_of(*ROWS))
+    path.write_text(lines_of(*rows(12_000)))
     shown = on_terminal("rows.jsonl", "--check", "-o", "out.jsonl", cwd=tmp_path)
     assert "%" in without_escapes(shown)
     assert "softgrad" in shown
-    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == len(ROWS)
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 12_000
 
 
 def test_a_short_file_shows_no_progress(tmp_path):
-    (tmp_path / "rows.jsonl").write_text(lines_of(*ROWS[:10]))
+    (tmp_path / "rows.jsonl").write_text(lines_of(*rows(10)))
     with (tmp_path / "out").open("wb") as out:
         assert on_terminal("rows.jsonl", stdout=out.fileno(), cwd=tmp_path) == ""
 
 
 def test_results_on_the_terminal_itself_are_not_mixed_with_progress(tmp_path):
-    (tmp_path / "rows.jsonl").write_text(lines_of(*ROWS[:8000]))
+    (tmp_path / "rows.jsonl").write_text(lines_of(*rows(8_000)))
     shown = on_terminal("rows.jsonl", "--check", cwd=tmp_path)
     assert len(shown.splitlines()) == 8000
     assert "\x1b" not in shown

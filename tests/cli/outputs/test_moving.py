@@ -174,8 +174,8 @@ MOVES = {
 """What a page is made of, how it is moved, which target is chosen, and what is then the same."""
 
 
-IN_SHORT = ("options", "probabilities")
-"""Cases of the ordinary run. The numbers themselves are compared for many more rows above."""
+IN_SHORT = ("options",)
+"""The case of the ordinary run. The numbers themselves are compared for many more rows above."""
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def distances(got, expected):
 @pytest.mark.parametrize(
     "rows",
     [
-        *sampled("random", lambda count: random_rows(count, seed=21), 2_500),
-        *sampled("adversarial", lambda count: adversarial_rows(count, seed=22), 5_500),
+        *sampled("random", lambda count: random_rows(count, seed=21), 1_500),
+        *sampled("adversarial", lambda count: adversarial_rows(count, seed=22), 3_000),
         *sampled("wide", lambda count: islice(wide_rows(seed=23), 2 + count), 8),
         *sampled("faint", lambda count: islice(faint_rows(), count), 600),
     ],

@@ -22,7 +22,7 @@ from softgrad_core.verification.diagnosis.catalogue import CATALOGUE, FORMS
 from softgrad_core.verification.diagnosis.evidence import Evidence
 from softgrad_core.verification.reference import QUANTITIES
 
-FEW_CLASSES = (2, 3, 10, *in_sweeps([100, 1000]))
+FEW_CLASSES = (2, 10, *in_sweeps([3, 100, 1000]))
 CLASSES = (2, 3, 10, 100, *in_sweeps([1000]))
 RECORDS = 60
 
@@ -63,7 +63,7 @@ def test_a_planted_mistake_is_named(quantity, planted, classes, dtype):
         assert name in findings, (number, name, findings)
 
 
-@pytest.mark.parametrize("classes", [3, 10, *in_sweeps([1000])])
+@pytest.mark.parametrize("classes", [3, *in_sweeps([10, 1000])])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_planted_mistake_is_named_in_each_record_alone(classes, dtype):
     b = batch(classes, dtype)
