@@ -25,6 +25,11 @@ def pytest_configure(config):
     settings.load_profile("ordinary" if config.option.markexpr == "not sweep" else "sweep")
 
 
+def pytest_collection_modifyitems(items):
+    # mypy takes longest of all: no process should wait for it at the end.
+    items.sort(key=lambda item: "test_the_code_keeps_the_rules" not in item.nodeid)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield

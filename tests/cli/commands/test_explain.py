@@ -6,6 +6,7 @@ import re
 
 import pytest
 from support.command import lines_of, run
+from support.sweeps import in_sweeps
 from support.terminal import on_terminal, without_escapes
 
 LECTURE = ["2.0", "1.0", "0.1", "--target", "0"]
@@ -94,7 +95,7 @@ def test_fractions_are_aligned_with_their_line():
     ) in text
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [80, *in_sweeps([120])])
 @pytest.mark.parametrize(
     "logits",
     [

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from support.command import command, environment, lines_of, peak_of, run
+from support.sweeps import in_sweeps
 
 ROWS = [
     {"id": n, "logits": [n / 7, -n / 3, 1e-3 * n], "target": n % 3, "note": 'é "quoted" [1, 2]'}
@@ -213,7 +214,7 @@ def test_records_beside_damage_are_not_lost(stdin, outcomes):
     assert "".join("b" if "error" in record else "g" for record in records) == outcomes
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", ["2", *in_sweeps(["1"])])
 def test_an_array_on_one_line_is_a_stream(jobs):
     long = GOOD.replace("{", f'{{"note": "{"x" * 250}", ')
     peaks = [
