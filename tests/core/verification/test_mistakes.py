@@ -22,7 +22,7 @@ from softgrad_core.verification.diagnosis.catalogue import CATALOGUE, FORMS
 from softgrad_core.verification.diagnosis.evidence import Evidence
 from softgrad_core.verification.reference import QUANTITIES
 
-FEW_CLASSES = (2, 10, *in_sweeps([3, 100, 1000]))
+FEW_CLASSES = (2, 3, 10, *in_sweeps([100, 1000]))
 CLASSES = (2, 3, 10, 100, *in_sweeps([1000]))
 RECORDS = 60
 
@@ -53,7 +53,7 @@ def diagnose(b, dtype, quantity, claims, **options):
     ("quantity", "planted"),
     [("grad_logits", gradients), ("probs", probabilities), ("loss", losses)],
 )
-def test_a_planted_mistake_is_named(quantity, planted, classes, dtype):
+def test_a_planted_mistake_is_named_in_each_record_and_in_all(quantity, planted, classes, dtype):
     b = batch(classes, dtype)
     for number, name, claims in planted(b):
         named, findings = diagnose(b, dtype, quantity, claims)
@@ -61,16 +61,8 @@ def test_a_planted_mistake_is_named(quantity, planted, classes, dtype):
         share = 0.5 if (dtype, classes) == ("bfloat16", 1000) else NEARLY_ALL
         assert len(named) > share * RECORDS, (number, name)
         assert name in findings, (number, name, findings)
-
-
-@pytest.mark.parametrize("classes", [3, *in_sweeps([10, 1000])])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_a_planted_mistake_is_named_in_each_record_alone(classes, dtype):
-    b = batch(classes, dtype)
-    for number, name, claims in gradients(b):
-        named, _ = diagnose(b, dtype, "grad_logits", claims)
-        # One record does not show a mistake that is about several.
-        if not number.startswith(("19", "24")):
+        # One record does not show a mistake that is about several. Two classes show few apart.
+        if quantity == "grad_logits" and classes > 2 and not number.startswith(("19", "24")):
             right = sum(name in names for names in named)
             assert right > NEARLY_ALL * len(named), (number, name, right, len(named))
 
