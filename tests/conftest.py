@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 settings.register_profile("ordinary", max_examples=40, deadline=None)
-settings.register_profile("sweep", max_examples=400, deadline=None)
+settings.register_profile("sweep", max_examples=250, deadline=None)
 
 MAY_BE_SKIPPED = ("one kernel that this processor can run", "there is no GPU")
 """Reasons to skip a test that --no-skips accepts, because they depend on the machine."""
