@@ -278,7 +278,14 @@ def labels_in_one_byte(a: Array, y: Array) -> tuple[Array, Array]:
     return plain(a, y % 128)
 
 
+def labels_of_all_rows(a: Array, y: Array) -> tuple[Array, Array]:
+    g = softmax(a)
+    g[:, y] -= 1
+    return plain(a, y)[0], g
+
+
 WRONG = [
+    Case("p[:, y] -= 1", labels_of_all_rows, {}, "labels-of-all-rows"),
     *_planted(),
     Case("N", divided_by_rows(1), {}, "mean-over-batch"),
     Case("N²", divided_by_rows(2), {}, "mean-over-batch-twice"),

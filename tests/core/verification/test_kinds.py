@@ -151,7 +151,15 @@ def denominator_of_other_rows(b, rng):
     return b.right * b.d / rng.choice([37, 91, 101])
 
 
+def labels_of_all_rows(b, rng):
+    del rng
+    claim = b.p.copy()
+    claim[:, b.y] -= 1
+    return claim / b.d
+
+
 KINDS = {
+    "labels-of-all-rows": labels_of_all_rows,
     "sum-over-own-part": sum_over_own_part,
     "only-the-targets-part": only_the_targets_part,
     "padding-in-the-sum": padding_in_the_sum,

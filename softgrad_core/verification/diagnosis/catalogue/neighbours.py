@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from softgrad_core.loss.objective import BoolArray
 from softgrad_core.verification.diagnosis import formulas as f
 from softgrad_core.verification.diagnosis.case import Case, Terms
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
@@ -20,7 +21,30 @@ def over_all(c: Case) -> Terms:
     return f.from_log_p(c, np.where(np.exp(log_p).sum() < 1.05, log_p, np.nan))
 
 
+def labels_of_all(c: Case) -> BoolArray:
+    """Return the classes of which every row subtracts 1, of shape (K, 1)."""
+    return np.asarray(f.median(c.p - c.claim, axis=1) > 0.5)
+
+
+def has_labels_of_all(c: Case) -> BoolArray:
+    """Return the rows whose label is one of several such classes."""
+    labels = labels_of_all(c)
+    is_one_of_several = labels[c.y, 0] & (c.count > 1) & (np.count_nonzero(labels) > 1)
+    return np.asarray(is_one_of_several & c.is_hard)
+
+
 NEIGHBOURS = (
+    Mistake(
+        "labels-of-all-rows",
+        "1 is subtracted in the columns of all labels, in every row, as p[:, y] -= 1 does",
+        "index the row of each label as well: p[np.arange(len(y)), y] -= 1",
+        Form(
+            "grad_logits",
+            "p - 1 at the labels of all rows",
+            lambda c: (c.p, np.where(labels_of_all(c), -np.ones_like(c.p), 0.0)),
+            applies=has_labels_of_all,
+        ),
+    ),
     Mistake(
         "one-loss-for-all",
         "every record has the same loss: the mean or the sum over the batch",
