@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from softgrad.inputs.arrays.source import ArraySource
     from softgrad.outputs.arrays.worst import Found
     from softgrad.outputs.file import Output
+    from softgrad_core.verification.summary import Summary
 
 _DTYPE = option("--dtype", "TYPE", "The type of the claims, such as float32.", "Standard")
 _RTOL = option("--rtol", "ERROR", "The relative error allowed.", "Standard")
@@ -123,17 +124,19 @@ def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
     is_json = given.shown is Format.JSONL
     pages = None if is_json else task.pages_of(settings, given.shown)
 
-    def draw(source: "ArraySource", found: "Found") -> bytes:
+    def draw(source: "ArraySource", found: "Found", summary: "Summary") -> bytes:
         if pages is None:
             return as_json_lines(source.name, found)
         from softgrad.outputs.page.worst import worst_of
 
-        return pages.page(worst_of(source.name, found, source.logits.shape, str(required)))
+        # Beside a table the diagnosis is on standard error.
+        lines = [] if given.shown is Format.TABLE else summary.lines()
+        return pages.page(worst_of(source.name, found, source.logits.shape, lines))
 
     def prepare(source: "ArraySource", output: "Output") -> tuple[Pipeline, WorstRowsWriter]:
         render = WorstRows(settings.only_failures, 0 if is_json else len(source.logits))
         pipeline = Pipeline(source.reader(), work, render, required, settings.fail_fast)
-        return pipeline, WorstRowsWriter(output, partial(draw, source))
+        return pipeline, WorstRowsWriter(output, required, partial(draw, source))
 
     suffix = _SUFFIXES.get(given.shown, ".md")
     places = given.places(lambda _: suffix)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from softgrad.exits import Exit, InputFailedError
 from softgrad.outputs.file import Output
@@ -11,12 +11,15 @@ from softgrad.running.pipeline import Outcome
 from softgrad.running.report import Report
 from softgrad.running.workers import Workers
 
+if TYPE_CHECKING:
+    from softgrad_core.verification.summary import Summary
+
 
 class Writer(Protocol):
     """Takes the results of blocks, in order."""
 
-    def write(self, results: Any) -> None:
-        """Take the results of the next block."""
+    def write(self, results: Any, summary: "Summary | None") -> None:
+        """Take the results of the next block, and what its claims are, if it has some."""
 
     def close(self) -> None:
         """Write what comes at the end."""
@@ -27,12 +30,16 @@ class TextWriter:
 
     def __init__(self, output: Output, renderer: Renderer) -> None:
         self._closing = renderer.closing
-        self.write = output.write
-        self.write(renderer.opening)
+        self._output = output
+        output.write(renderer.opening)
+
+    def write(self, results: bytes, _: "Summary | None") -> None:
+        """Write the text of a block."""
+        self._output.write(results)
 
     def close(self) -> None:
         """Write what comes at the end."""
-        self.write(self._closing)
+        self._output.write(self._closing)
 
 
 Stream = tuple[Generator[Outcome], Writer]
@@ -72,7 +79,7 @@ def _write(outcomes: Generator[Outcome], writer: Writer, report: Report) -> None
     with closing(outcomes):
         try:
             for outcome in outcomes:
-                writer.write(outcome.results)
+                writer.write(outcome.results, outcome.summary)
                 report.add(outcome)
                 if report.is_over:
                     break

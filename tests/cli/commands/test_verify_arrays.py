@@ -70,6 +70,8 @@ def test_the_verdict_on_several_files_is_one_page(with_a_block_of_zeros):
     assert page.count("<!DOCTYPE html>") == page.count("</html>") == 1
     assert page.count('<figure class="map">') == 2
     assert "rows 0 to 186: all numbers pass" in page
+    assert page.count("last-classes-left-out: all 500 equal") == 2
+    assert page.count("3,000 records: 2,500 passed, 500 failed") == 2
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

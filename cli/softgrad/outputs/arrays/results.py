@@ -168,7 +168,7 @@ class ArrayWriter:
         is_moved = self._axis < len(shape) - 1
         self._file = None if results.only_failures or is_moved else self._open(shape)
 
-    def write(self, results: Mapping[str, Array]) -> None:
+    def write(self, results: Mapping[str, Array], _: object = None) -> None:
         """Write the results of the block that comes next."""
         for name in LOSSES if self._results.is_reduced else ():
             if name not in results:

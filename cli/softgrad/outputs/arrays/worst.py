@@ -16,10 +16,12 @@ from softgrad.records.fields import LOSSES
 from softgrad.work import Batch, Verified
 from softgrad_core.errors import InputError
 from softgrad_core.verdicts import RANKED, Verdict
+from softgrad_core.verification.summary import Summary
 
 if TYPE_CHECKING:
     from softgrad.outputs.page.blocks import MapCell
     from softgrad_core.verification.quantity import VerifiedQuantity
+    from softgrad_core.verification.tolerances import Tolerance
 
 WORST_ROWS = 10
 """How many of the worst rows of each quantity are shown."""
@@ -152,18 +154,22 @@ def _worst_rows(batch: Verified, start: int) -> Iterator[WorstRow]:
 class WorstRowsWriter:
     """Writes what is shown of one source to a file, when all its blocks are known."""
 
-    def __init__(self, output: Output, draw: Callable[[Found], bytes]) -> None:
+    def __init__(
+        self, output: Output, required: "Tolerance", draw: Callable[[Found, Summary], bytes]
+    ) -> None:
         self._output = output
         self._draw = draw
-        self._found = Found()
+        self._found, self._summary = Found(), Summary(required)
 
-    def write(self, found: Found) -> None:
+    def write(self, found: Found, summary: Summary | None) -> None:
         """Take what is shown of the block that comes next."""
         self._found.join(found)
+        if summary is not None:
+            self._summary.join(summary)
 
     def close(self) -> None:
         """Write it, the worst rows first."""
-        self._output.write(self._draw(self._found))
+        self._output.write(self._draw(self._found, self._summary))
 
 
 def as_json_lines(source: str, found: Found) -> bytes:

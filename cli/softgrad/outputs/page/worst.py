@@ -1,11 +1,11 @@
 """The page of a file of arrays that was verified: its worst rows, and where numbers are wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
 from softgrad.outputs.arrays.worst import Found, WorstRow
-from softgrad.outputs.page.blocks import Block, Column, Heading, Row, Table, Tone, Toned
+from softgrad.outputs.page.blocks import Block, Column, Heading, Paragraph, Row, Table, Tone, Toned
 from softgrad.outputs.page.errors import DIGITS, map_of_bands
 from softgrad.outputs.page.numbers import short
 from softgrad.records.fields import LOSSES
@@ -18,9 +18,13 @@ COLUMNS = (
 )
 
 
-def worst_of(source: str, found: Found, shape: tuple[int, int], standard: str) -> Iterator[Block]:
-    """Yield the blocks of a file whose logits have this shape."""
-    yield Heading(f"{source}: the worst rows", f"a claim passes where {standard}")
+def worst_of(
+    source: str, found: Found, shape: tuple[int, int], lines: Sequence[str]
+) -> Iterator[Block]:
+    """Yield the blocks of a file whose logits have this shape; `lines` are its diagnosis."""
+    yield Heading(f"{source}: the worst rows")
+    if lines:
+        yield Paragraph(tuple((line,) for line in lines))
     for name, rows in groupby(found.worst, key=attrgetter("quantity")):
         yield Heading(name, level=2)
         yield Table(COLUMNS, list(map(_row, rows)), are_classes=False)
