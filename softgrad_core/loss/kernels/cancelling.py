@@ -1,7 +1,8 @@
-"""Derivatives whose two terms cancel, and divergences, with twice the digits of float64.
+"""Derivatives whose two terms cancel, and divergences, with three times the digits of float64.
 
 dL/da_c is (s f(x)_c - q_c) / T. Where a network is nearly trained on smoothed labels, these terms
 are alike in many digits, and their rounding errors are all that float64 keeps of the difference.
+Where targets are the network's own probabilities, these rounding errors are the difference.
 The notation is that of shifted.py.
 """
 
@@ -10,16 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from softgrad_core.loss.kernels.exact import exact_row
-from softgrad_core.loss.kernels.pairs import (
-    Pair,
+from softgrad_core.loss.kernels.triples import (
+    Triple,
     add,
     exp,
     log,
     over,
-    pair,
     tanh,
     times,
     total,
+    triple,
     two_sum,
 )
 from softgrad_core.loss.logits import FloatArray
@@ -32,21 +33,27 @@ Places = tuple[IndexArray, IndexArray]
 CLOSE = 0.9
 """Where the difference of two terms is less than so much of the larger one, they are close."""
 
-LOST = 2.0**-97
-"""What terms in pairs may have lost, by themselves, and by a soft cap over T."""
+LOST = 2.0**-145
+"""What terms in triples may have lost, by themselves, and by a soft cap over T."""
 
 ENOUGH = 2.0**54
 """By so much more than what was lost, a difference has all the digits of float64."""
 
 SMALLEST, LARGEST = 2.0**-300, 2.0**300
-"""Factors of usual size: their products keep all digits of a pair."""
+"""Factors of usual size: their products keep all digits of a triple."""
 
 LOWEST = -700.0
 """exp of all below is as good as 0 beside a target weight of usual size."""
 
+FEW_BITS = 2.0**-80
+"""Where no target is less than this by the largest, triples hold their differences exactly."""
 
-class Doubled(NamedTuple):
-    """What is computed of N rows; arrays of shape (C, N) or (N,).
+TINY = 2.0**-40
+"""Below this, two terms of a series have all the digits of float64."""
+
+
+class Again(NamedTuple):
+    """What is computed again of N rows; arrays of shape (C, N) or (N,).
 
     Attributes
     ----------
@@ -58,8 +65,9 @@ class Doubled(NamedTuple):
         The loss with sum_c q_c log q_c added, but for a z-loss.
     is_right
         Where the gradient has not underflowed.
-    is_enough, is_told
-        Whether the gradient has all its digits where it cancels, and whether the divergence has.
+    is_enough, has_z_loss, is_told
+        Whether the gradient has all its digits where it cancels, and the z-loss and the divergence
+        have.
     """
 
     gradient: FloatArray
@@ -67,102 +75,149 @@ class Doubled(NamedTuple):
     divergence: FloatArray
     is_right: BoolArray
     is_enough: BoolArray
+    has_z_loss: BoolArray
     is_told: BoolArray
 
 
 class _Sums(NamedTuple):
     """The sums of a row: of e without the largest and of all, and of q likewise."""
 
-    rest: Pair
-    total: Pair
-    others: Pair
-    weights: Pair
-    slope: Pair
-    """The derivative of a z-loss by log S."""
+    rest: Triple
+    total: Triple
+    others: Triple
+    weights: Triple
 
 
-def doubled(rows: FloatArray, objective: Objective) -> Doubled:
+def computed_again(rows: FloatArray, objective: Objective) -> Again:
     """Compute again what cancels in rows of logits, in which masked classes are -infinity."""
     ones = np.ones(len(rows))
     t = ones if objective.temperature is None else objective.temperature
-    steep = 0.0 if objective.softcap is None else objective.softcap / t
+    error = LOST * (ones if objective.softcap is None else 1.0 + objective.softcap / t)
     z, is_masked = _capped(rows.T, objective.softcap)
     top = _largest(z, is_masked), np.arange(len(rows))
-    inverse_t = over(pair(ones), pair(t))
-    d = times(add(z, -z.at(top)), inverse_t.as_rows(z.x.shape))
+    d, largest = add(z, -z.at(top)), z.at(top)
+    if objective.temperature is not None:
+        d, largest = over(d, triple(t).as_rows(d.x.shape)), over(largest, triple(t))
     is_gone = is_masked | (d.x < LOWEST)
     e = exp(d.without(is_gone)).without(is_gone)
     rest = total(_without_one(e, top))
-    logs = log(add(rest, pair(ones)))
-    log_sums = add(times(z.at(top), inverse_t), logs)
-    q, is_usual = target_weights(objective, rows.shape[1])
+    q, is_usual = _weights(objective, rows.shape[1])
+    share, is_usual_share = _share(objective, objective.divisor)
     others = total(_without_one(q, top))
-    slope = times(_z_slopes(objective), log_sums)
-    sums = _Sums(rest, add(rest, pair(ones)), others, add(others, q.at(top)), slope)
+    sums = _Sums(rest, add(rest, triple(ones)), others, add(others, q.at(top)))
     x, size = _numerators(e, q, top, sums)
-    is_usual &= _are_usual(t) & (steep < LARGEST) & ~np.isnan(x.x).any(axis=0)
-    is_lost = (np.abs(x.x) < CLOSE * size) & (np.abs(x.x) < LOST * (1.0 + steep) * ENOUGH * size)
-    divergence, is_told = _divergences(objective, d, is_masked, logs)
-    if objective.z_scale is not None:
-        is_told &= np.abs(log_sums.x) > 0.5
-    return Doubled(
-        times(x, over(inverse_t, sums.total).as_rows(x.x.shape)).x,
-        0.5 * times(slope, log_sums).x,
-        divergence,
+    x, size = _of_equal_logits(x, size, rows.T, objective, q)
+    divergence, is_told = _divergences(objective, e, (x, size), sums, error)
+    x, size = times(x, share.as_rows(x.x.shape)), size * share.x
+    slope, z_losses, has_z_loss = _z_losses(objective, largest, sums, is_masked, error)
+    added = times(slope.as_rows(e.x.shape), e)
+    x, size = add(x, added), np.maximum(size, np.abs(added.x))
+    is_lost = (np.abs(x.x) < error * ENOUGH * size).any(axis=0)
+    is_usual &= is_usual_share & _are_usual(t) & (error < 1.0) & ~np.isnan(x.x).any(axis=0)
+    by = sums.total if objective.temperature is None else times(sums.total, triple(t))
+    return Again(
+        over(x, by.as_rows(x.x.shape)).x,
+        z_losses,
+        times(divergence, share).x,
         is_usual & ~(is_gone & (q.x == 0.0)),
-        is_usual & ~is_lost.any(axis=0),
-        is_told,
+        is_usual & has_z_loss & ~is_lost,
+        is_usual & has_z_loss,
+        is_usual & has_z_loss & is_told,
     )
 
 
 def divergences(rows: FloatArray, objective: Objective) -> FloatArray:
     """Return the losses of rows that are divergences, with all their digits."""
-    again = doubled(rows, objective)
+    again = computed_again(rows, objective)
     losses = again.divergence + again.z_losses
     for row in np.flatnonzero(~again.is_told | np.isnan(losses)).tolist():
         losses[row] = exact_row(rows[row].tolist(), objective.part([row])).divergence
     return losses
 
 
-def _numerators(e: Pair, q: Pair, top: Places, sums: _Sums) -> tuple[Pair, FloatArray]:
-    """Return (s + slope) e - q S, and the larger of the two terms.
+def _numerators(e: Triple, q: Triple, top: Places, sums: _Sums) -> tuple[Triple, FloatArray]:
+    """Return s e - q S, and the larger of the two terms.
 
-    At the largest logit this is (others + slope) e - q rest.
+    At the largest logit this is others e - q rest.
     """
     is_top = np.zeros(e.x.shape, np.bool)
     is_top[top] = True
-
-    def by_class(at_top: Pair, elsewhere: Pair) -> Pair:
-        pairs = zip(at_top, elsewhere, strict=True)
-        return Pair(*(np.where(is_top, one, other) for one, other in pairs))
-
-    s = by_class(sums.others, sums.weights)
-    gained = times(add(s, sums.slope.as_rows(s.x.shape)), e)
-    lost = times(q, by_class(sums.rest, sums.total))
-    size = np.maximum((s.x + np.abs(sums.slope.x)) * e.x, lost.x)
-    return add(gained, -lost), size
+    s = sums.others.where(is_top, sums.weights)
+    gained, lost = times(s, e), times(q, sums.rest.where(is_top, sums.total))
+    return add(gained, -lost), np.maximum(gained.x, lost.x)
 
 
-def _capped(a: FloatArray, cap: FloatArray | None) -> tuple[Pair, BoolArray]:
+def _of_equal_logits(
+    x: Triple, size: FloatArray, a: FloatArray, objective: Objective, q: Triple
+) -> tuple[Triple, FloatArray]:
+    """Return the same for rows whose n logits are all equal from differences of target weights.
+
+    The difference of s e and q S is that of sum_j q_j and n q_c. It may be 0, as it is for no other
+    rows: where that is certain, `size` is 0 too.
+    """
+    is_masked = a == -np.inf
+    first = (~is_masked).argmax(axis=0), np.arange(a.shape[1])
+    is_equal = ((a == a[first]) | (is_masked & (q.x == 0.0))).all(axis=0)
+    if not is_equal.any():
+        return x, size
+    less = add(q, -q.at(first)).without(is_masked)
+    count: FloatArray = (~is_masked).sum(axis=0, dtype=np.float64)
+    exact = add(total(less), -times(less, triple(count))).without(is_masked)
+    t = objective.targets(len(a)).T
+    if objective.smoothing is not None:
+        t = np.where(objective.smoothing == 1.0, 0.0, t)
+    is_zero = (t == t[first]) | is_masked
+    if objective.class_weights is not None:
+        w = objective.class_weights.T
+        is_zero &= (w == w[first]) | is_masked
+    is_zero = np.broadcast_to(is_zero.all(axis=0), size.shape)
+    if objective.smoothing is None and objective.class_weights is None:
+        has_few_bits = ((t >= t.max(axis=0) * FEW_BITS) | (t == 0.0)).all(axis=0)
+        is_zero = is_zero | (has_few_bits & (exact.x == 0.0))
+    return exact.where(is_equal, x), np.where(is_equal & is_zero, 0.0, size)
+
+
+def _z_losses(
+    objective: Objective, largest: Triple, sums: _Sums, is_masked: BoolArray, error: FloatArray
+) -> tuple[Triple, FloatArray, BoolArray]:
+    """Return the derivatives of z-losses by log S, the z-losses, and whether these are exact.
+
+    All are 0 where there is no z-loss.
+    """
+    if objective.z_scale is None:
+        none = np.zeros(len(objective.labels))
+        return triple(none), none, np.ones(len(none), np.bool)
+    log_sums = add(largest, logs := log(sums.total))
+    share, is_usual = _share(objective, objective.z_divisor)
+    slope = times(times(triple(2.0 * objective.z_scale), share), log_sums)
+    size = np.abs(log_sums.x)
+    is_exact = size >= error * ENOUGH * (np.abs(largest.x) + np.abs(logs.x))
+    # Here e may be left out that are too small; of a single class there are none.
+    is_exact &= (size >= SMALLEST) | ((~is_masked).sum(axis=0) == 1)
+    return slope, 0.5 * times(slope, log_sums).x, is_usual & (is_exact | (share.x == 0.0))
+
+
+def _capped(a: FloatArray, cap: FloatArray | None) -> tuple[Triple, BoolArray]:
     """Return the capped logits, 0 for masked classes, and which these are."""
     is_masked = a == -np.inf
     a = np.where(is_masked, 0.0, a)
     if cap is None:
-        return pair(a), is_masked
-    caps = pair(np.broadcast_to(cap, a.shape))
-    limited = times(caps, tanh(over(pair(np.abs(a)), caps)))
-    return Pair(np.copysign(limited.x, a), limited.tail * np.where(a < 0.0, -1.0, 1.0)), is_masked
+        return triple(a), is_masked
+    caps = triple(np.broadcast_to(cap, a.shape))
+    limited = times(caps, tanh(over(triple(np.abs(a)), caps)))
+    return (-limited).where(a < 0.0, limited), is_masked
 
 
-def _largest(z: Pair, is_masked: BoolArray) -> IndexArray:
-    """Return where the largest logit of each row is; of equal ones, that with the largest tail."""
+def _largest(z: Triple, is_masked: BoolArray) -> IndexArray:
+    """Return where the largest logit of each row is; of equal ones, that with the largest rest."""
     x = np.where(is_masked, -np.inf, z.x)
-    return np.asarray(np.where(x == x.max(axis=0), z.tail, -np.inf).argmax(axis=0))
+    return np.asarray(np.where(x == x.max(axis=0), z.middle, -np.inf).argmax(axis=0))
 
 
-def _without_one(x: Pair, place: Places) -> Pair:
-    x = Pair(x.x.copy(), x.tail.copy())
-    x.x[place] = x.tail[place] = 0.0
+def _without_one(x: Triple, place: Places) -> Triple:
+    x = Triple(*(part.copy() for part in x))
+    for part in x:
+        part[place] = 0.0
     return x
 
 
@@ -170,37 +225,43 @@ def _are_usual(factors: FloatArray) -> BoolArray:
     return (factors >= SMALLEST) & (factors <= LARGEST)
 
 
-def _smoothed(objective: Objective, classes: int) -> Pair:
+def _smoothed(objective: Objective, classes: int) -> Triple:
     """Return (1 - ε) t + ε / K."""
-    t = pair(objective.targets(classes).T.astype(np.float64))
+    t = triple(objective.targets(classes).T)
     if objective.smoothing is None:
         return t
     smoothing, ones = objective.smoothing, np.ones(len(objective.smoothing))
     count: FloatArray = classes * ones
     if objective.num_classes is not None:
         count = objective.num_classes.astype(np.float64)
-    part = over(pair(smoothing), pair(count)).as_rows(t.x.shape)
-    q = add(times(t, two_sum(ones, -smoothing).as_rows(t.x.shape)), part)
+    part = over(triple(smoothing), triple(count)).as_rows(t.x.shape)
+    q = add(times(t, triple(*two_sum(ones, -smoothing))), part)
     return q.without(np.arange(classes)[:, np.newaxis] >= count)
 
 
-def target_weights(objective: Objective, classes: int) -> tuple[Pair, BoolArray]:
-    """Return the target weights, and whether they and their factors are of usual size."""
+def _weights(objective: Objective, classes: int) -> tuple[Triple, BoolArray]:
+    """Return the target weights times D / m, and whether they are of usual size."""
     q = _smoothed(objective, classes)
-    share, is_usual = _share(objective, objective.divisor)
     # What has underflowed on the way is no 0.
-    is_usual &= (_are_usual(q.x) | (q.x == 0.0)).all(axis=0)
+    is_usual = (_are_usual(q.x) | (q.x == 0.0)).all(axis=0)
     if objective.smoothing is not None:
         is_usual &= _are_usual(objective.smoothing)
     if objective.class_weights is not None:
         w = objective.class_weights.T
-        q = times(q, pair(w))
+        q = times(q, triple(w))
         is_usual &= (_are_usual(w) | (w == 0.0)).all(axis=0)
-    q = times(q, share.as_rows(q.x.shape))
     return q, is_usual & (_are_usual(q.x) | (q.x == 0.0)).all(axis=0)
 
 
-def _share(objective: Objective, divisor: FloatArray | None) -> tuple[Pair, BoolArray]:
+def target_weights(objective: Objective, classes: int) -> tuple[Triple, BoolArray]:
+    """Return the target weights, and whether they and their factors are of usual size."""
+    q, is_usual = _weights(objective, classes)
+    share, is_usual_share = _share(objective, objective.divisor)
+    q = times(q, share)
+    return q, is_usual & is_usual_share & (_are_usual(q.x) | (q.x == 0.0)).all(axis=0)
+
+
+def _share(objective: Objective, divisor: FloatArray | None) -> tuple[Triple, BoolArray]:
     """Return m over a divisor, 0 for rows that do not count, and whether both are usual."""
     ones = np.ones(len(objective.labels))
     scale = ones if objective.scale is None else objective.scale
@@ -208,32 +269,45 @@ def _share(objective: Objective, divisor: FloatArray | None) -> tuple[Pair, Bool
     is_nothing = by == 0.0
     if objective.counted is not None:
         is_nothing = is_nothing | ~objective.counted
-    share = over(pair(scale * ones), pair(np.where(is_nothing, 1.0, by)))
+    share = over(triple(scale * ones), triple(np.where(is_nothing, 1.0, by)))
     is_usual = _are_usual(scale) & (_are_usual(by) | is_nothing)
     return share.without(is_nothing), is_usual
 
 
-def _z_slopes(objective: Objective) -> Pair:
-    """Return twice the weights of the z-loss."""
-    if objective.z_scale is None:
-        return pair(np.zeros(len(objective.labels)))
-    share, _ = _share(objective, objective.z_divisor)
-    return times(pair(2.0 * objective.z_scale), share)
-
-
 def _divergences(
-    objective: Objective, d: Pair, is_masked: BoolArray, logs: Pair
-) -> tuple[FloatArray, BoolArray]:
-    """Return m / D sum_c q_c (log q_c - log f(x)_c), and whether all its digits are there."""
+    objective: Objective,
+    e: Triple,
+    numerators: tuple[Triple, FloatArray],
+    sums: _Sums,
+    error: FloatArray,
+) -> tuple[Triple, BoolArray]:
+    """Return sum_c q_c (log q_c - log f(x)_c), and whether all its digits are there.
+
+    With x = q / (s f(x)) - 1 it is s sum_c f(x)_c ((1 + x_c) log(1 + x_c) - x_c) + s log s, where
+    no term of the first sum is negative.
+    """
+    nothing = triple(np.zeros(len(objective.labels)))
     if objective.is_divergence is None:
-        return np.zeros(len(logs.x)), np.zeros(len(logs.x), np.bool)
-    q = _smoothed(objective, len(d.x))
-    counts = q.x > 0.0
-    is_usual = (~counts | (_are_usual(q.x) & ~is_masked)).all(axis=0)
-    safe = Pair(np.where(counts & _are_usual(q.x), q.x, 1.0), np.where(counts, q.tail, 0.0))
-    term = times(q, add(log(safe), add(logs.as_rows(q.x.shape), -d))).without(~counts)
-    size = (np.abs(term.x) + q.x * (1.0 + np.abs(d.x))).sum(axis=0)
-    share, _ = _share(objective, objective.divisor)
-    whole = total(term)
-    is_told = is_usual & (np.abs(whole.x) >= LOST * ENOUGH * size)
-    return times(whole, share).x, is_told
+        return nothing, np.zeros(len(objective.labels), np.bool)
+    one, of_row = triple(np.ones(e.x.shape)), triple(np.ones(e.x.shape[1]))
+    gained = times(sums.weights.as_rows(e.x.shape), e)
+    counts = e.x > 0.0
+    x = over(-numerators[0], gained.where(counts, one)).without(~counts)
+    ratio = add(one, x)
+    is_zero = ratio.x <= 0.0
+    logs = log(one.where(is_zero, ratio))
+    terms = add(times(ratio, logs).without(is_zero), -x)
+    is_tiny = np.abs(x.x) < TINY
+    small = x.x * x.x * (0.5 - x.x / 6.0)
+    terms = times(gained, triple(small).where(is_tiny, terms))
+    whole = over(total(terms), sums.total)
+    less = add(total(triple(objective.targets(len(e.x)).T)), -of_row)
+    if objective.smoothing is not None:
+        less = times(less, triple(*two_sum(of_row.x, -objective.smoothing)))
+    result = add(whole, times(sums.weights, log(add(less, of_row))))
+    lost = (numerators[1] / sums.total.x * np.abs(logs.x)).sum(axis=0) + (less.x != 0.0)
+    lost *= error * ENOUGH
+    # What a series of two terms gives may cancel as well.
+    series = (gained.x / sums.total.x * small * is_tiny).sum(axis=0)
+    is_right = (counts | (gained.x == 0.0)).all(axis=0)
+    return result, is_right & (np.abs(result.x) >= np.maximum(lost, 0.25 * series))

@@ -1534,6 +1534,26 @@ INLINE double write_again(const Task *task, ptrdiff_t start, ptrdiff_t row, cons
     return closest;
 }
 
+/* Return whether all classes of a row have the same logit and the same target weight, so that each
+   derivative is exactly 0: in an untrained network whose last layer is 0, all rows may be such. */
+INLINE int are_equal(const Task *task, ptrdiff_t start, ptrdiff_t row, const Tile *tile,
+                     int is_float)
+{
+    const ptrdiff_t at = (start + row) * task->columns, from = (start + row) * task->targets.step;
+    const Double *const w =
+        (const Double *)task->class_weights.at + (start + row) * task->class_weights.step;
+    const int are_weighed = task->class_weights.at != NULL, have_targets = tile->kept[row] != 0.0;
+    if (task->z_scale.at || (have_targets && !task->targets.at))
+        return 0;
+    for (ptrdiff_t c = classes_of(task, start + row) - 1; c > 0; c--)
+        if ((get(task->logits, at + c, is_float) != get(task->logits, at, is_float)) ||
+            (have_targets && get(task->targets.at, from + c, (int)task->are_float) !=
+                                 get(task->targets.at, from, (int)task->are_float)) ||
+            (are_weighed && w[c] != w[0]))
+            return 0;
+    return 1;
+}
+
 /* Compute again, with twice the digits, what has lost some of them in a row: derivatives whose two
    terms are close, and a z-loss near 0. Return whether that was not enough. */
 INLINE int compute_again(const Task *task, ptrdiff_t start, ptrdiff_t row, const Tile *tile,
@@ -1546,6 +1566,12 @@ INLINE int compute_again(const Task *task, ptrdiff_t start, ptrdiff_t row, const
     /* A first attempt does without the e that are too small to be seen. */
     double share = in_parts(task, is_float) && !is_sum ? 0x1p-6 : 0x1p-110, closest = 0.0;
     Again again;
+    if (are_equal(task, start, row, tile, is_float)) {
+        if (task->grad_logits)
+            memset(place(task->grad_logits, (start + row) * task->columns, is_float), 0,
+                   (size_t)bytes_of(task->columns, is_float));
+        return 0;
+    }
     for (;;) {
         const ptrdiff_t count = choose(task, start, row, tile, is_sum ? 0.0 : share);
         exponentials_again(task, start, row, tile, array_of(task, TERMS) + row * task->columns,

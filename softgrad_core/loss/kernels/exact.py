@@ -1,8 +1,8 @@
 """Rows in decimals of as many digits as it takes, for what no other arithmetic can tell.
 
 These are the definitions, written down. They are slow, about a millisecond for ten classes. Only
-rows whose numbers cancel beyond twice the digits of float64, or overflow on the way to a finite
-result, get here. The notation is that of shifted.py.
+rows whose numbers cancel beyond three times the digits of float64, or overflow on the way to a
+finite result, get here. The notation is that of shifted.py.
 """
 
 import math

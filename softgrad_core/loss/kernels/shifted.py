@@ -17,13 +17,14 @@ from typing import NamedTuple
 import numpy as np
 
 from softgrad_core.loss.error_free import remainder
-from softgrad_core.loss.kernels.cancelling import CLOSE, doubled, target_weights
+from softgrad_core.loss.kernels.cancelling import CLOSE, Again, computed_again, target_weights
 from softgrad_core.loss.kernels.exact import compute_exact_rows
 from softgrad_core.loss.kernels.scaled import (
     small_exp,
     times_exp,
     times_scaled,
 )
+from softgrad_core.loss.kernels.softcap import Capped
 from softgrad_core.loss.kernels.softmax import FAINT, Softmax, by_class, softmax, sum_classes
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray, Objective
@@ -102,46 +103,33 @@ def compute_weighted_block(
     f = softmax(rows, objective.temperature, objective.softcap)
     weights = _target_weights(objective, rows, are_float)
     temperature = np.ones(len(rows)) if objective.temperature is None else objective.temperature
-    faint = _faint_rests(f)
+    faint, is_near = _faint_rests(f), np.zeros(len(rows), np.bool)
     is_unsure = weights.is_lost | _are_out_of_range(objective, temperature)
     a = rows if f.capped is None else f.capped.values.T
 
-    if out.probs is not None:
-        out.probs[...] = f.probs.T
-    if out.loss is not None:
-        out.loss[...] = _weighted_loss(a, weights, temperature, f, faint)
+    z_losses, slopes = np.zeros(len(rows)), np.zeros(len(rows))
     if objective.z_scale is not None:
         z_weights, log_sums = objective.z_weights(), _log_sums(a, f, temperature)
-        z_losses = np.where(z_weights == 0.0, 0.0, z_weights * log_sums * log_sums)
-        if out.loss is not None:
-            out.loss[...] += z_losses
-        if out.z_loss is not None:
-            out.z_loss[...] = z_losses
+        slopes = np.where(z_weights == 0.0, 0.0, 2.0 * z_weights * log_sums)
+        z_losses = 0.5 * slopes * log_sums
         # Where the two parts of the logarithm cancel.
-        is_unsure |= (np.abs(log_sums) < 0.5) & (z_weights > 0.0)
+        is_near = (np.abs(log_sums) < 0.5) & (z_weights > 0.0)
+    if out.probs is not None:
+        out.probs[...] = f.probs.T
     if out.grad_probs is not None:
-        q, exponent = weights.q, weights.exponent
-        counts = q > 0.0
-        out.grad_probs[...] = 0.0
-        out.grad_probs.T[counts] = -times_exp(
-            np.broadcast_to(f.total, q.shape)[counts],
-            -f.d[counts],
-            (f.lost - f.d_error)[counts],
-            q[counts],
-            np.broadcast_to(exponent, q.shape)[counts],
-        )
+        out.grad_probs[...] = _by_probs(f, weights).T
     if out.grad_logits is not None:
-        gradient, size = _weighted_gradient(f, weights, temperature, faint)
-        if objective.z_scale is not None:
-            slopes = np.where(z_weights == 0.0, 0.0, 2.0 * z_weights * log_sums)
-            none = np.zeros(len(rows), dtype=np.intp)
-            penalty = _times_probs(f, slopes, temperature, none)
-            gradient, size = gradient + penalty, np.maximum(size, np.abs(penalty))
-        is_unsure |= _mend(rows, objective, gradient, size, are_float)
-        if f.capped is not None:
-            slope, exponent = f.capped.slopes, f.capped.exponents
-            gradient = np.where(slope == 0.0, 0.0, np.ldexp(gradient * slope, exponent))
-        out.grad_logits[...] = gradient.T
+        gradient, size = _weighted_gradient(f, weights, temperature, slopes, faint)
+        is_near |= _are_close(objective, gradient, size, are_float)
+        out.grad_logits[...] = _times_slopes(gradient, f.capped).T
+    chosen = np.flatnonzero(is_near & ~is_unsure)
+    if chosen.size:
+        again = computed_again(rows[chosen], objective.part(chosen))
+        is_unsure |= _put_again(again, chosen, out, z_losses, f.capped)
+    if out.loss is not None:
+        out.loss[...] = _weighted_loss(a, weights, temperature, f, faint) + z_losses
+    if out.z_loss is not None:
+        out.z_loss[...] = z_losses
     _compute_exactly(rows, objective, out, is_unsure)
 
 
@@ -173,30 +161,76 @@ def _are_out_of_range(objective: Objective, temperature: FloatArray) -> BoolArra
     return is_extreme
 
 
-def _mend(
-    rows: FloatArray, objective: Objective, gradient: FloatArray, size: FloatArray, are_float: bool
+def _are_close(
+    objective: Objective, gradient: FloatArray, size: FloatArray, are_float: bool
 ) -> BoolArray:
-    """Compute dL/da again where its terms cancel, in place.
+    """Return the rows in which terms of dL/da are so close that digits cancel."""
+    if objective.has_labels and objective.z_scale is None:
+        return np.zeros(gradient.shape[1], np.bool)
+    # With a z-loss there are three terms, whose errors add up.
+    if objective.z_scale is not None and not are_float:
+        return np.ones(gradient.shape[1], np.bool)
+    limit = CLOSE_OF_FLOAT if are_float else CLOSE
+    return np.asarray((np.abs(gradient) < limit * size).any(axis=0))
+
+
+def _times_slopes(gradient: FloatArray, limited: Capped | None) -> FloatArray:
+    """Return derivatives times those of the cap."""
+    if limited is None:
+        return gradient
+    slope, exponent = limited.slopes, limited.exponents
+    return np.where(slope == 0.0, 0.0, np.ldexp(gradient * slope, exponent))
+
+
+def _put_again(
+    again: Again,
+    chosen: IndexArray,
+    out: SoftmaxCrossEntropy,
+    z_losses: FloatArray,
+    limited: Capped | None,
+) -> BoolArray:
+    """Write what was computed again of chosen rows: dL/da where it is right, and z-losses.
 
     Return the rows in which that takes still more digits.
     """
-    is_unsure = np.zeros(len(rows), np.bool)
-    if objective.has_labels and objective.z_scale is None:
-        return is_unsure
-    is_close = (np.abs(gradient) < (CLOSE_OF_FLOAT if are_float else CLOSE) * size).any(axis=0)
-    # With a z-loss there are three terms, whose errors add up.
-    close = np.flatnonzero(is_close | (objective.z_scale is not None and not are_float))
-    if close.size:
-        again = doubled(rows[close], objective.part(close))
-        gradient[:, close] = np.where(again.is_right, again.gradient, gradient[:, close])
-        is_unsure[close] = ~again.is_enough
+    z_losses[chosen] = again.z_losses
+    is_unsure = np.zeros(len(z_losses), np.bool)
+    is_unsure[chosen] = ~again.has_z_loss
+    if out.grad_logits is not None:
+        gradient = np.zeros((len(again.gradient), len(z_losses)))
+        gradient[:, chosen] = again.gradient
+        gradient = _times_slopes(gradient, limited)[:, chosen].T
+        out.grad_logits[chosen] = np.where(again.is_right.T, gradient, out.grad_logits[chosen])
+        is_unsure[chosen] |= ~again.is_enough
     return is_unsure
 
 
+def _by_probs(f: Softmax, weights: _Weights) -> FloatArray:
+    """Return dL/dp, of shape (C, N)."""
+    q, exponent = weights.q, weights.exponent
+    counts = q > 0.0
+    result = np.zeros_like(q)
+    result[counts] = -times_exp(
+        np.broadcast_to(f.total, q.shape)[counts],
+        -f.d[counts],
+        (f.lost - f.d_error)[counts],
+        q[counts],
+        np.broadcast_to(exponent, q.shape)[counts],
+    )
+    return result
+
+
 def _weighted_gradient(
-    f: Softmax, weights: _Weights, temperature: FloatArray, faint: dict[int, float]
+    f: Softmax,
+    weights: _Weights,
+    temperature: FloatArray,
+    slopes: FloatArray,
+    faint: dict[int, float],
 ) -> tuple[FloatArray, FloatArray]:
-    """Return dL/da and the larger of its two terms, of shape (C, N)."""
+    """Return dL/da and the largest of its terms, of shape (C, N).
+
+    `slopes` are the derivatives of z-losses by log S.
+    """
     q, s_without = weights.q, weights.s_without
     t, k = np.frexp(temperature)
     exponent = weights.exponent - k
@@ -206,7 +240,12 @@ def _weighted_gradient(
     for row, rest in faint.items():
         top = f.d[:, row] == 0.0, row
         lost[top] = times_scaled(q[top], rest / t[row], exponent[row])
-    return np.asarray(gained - lost), np.maximum(gained, lost)
+    gradient, size = gained - lost, np.maximum(gained, lost)
+    if slopes.any():
+        none = np.zeros(len(slopes), dtype=np.intp)
+        penalty = _times_probs(f, slopes, temperature, none)
+        gradient, size = gradient + penalty, np.maximum(size, np.abs(penalty))
+    return gradient, size
 
 
 def _times_probs(

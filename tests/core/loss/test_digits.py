@@ -1,6 +1,7 @@
 """Every number is within 4 ulp of itself with options too, also where its terms cancel."""
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import mpmath
@@ -9,7 +10,7 @@ import pytest
 from mpmath import mpf
 
 from softgrad_core import softmax_cross_entropy
-from softgrad_core.loss.kernels import direct
+from softgrad_core.loss.kernels import cancelling, direct, exact
 
 LIMIT = 4.0
 LIMIT_OF_DIVERGENCES = 5.0
@@ -207,6 +208,112 @@ def test_a_divergence_shows_a_smoothing_that_is_far_below_the_digits_of_one(smoo
     got = softmax_cross_entropy(logits, 0, **options)
     wanted = exact_row(logits, [1.0, 0.0, 0.0], options, bits=4_000)
     assert ulps(np.array([got.loss]), wanted["loss"]) <= LIMIT_OF_DIVERGENCES
+
+
+COUNT = 1_000
+LABELS = np.arange(COUNT) % 10
+ZEROS, UNIFORM = np.zeros((COUNT, 10)), np.full((COUNT, 10), 0.1)
+MASKED = np.where(np.arange(10) < 7, ZEROS, -np.inf)
+LOGITS = np.random.default_rng(3).normal(size=(COUNT, 10))
+PROBS = softmax_cross_entropy(LOGITS, LABELS).probs
+SMOOTHED: dict[str, Any] = {"label_smoothing": 1.0}
+
+EQUAL_LOGITS = {
+    "zeros": (ZEROS, LABELS, SMOOTHED),
+    "float32": (ZEROS.astype(np.float32), LABELS, SMOOTHED),
+    "smoothed a little": (ZEROS, LABELS, {"label_smoothing": 0.1}),
+    "smoothed nearly all": (ZEROS, LABELS, {"label_smoothing": 1.0 - 2.0**-53}),
+    "any logit": (np.repeat(LOGITS[:, :1], 10, axis=1), LABELS, SMOOTHED),
+    "mean": (ZEROS, LABELS, {"loss_scale": 0.7, "denominator": 3.0, **SMOOTHED}),
+    "uniform": (ZEROS, UNIFORM, {}),
+    "uniform but masked": (MASKED, np.where(MASKED == 0.0, 1 / 7, 0.0), {}),
+    "class weights": (ZEROS, LABELS, {"class_weights": [0.3] * 10, **SMOOTHED}),
+    "no class weight": (ZEROS, LABELS, {"class_weights": [0.0] + [1.0] * 9, **SMOOTHED}),
+    "three targets": (ZEROS, np.tile([0.2, 0.1, 0.1, 0.1, 0.0], (COUNT, 2)), {}),
+    "as much as the mean": (
+        np.zeros((COUNT, 4)),
+        np.tile([0.5, 0.25, 0.0, 0.25], (COUNT, 1)),
+        {},
+    ),
+}
+
+
+def exact_gradient_of_equal_logits(logits, target, options: dict[str, Any]) -> list[Fraction]:
+    """Return dL/da of a row whose logits are equal, or -infinity."""
+    count, smoothing = len(logits), Fraction(options.get("label_smoothing", 0.0))
+    t = np.eye(count)[target] if np.ndim(target) == 0 else target
+    weights = options.get("class_weights", [1.0] * count)
+    share = Fraction(options.get("loss_scale", 1.0)) / Fraction(options.get("denominator", 1.0))
+    q = [
+        share * Fraction(w) * ((1 - smoothing) * Fraction(one) + smoothing / count)
+        for w, one in zip(weights, t.tolist(), strict=True)
+    ]
+    p = Fraction(1, int(np.isfinite(logits).sum()))
+    return [
+        sum(q) * (p if math.isfinite(logit) else 0) - q_c
+        for logit, q_c in zip(logits, q, strict=True)
+    ]
+
+
+@pytest.fixture
+def decimals(monkeypatch):
+    """Return a list of the rows that have needed decimals."""
+    rows, compute = [], exact.exact_row
+
+    def counted(row, objective):
+        rows.append(row)
+        return compute(row, objective)
+
+    for module in (exact, cancelling):
+        monkeypatch.setattr(module, "exact_row", counted)
+    return rows
+
+
+@pytest.mark.parametrize("kernels", ["compiled", "none"])
+@pytest.mark.parametrize("kind", EQUAL_LOGITS)
+def test_equal_logits_have_exact_gradients_without_decimals(kind, kernels, decimals, monkeypatch):
+    if kernels == "none":
+        monkeypatch.setattr(direct, "KERNELS", {})
+    logits, targets, options = EQUAL_LOGITS[kind]
+    got = softmax_cross_entropy(logits, targets, **options).grad_logits
+    assert not decimals
+    for row in range(10):
+        wanted = exact_gradient_of_equal_logits(logits[row], targets[row], options)
+        for value, number in zip(got[row].tolist(), wanted, strict=True):
+            unit = np.spacing(np.abs(got.dtype.type(float(number))))
+            assert abs(Fraction(value) - number) <= (LIMIT * Fraction(float(unit)) if number else 0)
+
+
+ORDINARY = {
+    "own probabilities": (LOGITS, PROBS, {}),
+    "divergence from them": (LOGITS, PROBS, {"kl_divergence": True}),
+    "two classes": (LOGITS[:, :2], softmax_cross_entropy(LOGITS[:, :2], LABELS % 2).probs, {}),
+    "temperature": (
+        LOGITS,
+        softmax_cross_entropy(LOGITS / 2.0, LABELS).probs,
+        {"temperature": 2.0, "kl_divergence": True},
+    ),
+    "logarithms of the targets": (np.log(PROBS), PROBS, {"kl_divergence": True}),
+    "log-probabilities": (np.log(PROBS), LABELS, {"z_loss_scale": 1e-4}),
+    "of float32": (np.log(PROBS).astype(np.float32), LABELS, {"z_loss_scale": 1e-4}),
+    "whole numbers": (np.rint(LOGITS * 2), LABELS, {"z_loss_scale": 0.1, "label_smoothing": 1.0}),
+    "large": (LOGITS * 300, LABELS, {"z_loss_scale": 0.1}),
+}
+
+
+@pytest.mark.parametrize("kernels", ["compiled", "none"])
+@pytest.mark.parametrize("kind", ORDINARY)
+def test_ordinary_rows_need_no_decimals(kind, kernels, decimals, monkeypatch):
+    if kernels == "none":
+        monkeypatch.setattr(direct, "KERNELS", {})
+    logits, targets, options = ORDINARY[kind]
+    got = softmax_cross_entropy(logits, targets, **options)
+    assert not decimals
+    for row in range(4):
+        t = targets[row] if targets.ndim > 1 else np.eye(10)[targets[row]]
+        wanted = exact_row(logits[row].tolist(), t.tolist(), options)
+        assert ulps(got.grad_logits[row], wanted["grad_logits"]) <= LIMIT
+        assert ulps(got.loss[row : row + 1], wanted["loss"]) <= LIMIT_OF_DIVERGENCES
 
 
 def test_what_is_exactly_nothing_is_zero():
