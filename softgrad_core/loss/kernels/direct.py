@@ -1,7 +1,7 @@
 """The compiled kernel for logits of ordinary magnitude, built from `direct.c`.
 
-It is missing if no compiler was found, or the processor is not supported. Then the kernel of
-`softgrad_core.loss.kernels.shifted` computes all rows. Its results may differ in the last place.
+It is missing if no compiler was found, or the processor is not supported. Then NumPy does the same
+in `softgrad_core.loss.kernels.usual`. Its results may differ in the last place.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from softgrad_core.loss.kernels.usual import compute_usual
 from softgrad_core.loss.library import TILE, address, load, processors
 from softgrad_core.loss.objective import Objective
 from softgrad_core.loss.results import BLOCK_FIELDS, FIELDS, SoftmaxCrossEntropy, empty_results
@@ -105,7 +106,7 @@ def compute_direct(
     Losses are float64. The other results may have any type.
     """
     if not KERNELS:
-        return np.arange(len(rows))
+        return compute_usual(rows, objective, out)
     if _fit_a_kernel(rows, out):
         return _compute(rows, objective, out)
     numbers = empty_results(rows.shape, np.dtype(np.float64), out.fields, None)

@@ -45,6 +45,31 @@ def test_a_row_has_the_same_bits_alone_in_a_block_and_on_threads(classes, dtype)
             assert getattr(many, name)[row + 10].tobytes() == wanted
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("classes", [2, 3, 10, 31, 33, 1000])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"label_smoothing": 0.1},
+        {"z_loss_scale": 0.1, "temperature": 0.7},
+        {"softcap": 5.0, "loss_scale": 3.0},
+        {"label_smoothing": 0.3, "softcap": 5.0, "z_loss_scale": 0.1},
+    ],
+)
+def test_a_row_has_the_same_bits_alone_and_in_a_block_with_options(options, classes, dtype):
+    logits, targets = mixed_rows(classes, dtype)
+    logits = np.concatenate([logits, np.log(np.full((1, classes), 1 / classes, dtype))])
+    targets = np.append(targets, 1)
+    shares = np.eye(classes)[targets] * 0.5 + 0.5 / classes
+    given = [targets, shares] if "label_smoothing" not in options else [targets]
+    for wanted in given:
+        block = softmax_cross_entropy(logits, wanted, **options)
+        for row in range(len(logits)):
+            alone = softmax_cross_entropy(logits[row], wanted[row], **options)
+            for name in FIELDS:
+                assert getattr(alone, name).tobytes() == getattr(block, name)[row].tobytes(), name
+
+
 @pytest.mark.parametrize("classes", [2, 10, 32])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_thousands_of_rows_have_the_same_bits_as_a_few(classes, dtype):

@@ -282,6 +282,7 @@ def test_the_kernel_leaves_rows_of_unusual_size(kernels, monkeypatch):
         ]
     )
     out = empty_results(logits.shape, np.dtype(np.float64), FIELDS, None)
-    left = direct.compute_direct(logits, Objective(np.zeros(len(logits), np.intp)), out)
-    usual = [0, 7] if kernels == "compiled" else []
+    with np.errstate(all="ignore"):
+        left = direct.compute_direct(logits, Objective(np.zeros(len(logits), np.intp)), out)
+    usual = [0, 7] if kernels == "compiled" else [0, 5, 7]
     assert left.tolist() == [row for row in range(len(logits)) if row not in usual]
