@@ -309,5 +309,6 @@ def _divergences(
     lost *= error * ENOUGH
     # What a series of two terms gives may cancel as well.
     series = (gained.x / sums.total.x * small * is_tiny).sum(axis=0)
-    is_right = (counts | (gained.x == 0.0)).all(axis=0)
+    # A class whose e was left out as too small may have no target weight.
+    is_right = (counts | (numerators[0].x == 0.0)).all(axis=0)
     return result, is_right & (np.abs(result.x) >= np.maximum(lost, 0.25 * series))

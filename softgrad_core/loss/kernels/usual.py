@@ -208,6 +208,7 @@ def _compute_spread(
         out.z_loss[...] = f.z_loss
     if out.grad_probs is not None:
         out.grad_probs[...] = _by_probs(e, f, factors, y, q).T
+        is_usual &= e.d.max(axis=0) - e.d.min(axis=0) <= HIGHEST
     if out.grad_logits is None:
         return is_usual
     with_z, by = plus(s, f.slope), times(factors.by_t, f.inverse)

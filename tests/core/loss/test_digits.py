@@ -316,6 +316,24 @@ def test_ordinary_rows_need_no_decimals(kind, kernels, decimals, monkeypatch):
         assert ulps(got.loss[row : row + 1], wanted["loss"]) <= LIMIT_OF_DIVERGENCES
 
 
+def test_a_divergence_counts_a_class_that_is_far_below_the_others():
+    logits, target = [12.0, -1000.0], [0.235, 1.2e-8]
+    options = {"kl_divergence": True, "unnormalized_target": True}
+    got = softmax_cross_entropy(logits, target, **options)
+    wanted = exact_row(logits, target, options, bits=4_000)
+    assert ulps(np.array([got.loss]), wanted["loss"]) <= LIMIT_OF_DIVERGENCES
+
+
+@pytest.mark.parametrize("kernels", ["compiled", "none"])
+def test_a_derivative_by_a_probability_far_below_the_others_is_no_nan(kernels, monkeypatch):
+    if kernels == "none":
+        monkeypatch.setattr(direct, "KERNELS", {})
+    logits, options = [[188.0, -560.0, 100.0]] * 2, {"label_smoothing": 0.1, "loss_scale": 1e-20}
+    got = softmax_cross_entropy(logits, [0, 0], **options)
+    wanted = exact_row(logits[0], [1.0, 0.0, 0.0], options)
+    assert ulps(got.grad_probs[0], wanted["grad_probs"]) <= LIMIT
+
+
 def test_what_is_exactly_nothing_is_zero():
     got = softmax_cross_entropy([2.5, 2.5, 2.5, 2.5], [0.25] * 4, kl_divergence=True)
     assert not got.grad_logits.any()
