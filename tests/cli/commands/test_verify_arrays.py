@@ -69,9 +69,28 @@ def test_the_verdict_on_several_files_is_one_page(with_a_block_of_zeros):
     page = (with_a_block_of_zeros / "page.html").read_text(encoding="utf-8")
     assert page.count("<!DOCTYPE html>") == page.count("</html>") == 1
     assert page.count('<figure class="map">') == 2
-    assert "rows 0 to 186: all numbers pass" in page
+    assert "rows 0 to 186: nothing is wrong" in page
     assert page.count("last-classes-left-out: all 500 equal") == 2
     assert page.count("3,000 records: 2,500 passed, 500 failed") == 2
+
+
+def test_a_map_says_which_rows_were_not_judged(tmp_path):
+    logits, targets = make(3_000, 10, "float32")
+    claim = softmax_cross_entropy(logits, targets).grad_logits.copy()
+    claim[[100, 2900]] *= -1
+    logits[187:375] = np.nan
+    np.savez(tmp_path / "c.npz", logits=logits, target=targets, grad_logits=claim)
+    ended = run("verify", "c.npz", cwd=tmp_path)
+    right, wrong = "." * 10, "#" * 10
+    assert (ended.status, ended.text.splitlines()[-17:-1]) == (
+        3,
+        [wrong, "?" * 10, *[right] * 13, wrong],
+    )
+    run("verify", "c.npz", "-o", "page.html", cwd=tmp_path)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count('<rect class="unjudged"') == page.count("rows 187 to 374: not judged") == 10
+    ended = run("verify", "c.npz", "--fail-fast", cwd=tmp_path)
+    assert (ended.status, ended.text.splitlines()[-17:-1]) == (1, [wrong, *["?" * 10] * 15])
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -117,10 +117,10 @@ class WorstRows:
 
     def _bands(self, quantity: "VerifiedQuantity", places: npt.NDArray[Any]) -> dict[int, Band]:
         """Return the worst row of each part of the file; these rows have these places there."""
-        from softgrad.outputs.page.errors import band_of, cells_of_row
+        from softgrad.outputs.page.errors import bands_of, cells_of_row
 
         comparison = quantity.comparison
-        numbers = np.array([band_of(int(place), self.rows) for place in places])
+        numbers = bands_of(places, self.rows)
         bands = {}
         for number in np.unique(numbers).tolist():
             rows = np.flatnonzero(numbers == number)

@@ -50,7 +50,9 @@ def map_picture(error_map: ErrorMap) -> str:
 
 
 def _shade(cell: MapCell, error_map: ErrorMap) -> str:
-    verdict = "wrong" if cell.share else "right"
+    if not cell.is_judged:
+        return "unjudged"
+    verdict = "wrong" if cell.is_wrong else "right"
     if not error_map.dtype:
         return verdict
     level = next(n for n, most in enumerate(LEVELS) if not cell.ulp > most)
@@ -74,7 +76,7 @@ def _scale(error_map: ErrorMap) -> str:
 
 def _worst(error_map: ErrorMap) -> str:
     """Return the numbers of the worst cells, to open."""
-    wrong = [cell for row in error_map.cells for cell in row if cell.share]
+    wrong = [cell for row in error_map.cells for cell in row if cell.is_wrong]
     worst = nlargest(WORST_CELLS, wrong, lambda cell: (math.isnan(cell.ulp), cell.ulp))
     items = "".join(f"<li>{escape(cell.said)}</li>" for cell in worst)
     said = f"the worst {len(worst)} of {len(wrong):,} cells in red"

@@ -1,5 +1,6 @@
 """The building blocks of a page: headings, paragraphs, tables, and steps of a derivation."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
@@ -111,11 +112,31 @@ class Table(NamedTuple):
 
 
 class MapCell(NamedTuple):
-    """A cell of a map: the share of wrong numbers in it, from 0 to 1; its worst error; in words."""
+    """A cell of a map: the share of wrong numbers in it, from 0 to 1; its worst error; in words.
+
+    The share is NaN where no number was judged.
+    """
 
     share: float
     ulp: float
     said: str
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether some number of the cell was judged."""
+        return not math.isnan(self.share)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether some number of the cell is wrong."""
+        return self.share > 0.0
+
+    @property
+    def mark(self) -> str:
+        """The cell in plain text."""
+        if not self.is_judged:
+            return "?"
+        return "." if not self.is_wrong else "#" if self.share == 1.0 else "+"
 
 
 class Histogram(NamedTuple):
@@ -141,12 +162,11 @@ class ErrorMap(NamedTuple):
 
     @property
     def lines(self) -> list[str]:
-        """The map in plain text: . where nothing is wrong, + where some is, # where all is."""
-        marks = (
-            "".join("." if not cell.share else "#" if cell.share == 1 else "+" for cell in row)
-            for row in self.cells
-        )
-        return [self.caption, *marks]
+        """The map in plain text: . where nothing is wrong, + where some is, # where all is.
+
+        A ? is where nothing was judged.
+        """
+        return [self.caption, *("".join(cell.mark for cell in row) for row in self.cells)]
 
 
 class NumberedStep(NamedTuple):

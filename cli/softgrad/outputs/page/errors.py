@@ -1,8 +1,7 @@
 """Where the numbers of a batch are wrong, and how far: a map, and a histogram beside the bound."""
 
 import math
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,20 +59,30 @@ def cells_of_row(quantity: "VerifiedQuantity", record: int, row: int) -> list[Ma
 def map_of_bands(bands: Mapping[int, "Band"], rows: int, classes: int, dtype: str) -> ErrorMap:
     """Return a map of all rows of a file, each line of which is the worst of some rows."""
     lines = _cuts(rows, MAP_ROWS)
-    cells = []
-    for number, line in enumerate(lines):
-        said = f"rows {line.start} to {line.stop - 1}: all numbers pass"
-        right = MapCell(0.0, bands[number].error_ulp, said)
-        cells.append(bands[number].cells or [right] * min(classes, MAP_COLUMNS))
+    cells = [
+        _line_of_band(bands.get(number), line, min(classes, MAP_COLUMNS))
+        for number, line in enumerate(lines)
+    ]
     each = "" if len(lines) == rows else f", each line the worst of {-(-rows // len(lines)):,}"
     caption = f"where numbers are wrong: {rows:,} rows downwards{each}; {classes:,} classes across"
     return ErrorMap(caption, cells, dtype)
 
 
-def band_of(row: int, rows: int) -> int:
-    """Return the line of the map that a row of a file is in."""
+def _line_of_band(band: "Band | None", rows: slice, columns: int) -> Sequence[MapCell]:
+    """Return the cells of these rows of a file; no band means that none of them was judged."""
+    if band is not None and band.cells:
+        return band.cells
+    last = rows.stop - 1
+    where = f"row {last}" if rows.start == last else f"rows {rows.start} to {last}"
+    if band is None:
+        return [MapCell(math.nan, math.nan, f"{where}: not judged")] * columns
+    return [MapCell(0.0, band.error_ulp, f"{where}: nothing is wrong")] * columns
+
+
+def bands_of(places: IndexArray, rows: int) -> IndexArray:
+    """Return the line of the map that each of these rows of a file is in."""
     starts = [line.start for line in _cuts(rows, MAP_ROWS)]
-    return bisect_right(starts, row) - 1
+    return np.searchsorted(starts, places, side="right") - 1
 
 
 def _cuts(length: int, most: int) -> list[slice]:
