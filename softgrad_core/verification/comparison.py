@@ -245,7 +245,7 @@ def _components(
 ) -> Components:
     """Return claims that are this far from their exact values, with their verdicts."""
     relative_error = np.where(difference == 0.0, 0.0, difference / np.abs(expected))
-    errors = _without_nan(difference / unit), _without_nan(relative_error)
+    errors = without_nan(difference / unit), without_nan(relative_error)
     return Components(np.asarray(expected, dtype=np.float64), got, *errors, ranks)
 
 
@@ -317,5 +317,6 @@ def _ranks(  # noqa: PLR0913, PLR0917 - what is known of each number
     return ranks.astype(np.uint8)
 
 
-def _without_nan(errors: WideArray) -> FloatArray:
+def without_nan(errors: WideArray) -> FloatArray:
+    """Return errors with infinity for NaN."""
     return np.where(np.isnan(errors), np.inf, errors).astype(np.float64)

@@ -101,7 +101,7 @@ class Sorted(NamedTuple):
     are_close: BoolArray
     """Whether torch.testing.assert_close passes the row."""
     columns: BoolArray
-    """In which columns a number is wrong."""
+    """In which columns of each a number is wrong, of shape (n, C)."""
     between: IndexArray
     """The places of numbers that are between the bounds, in the order of the rows."""
     found: npt.NDArray[np.int64]
@@ -215,7 +215,7 @@ def sort(
         return _sorted(space, values, chosen, bounds, dtype)
     room = _room(count, columns)
     wrong, worst, found = (np.zeros(count, np.int64) for _ in range(3))
-    close, wrong_columns = np.zeros(count, np.bool), np.zeros(columns, np.bool)
+    close, wrong_columns = np.zeros(count, np.bool), np.zeros((count, columns), np.bool)
     between = space.array("between", (room,), np.int64)
     chosen = np.ascontiguousarray(chosen, dtype=np.int64)
     limits = [np.ascontiguousarray(limit) for some in bounds for limit in some]
@@ -297,7 +297,7 @@ def _sorted(
         wrong.sum(axis=1),
         np.where(wrong, error, -1.0).argmax(axis=1),
         np.asarray(close.all(axis=1)),
-        np.asarray(wrong.any(axis=0)),
+        wrong,
         chosen[row] * error.shape[1] + column,
         found,
     )

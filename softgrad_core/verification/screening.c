@@ -152,7 +152,7 @@ typedef struct {
     double rtol, atol;      /* Those of assert_close. */
     int64_t *wrong, *worst; /* (n,): how many numbers are wrong, and the one with the largest error. */
     unsigned char *are_close; /* (n,): whether assert_close passes the row. */
-    unsigned char *columns;   /* (C,): whether a number is wrong in a column; others are left. */
+    unsigned char *columns;   /* (n, C): whether a number is wrong; others are left. */
     int64_t *between;         /* The places of numbers that are neither right nor wrong. */
     ptrdiff_t room;           /* How many of these there is room for. */
     int64_t *found;           /* (n,): how many of them a row has; -1 where there was no room. */
@@ -167,6 +167,7 @@ INLINE void sort(const Sorting *task, int is_float)
         const ptrdiff_t row = task->chosen[k], target = task->targets[row];
         const double lower = task->lower[k], upper = task->upper[k];
         const ptrdiff_t before = used;
+        unsigned char *wrong_columns = task->columns + k * columns;
         int64_t wrong = 0, far = 0, largest = -1;
         int has_room = 1;
         for (ptrdiff_t start = 0; start < columns; start += PIECE) {
@@ -186,7 +187,7 @@ INLINE void sort(const Sorting *task, int is_float)
                 const double own = errors[target - start];
                 const int is_wrong = own > task->upper_of_target[k];
                 wrong += is_wrong;
-                task->columns[target] |= is_wrong;
+                wrong_columns[target] = is_wrong;
                 if (is_wrong && bits_of(own) > largest) {
                     largest = bits_of(own);
                     task->worst[k] = target;
@@ -204,7 +205,7 @@ INLINE void sort(const Sorting *task, int is_float)
             wrong += above;
             if (above)
                 for (ptrdiff_t i = 0; i < count; i++)
-                    task->columns[start + i] |= errors[i] > upper;
+                    wrong_columns[start + i] |= errors[i] > upper;
             if (most > largest) {
                 ptrdiff_t i = 0;
                 while (bits_of(errors[i]) != most)

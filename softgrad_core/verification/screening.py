@@ -31,6 +31,7 @@ from softgrad_core.verification.comparison import (
     ClaimComparison,
     Ranks,
     compare_claims,
+    without_nan,
 )
 from softgrad_core.verification.log_sums import largest_error, may_be_rounded, nearest_error
 from softgrad_core.verification.passes import (
@@ -140,20 +141,18 @@ class Screen:
         if len(left) and self._is_of_labels:
             found = sort(self._space, values, left, bounds.part(left), tolerance.dtype)
             found = found._replace(worst=np.where(found.wrong > 0, found.worst, worst[left]))
-            some, of_some, wrong = self._decided(name, values, left, found, tolerance)
-            columns |= found.columns
-            columns[wrong] = True
+            some, of_some, columns = self._decided(name, values, left, found, tolerance)
             result.put(some, of_some)
             decided[some] = True
         return result, decided, columns
 
     def _decided(
         self, name: str, values: Values, left: IndexArray, found: Sorted, tolerance: Tolerance
-    ) -> tuple[IndexArray, ClaimComparison, IndexArray]:
+    ) -> tuple[IndexArray, ClaimComparison, BoolArray]:
         """Return which of the rows whose numbers were sorted are decided, and what became of them.
 
-        The last are the columns of numbers between the bounds that failed. Rows of which such a
-        number is that of the target, or shows nothing, are left.
+        The last says in which columns claims of these failed. Rows are left of which a number
+        between the bounds is that of the target, or shows nothing.
         """
         wrong, worst, is_known = found.wrong.copy(), found.worst.copy(), found.found >= 0
         # The kernel's own digits may count, or a rounded log-sum-exp explain what is wrong here.
@@ -164,12 +163,15 @@ class Screen:
         row, column = np.divmod(found.between, values.exact.shape[1])
         ranks, errors = self._ranks(name, values, row, column, tolerance)
         is_known[of_row[(ranks == UNINFORMATIVE) | (column == values.targets[row])]] = False
-        # Of rows without a number that is plainly wrong, the worst of those that failed here: of
-        # several that are put in one place, the last one stays.
-        order = np.argsort(errors, kind="stable")
-        order = order[(ranks[order] == FAIL) & (found.wrong == 0)[of_row[order]]]
-        worst[of_row[order]] = column[order]
         failed = ranks == FAIL
+        # A number between the bounds is off by more than one that is plainly wrong where that is
+        # the target's, whose bounds are narrower, or where it is NaN.
+        plainly = _summed_up(values, left, worst, tolerance.dtype).max_error_ulp
+        is_worse = failed & (errors > np.where(wrong > 0, plainly, -1.0)[of_row])
+        # Of several that are put in one place, the last one stays.
+        order = np.argsort(errors, kind="stable")
+        order = order[is_worse[order]]
+        worst[of_row[order]] = column[order]
         np.add.at(wrong, of_row[failed], 1)
         some, wrong = left[is_known], wrong[is_known]
         result = replace(
@@ -178,7 +180,9 @@ class Screen:
             shown=wrong < values.exact.shape[1],
             assert_close=found.are_close[is_known],
         )
-        return some, result, column[failed & is_known[of_row]]
+        columns = found.columns[is_known].any(axis=0)
+        columns[column[failed & is_known[of_row]]] = True
+        return some, result, columns
 
     def _ranks(
         self,
@@ -297,8 +301,8 @@ def _summed_up(
     error = np.abs(got - exact)
     return ClaimComparison(
         ranks=np.full(len(rows), PASS, dtype=np.uint8),
-        max_error_ulp=error / (power_of_two(exact) * dtype.epsilon),
-        relative_error=error / np.abs(exact),
+        max_error_ulp=without_nan(error / (power_of_two(exact) * dtype.epsilon)),
+        relative_error=without_nan(error / np.abs(exact)),
         worst=worst,
         expected=exact,
         got=got,

@@ -6,7 +6,7 @@ from support.planted import DTYPES, rounder
 
 from softgrad_core import InputError, softmax_cross_entropy, verify
 from softgrad_core.loss.from_options import objective_of
-from softgrad_core.verification import judging, passes
+from softgrad_core.verification import comparison, judging, passes
 from softgrad_core.verification.judging import Claims
 from softgrad_core.verification.tolerances import Tolerance
 
@@ -102,6 +102,47 @@ def test_a_huge_number_among_usual_ones_is_compared(dtype):
     claim[7, 0] *= 1.5
     got = verify(logits, targets, grad_logits=claim, **options)
     assert got.quantities["grad_logits"].comparison.failed.nonzero()[0].tolist() == [7]
+
+
+def _judged_and_exactly(logits, targets, claim, **options):
+    """Return what becomes of a gradient, and what the values of more digits say of it."""
+    objective = objective_of(targets, logits.shape, **options)
+    claims = Claims(logits, objective, {"grad_logits": claim}, Tolerance(claim.dtype.name))
+    components = claims.components("grad_logits", np.arange(len(logits)))
+    return claims.judged()["grad_logits"], components
+
+
+@pytest.mark.usefixtures("either_pass")
+@pytest.mark.parametrize("others", [1.0, 2.0])
+def test_a_claim_that_is_not_a_number_is_off_by_infinity(others):
+    logits = np.linspace(0, 3, 24, dtype=np.float32).reshape(2, 12)
+    claim = softmax_cross_entropy(logits, [3, 7]).grad_logits
+    claim[1, 2] *= others
+    claim[1, 5] = np.nan
+    got = _judged_and_exactly(logits, [3, 7], claim)[0].comparison
+    assert got.ranks.tolist() == [comparison.PASS, judging.FAIL]
+    assert (got.worst[1], got.max_error_ulp[1], got.relative_error[1]) == (5, np.inf, np.inf)
+
+
+@pytest.mark.usefixtures("either_pass")
+def test_a_number_that_is_off_by_more_than_the_targets_is_the_worst():
+    logits = np.array([[0.0, -30.0, -31.0]], np.float32)
+    claim = softmax_cross_entropy(logits, [1]).grad_logits
+    claim[0, 1] *= 1 + 40 * 2.0**-23  # Plainly wrong.
+    claim[0, 2] *= 1 + 300 * 2.0**-23  # Wrong, but not plainly: its logarithm is large.
+    judged, components = _judged_and_exactly(logits, [1], claim)
+    exactly = components.summed_up(Tolerance("float32").dtype)
+    assert judged.comparison.worst.tolist() == exactly.worst.tolist() == [2]
+
+
+@pytest.mark.usefixtures("either_pass")
+def test_a_number_out_of_range_is_in_no_column_that_failed():
+    logits = np.array([[-0.6406, -0.2168, 0.2194]], np.float16)
+    claim = np.array([[np.inf, np.inf, -np.inf]], np.float16)
+    judged, components = _judged_and_exactly(logits, [2], claim, loss_scale=4e5)
+    assert judged.comparison.ranks.tolist() == [comparison.UNINFORMATIVE]
+    assert components.ranks.max() == comparison.UNINFORMATIVE
+    assert not judged.failed_columns.any()
 
 
 @pytest.mark.usefixtures("either_pass")
