@@ -20,8 +20,11 @@ from softgrad_core.loss.objective import BoolArray
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.comparison import are_close
 
-ROOM = 16
-"""One in this many numbers may lie between the bounds; rows with more are left."""
+ROOM = 8
+"""One in this many numbers of a row may lie between the bounds, and this many at least."""
+
+PIECE = 1024
+"""The numbers of a row that the compiled passes take at once, as in `screening.c`."""
 
 EXPONENT, OF_INVERSE, LEAST_INVERSE = map(np.int64, (0x7FF0 << 48, 0x7FE0 << 48, 1 << 51))
 """The bits of a float64 that give the power of two below it. Taken from the second number, they
@@ -213,10 +216,10 @@ def sort(
     count, columns = len(chosen), values.exact.shape[1]
     if not PASSES:
         return _sorted(space, values, chosen, bounds, dtype)
-    room = _room(count, columns)
+    room = _room(columns)
     wrong, worst, found = (np.zeros(count, np.int64) for _ in range(3))
     close, wrong_columns = np.zeros(count, np.bool), np.zeros((count, columns), np.bool)
-    between = space.array("between", (room,), np.int64)
+    between = space.array("between", (count * room + PIECE,), np.int64)
     chosen = np.ascontiguousarray(chosen, dtype=np.int64)
     limits = [np.ascontiguousarray(limit) for some in bounds for limit in some]
     task = _Sorting(
@@ -273,8 +276,12 @@ def _measured(space: Workspace, values: Values) -> Errors:
     return Errors(1.0 / inverse.max(axis=1), error[rows, worst], worst, own)
 
 
-def _room(rows: int, columns: int) -> int:
-    return max(columns, rows * columns // ROOM)
+def _room(columns: int) -> int:
+    """Return how many numbers of each row may lie between the bounds; rows with more are left.
+
+    It is the same for a row alone as among others, or the digits of its errors would not be.
+    """
+    return max(ROOM, columns // ROOM)
 
 
 def _sorted(
@@ -289,7 +296,7 @@ def _sorted(
     right[at] = error[at] <= of_target.lower
     between = ~(wrong | right)
     found = between.sum(axis=1)
-    found[np.cumsum(found) > _room(*error.shape)] = -1
+    found[found > _room(error.shape[1])] = -1
     between[found == -1] = False
     row, column = np.nonzero(between)
     close = are_close(values.claims[chosen], values.exact[chosen], dtype)

@@ -154,8 +154,8 @@ typedef struct {
     unsigned char *are_close; /* (n,): whether assert_close passes the row. */
     unsigned char *columns;   /* (n, C): whether a number is wrong; others are left. */
     int64_t *between;         /* The places of numbers that are neither right nor wrong. */
-    ptrdiff_t room;           /* How many of these there is room for. */
-    int64_t *found;           /* (n,): how many of them a row has; -1 where there was no room. */
+    ptrdiff_t room;           /* How many of these each row may have; there is a PIECE more. */
+    int64_t *found;           /* (n,): how many of them a row has; -1 where these are too many. */
 } Sorting;
 
 INLINE void sort(const Sorting *task, int is_float)
@@ -215,11 +215,11 @@ INLINE void sort(const Sorting *task, int is_float)
             }
             if (above + below == count)
                 continue;
-            has_room &= task->room - used >= count;
             for (ptrdiff_t i = 0; i < count && has_room; i++) {
                 task->between[used] = from + i;
                 used += !((errors[i] > upper) | (errors[i] <= lower));
             }
+            has_room &= used - before <= task->room;
         }
         task->wrong[k] = wrong;
         task->are_close[k] = !far;

@@ -180,7 +180,7 @@ class Screen:
             shown=wrong < values.exact.shape[1],
             assert_close=found.are_close[is_known],
         )
-        columns = found.columns[is_known].any(axis=0)
+        columns = np.asarray(found.columns[is_known].any(axis=0))
         columns[column[failed & is_known[of_row]]] = True
         return some, result, columns
 

@@ -136,6 +136,24 @@ def test_a_number_that_is_off_by_more_than_the_targets_is_the_worst():
 
 
 @pytest.mark.usefixtures("either_pass")
+def test_a_row_gets_the_same_digits_alone_as_among_others():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(40, 300)).astype(np.float32)
+    targets = rng.integers(300, size=40)
+    # Of one number in three, and in other rows of few, rounding may explain the error or not.
+    off = rng.uniform(20, 60, size=logits.shape)
+    off *= rng.random(size=logits.shape) < np.where(np.arange(40) % 2, 0.9, 0.01)[:, np.newaxis]
+    right = softmax_cross_entropy(logits, targets).probs.astype(np.float64)
+    claim = (right * (1 + off * 2.0**-24)).astype(np.float32)
+    together = verify(logits, targets, probs=claim).quantities["probs"].comparison
+    for row in range(40):
+        alone = verify(logits[[row]], targets[[row]], probs=claim[[row]])
+        compared = alone.quantities["probs"].comparison
+        assert compared.relative_error[0] == together.relative_error[row]
+        assert compared.max_error_ulp[0] == together.max_error_ulp[row]
+
+
+@pytest.mark.usefixtures("either_pass")
 def test_a_number_out_of_range_is_in_no_column_that_failed():
     logits = np.array([[-0.6406, -0.2168, 0.2194]], np.float16)
     claim = np.array([[np.inf, np.inf, -np.inf]], np.float16)
