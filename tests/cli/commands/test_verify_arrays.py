@@ -60,6 +60,8 @@ def test_arrays_that_are_right_have_no_map(tmp_path):
     right = softmax_cross_entropy(logits, targets).grad_logits
     np.savez(tmp_path / "c.npz", logits=logits, target=targets, grad_logits=right)
     assert "where numbers are wrong" not in run("verify", "c.npz", cwd=tmp_path).text
+    ended = run("verify", "c.npz", "--only-failures", cwd=tmp_path)
+    assert ended.text.endswith("There are no rows to show.\n\n")
 
 
 def test_the_verdict_on_several_files_is_one_page(with_a_block_of_zeros):

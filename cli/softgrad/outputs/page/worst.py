@@ -25,6 +25,8 @@ def worst_of(
     yield Heading(f"{source}: the worst rows")
     if lines:
         yield Paragraph(tuple((line,) for line in lines))
+    if not found.worst:
+        yield Paragraph((("There are no rows to show.",),))
     for name, rows in groupby(found.worst, key=attrgetter("quantity")):
         yield Heading(name, level=2)
         yield Table(COLUMNS, list(map(_row, rows)), are_classes=False)
