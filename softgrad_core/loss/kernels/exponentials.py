@@ -57,7 +57,12 @@ def exponentials(a: FloatArray, objective: Objective, *, in_parts: bool) -> Expo
     if d.lost.shape == d.x.shape:
         d_error = np.where(np.isfinite(d.lost), d.lost, 0.0)
     if in_parts:
-        return Exponentials(d.x, d_error, *exp_in_parts(d.x, d_error), slopes)
+        is_masked = a == -np.inf
+        if not is_masked.any():
+            return Exponentials(d.x, d_error, *exp_in_parts(d.x, d_error), slopes)
+        head, tail = exp_in_parts(np.where(is_masked, 0.0, d.x), d_error)
+        head[is_masked] = tail[is_masked] = 0.0
+        return Exponentials(d.x, d_error, head, tail, slopes)
     e = np.exp(d.x)
     if d_error is not None:
         e += e * d_error

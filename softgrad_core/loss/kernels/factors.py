@@ -81,7 +81,10 @@ def factors_of(objective: Objective, classes: int, *, are_float: bool) -> Factor
     share = _share(two(scale), divisor)
     inner, outer = (one, share) if objective.z_scale is None else (share, one)
     z = _share(times(two(scale), two(z_scale)), z_divisor)
-    other = over(two(smoothing), two(np.full(1, float(classes))))
+    count: FloatArray = np.full(1, float(classes))
+    if objective.num_classes is not None:
+        count = for_all(objective.num_classes.astype(np.float64))
+    other = over(two(smoothing), two(count))
     more = Two(*two_sum(ones, -smoothing))
     is_usual = are_usual(share.x) & are_usual(z.x) & are_usual(smoothing) & (t > 0.0)
     is_usual &= are_usual(t) & are_usual(more.x) & are_usual(cap) & (cap <= STEEPEST * t)

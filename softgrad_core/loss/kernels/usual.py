@@ -68,17 +68,6 @@ def compute_usual(
     rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntropy
 ) -> IndexArray:
     """Compute the results that `out` has arrays for, and return the indices of the rows left."""
-    has_array = objective.distribution is not None or objective.smoothing is not None
-    if (
-        (has_array and (objective.class_weights is not None or objective.num_classes is not None))
-        or (objective.distribution is not None and objective.smoothing is not None)
-        or (
-            objective.distribution is not None
-            and objective.z_scale is not None
-            and not (objective.scale is None and objective.divisor is None)
-        )
-    ):
-        return np.arange(len(rows))
     blocks = [block for name in BLOCK_FIELDS if (block := getattr(out, name)) is not None]
     are_float = bool(blocks) and all(block.dtype.itemsize < 8 for block in [rows, *blocks])
     factors = factors_of(objective, rows.shape[1], are_float=are_float)
@@ -88,7 +77,7 @@ def compute_usual(
         block = slice(start, start + step)
         chosen = rows[block], objective.part(block), factors.part(block), out.part(block)
         # The derivative of a cap takes one more digit.
-        in_parts = not are_float and (has_array or objective.softcap is not None)
+        in_parts = not (are_float or (objective.has_labels and objective.softcap is None))
         again = start + _compute_block(*chosen, in_parts=in_parts)
         if again.size and objective.has_labels and objective.z_scale is not None:
             again = again[
@@ -133,8 +122,8 @@ def _compute_block(
     e = exponentials(a, objective, in_parts=in_parts)
     largest = e.d.max(axis=0)
     is_usual = e.d.min(axis=0) >= LOWEST
-    if objective.has_labels and not is_usual.all():
-        is_usual = ((e.d >= LOWEST) | (a == -np.inf)).all(axis=0)
+    if not is_usual.all():
+        is_usual = ((e.d >= LOWEST) | (e.d == -np.inf)).all(axis=0)
     is_usual &= (largest >= LOWEST_LARGEST) & (largest <= HIGHEST) & factors.is_usual
     compute = _compute_labels if objective.has_labels else _compute_spread
     is_usual &= compute(e, objective, factors, out)
@@ -196,8 +185,10 @@ def _compute_spread(
     q, q_one, others = _weights(objective, factors, one, e.d.shape)
     s = plus(others, q_one)
     is_usual = f.is_usual & are_usual(s.x * factors.outer.x)
+    is_masked = e.d == -np.inf
     if q is not None:
-        is_usual &= ((q >= SMALLEST) | (q == 0.0)).all(axis=0)
+        is_usual &= ((q.x >= SMALLEST) | (q.x == 0.0)).all(axis=0)
+    is_usual &= ~(is_masked if q is None else is_masked & (q.x > 0.0)).any(axis=0)
     if out.probs is not None:
         out.probs[...] = e.times(f.inverse).T
     if out.loss is not None:
@@ -208,7 +199,7 @@ def _compute_spread(
         out.z_loss[...] = f.z_loss
     if out.grad_probs is not None:
         out.grad_probs[...] = _by_probs(e, f, factors, y, q).T
-        is_usual &= e.d.max(axis=0) - e.d.min(axis=0) <= HIGHEST
+        is_usual &= e.d.max(axis=0) - np.where(is_masked, 0.0, e.d).min(axis=0) <= HIGHEST
     if out.grad_logits is None:
         return is_usual
     with_z, by = plus(s, f.slope), times(factors.by_t, f.inverse)
@@ -222,7 +213,8 @@ def _compute_spread(
     _put(gradient, is_far, one, (times(gained, by), times(lost, by)), factors.limit)
     if e.slopes is not None:
         gradient *= e.slopes
-    out.grad_logits[...] = gradient.T
+    # Adding 0 has a 0 be 0 and not -0.
+    out.grad_logits[...] = np.add(gradient, 0.0, out=gradient).T
     return is_usual & is_far.all(axis=0)
 
 
@@ -240,12 +232,12 @@ def _put(
 
 
 def _gradient(
-    e: Exponentials, factor: Two, factors: Factors, q: FloatArray | None
+    e: Exponentials, factor: Two, factors: Factors, q: Two | None
 ) -> tuple[FloatArray, BoolArray]:
     """Return e factor - q / T, of shape (C, N), and where these terms are not too close."""
     by_t = factors.by_t
-    whole = times(factors.other, by_t) if q is None else two(q)
-    if q is not None and (by_t.x != 1.0).any():
+    whole = factors.other if q is None else q
+    if q is None or (by_t.x != 1.0).any():
         whole = times(whole, by_t)
     if e.tail is None:
         gradient = e.head * factor.x
@@ -266,21 +258,34 @@ def _weights(
     factors: Factors,
     one: Places,
     shape: tuple[int, ...],
-) -> tuple[FloatArray | None, Two, Two]:
+) -> tuple[Two | None, Two, Two]:
     """Return q if it needs an array, that of one class of each row, and the sum of the others."""
-    if objective.distribution is None:
+    has_weights = objective.class_weights is not None
+    if objective.distribution is None and objective.num_classes is None and not has_weights:
         is_label = one[0] == objective.labels
         label = Two(factors.more.x * is_label, factors.more.lost * is_label)
         count: FloatArray = np.full(1, shape[0] - 1.0)
         others = times(factors.other, two(count))
         rest = Two(factors.more.x * ~is_label, factors.more.lost * ~is_label)
         return None, plus(factors.other, label), plus(others, rest)
-    q = by_class(objective.distribution.astype(np.float64))
-    q_one = q[one]
-    q[one] = 0.0
-    others = sum_in_two(q, None)
-    q[one] = q_one
-    return q, two(q_one), others
+    q = two(by_class(objective.targets(shape[0]).copy()))
+    if objective.smoothing is not None:
+        q = plus(times(q, factors.more), factors.other)
+        if objective.num_classes is not None:
+            is_class = np.arange(shape[0])[:, np.newaxis] < objective.num_classes
+            q = Two(q.x * is_class, q.lost * is_class)
+    elif (factors.more.x != 1.0).any():
+        q = times(q, factors.more)
+    if objective.class_weights is not None:
+        q = times(q, two(by_class(objective.class_weights)))
+    parts = [part for part in q if part.shape == shape]
+    kept = [part[one] for part in parts]
+    for part in parts:
+        part[one] = 0.0
+    others = sum_in_two(q.x, q.lost)
+    for part, numbers in zip(parts, kept, strict=True):
+        part[one] = numbers
+    return q, Two(*kept) if len(kept) > 1 else two(kept[0]), others
 
 
 def _costs(
@@ -288,14 +293,15 @@ def _costs(
     y: Places,
     one: Places,
     factors: Factors,
-    q: FloatArray | None,
+    q: Two | None,
 ) -> FloatArray:
     """Return sum_c q_c (d_one - d_c), in which no term is negative."""
     terms = e.d[one] - e.d
     if e.d_error is not None:
         terms += e.d_error[one] - e.d_error
     if q is not None:
-        terms *= q
+        terms[q.x == 0.0] = 0.0
+        terms *= q.x
         return sum_in_two(terms, None).x
     return factors.other.x * sum_in_two(terms, None).x + factors.more.x * terms[y]
 
@@ -305,14 +311,14 @@ def _by_probs(
     f: _Sums,
     factors: Factors,
     y: Places,
-    q: FloatArray | None,
+    q: Two | None,
 ) -> FloatArray:
     """Return -q S / e, of shape (C, N)."""
     whole = e.head if e.tail is None else e.head + e.tail
     lost = np.zeros_like(whole) if e.tail is None else (e.head - whole) + e.tail
     ratio = over(Two(*(np.broadcast_to(x, whole.shape) for x in f.total)), Two(whole, lost))
     if q is not None:
-        return np.where(q == 0.0, 0.0, -times(ratio, times(two(q), factors.outer)).x)
+        return np.where(q.x == 0.0, 0.0, -times(ratio, times(q, factors.outer)).x)
     result = -times(ratio, times(factors.other, factors.outer)).x
     weight = times(plus(factors.other, factors.more), factors.outer)
     result[y] = -times(Two(*(x[y] for x in ratio)), weight).x

@@ -54,13 +54,17 @@ def test_a_row_has_the_same_bits_alone_in_a_block_and_on_threads(classes, dtype)
         {"z_loss_scale": 0.1, "temperature": 0.7},
         {"softcap": 5.0, "loss_scale": 3.0},
         {"label_smoothing": 0.3, "softcap": 5.0, "z_loss_scale": 0.1},
+        {"label_smoothing": 0.1, "class_weights": 0.7},
+        {"label_smoothing": 0.1, "num_classes": 2},
     ],
 )
 def test_a_row_has_the_same_bits_alone_and_in_a_block_with_options(options, classes, dtype):
     logits, targets = mixed_rows(classes, dtype)
     logits = np.concatenate([logits, np.log(np.full((1, classes), 1 / classes, dtype))])
-    targets = np.append(targets, 1)
+    targets = np.append(targets, 1) % options.get("num_classes", classes)
     shares = np.eye(classes)[targets] * 0.5 + 0.5 / classes
+    if "class_weights" in options:
+        options = options | {"class_weights": np.linspace(0.0, 2.0, classes)}
     given = [targets, shares] if "label_smoothing" not in options else [targets]
     for wanted in given:
         block = softmax_cross_entropy(logits, wanted, **options)
