@@ -123,17 +123,14 @@ def _parts(claims: Claims, name: str, judged: Judged, rows: IndexArray, threads:
 
     if fitted(rows[:FIRST_ROWS]) is None:
         return ""
-    most = max(FIRST_ROWS, FITTED_ELEMENTS // claims.rows.shape[1])
-    some = rows
-    if len(rows) > most:
-        some = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
+    some = claims.sample(FITTED_ELEMENTS, rows, fewest=FIRST_ROWS)
     parts = in_blocks(fitted, some, claims, threads)
     found = [part for part in parts if part is not None]
     if len(found) < len(parts):
         return ""
     epsilon = claims.tolerance.of(name).dtype.epsilon
     text = _in_words(name, np.concatenate(found, axis=1), max(SAME_MULTIPLE, 4.0 * epsilon))
-    return text if some is rows else f"in {most:,} of these rows, {text}"
+    return text if some is rows else f"in {len(some):,} of these rows, {text}"
 
 
 def _multiples(case: Case) -> FloatArray | None:

@@ -72,7 +72,7 @@ def _of_many_rows(
     fits: list[Fit] = []
     left, rng = failed, np.random.default_rng(0)
     for _ in range(MOST_SAMPLES):
-        sample = _sample(claims, left, SAMPLE_ELEMENTS, rng)
+        sample = claims.sample(SAMPLE_ELEMENTS, left, fewest=FEWEST_ROWS, rng=rng)
         found = _fits(claims, name, judged, sample)
         if not found:
             break
@@ -112,8 +112,8 @@ def _of_a_batch(claims: Claims, name: str, judged: Judged, record: int, threads:
         return [fit for fit in fits if id(fit) not in refuted]
 
     rng = np.random.default_rng(0)
-    fits = found(_sample(claims, wrong, BATCH_ELEMENTS, rng))
-    more = _sample(claims, wrong, SAMPLE_ELEMENTS, rng)
+    fits = found(claims.sample(BATCH_ELEMENTS, wrong, fewest=FEWEST_ROWS, rng=rng))
+    more = claims.sample(SAMPLE_ELEMENTS, wrong, fewest=FEWEST_ROWS, rng=rng)
     for doubt in sorted({fit.doubt for fit in fits}):
         # What two samples cannot tell apart, all rows hardly can: one is confirmed on all of them.
         likely = confirmed([fit for fit in fits if fit.doubt == doubt], more)
@@ -136,14 +136,6 @@ def _are_one(fit: Fit, other: Fit) -> bool:
         return False
     one, another = fit.own_parameters, other.own_parameters
     return len(one) == len(another) and np.allclose(one, another, rtol=SAME_PARAMETER, atol=0.0)
-
-
-def _sample(
-    claims: Claims, rows: IndexArray, elements: int, rng: np.random.Generator
-) -> IndexArray:
-    """Return some of the rows: as many as have this many numbers, but a few at least."""
-    count = max(FEWEST_ROWS, elements // claims.rows.shape[1])
-    return np.sort(rng.choice(rows, min(len(rows), count), replace=False))
 
 
 def in_blocks(

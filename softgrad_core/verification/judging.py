@@ -320,12 +320,20 @@ class Claims:
             name, claim, exact.values, rounding, exact.a, exact.objective, arithmetic
         )
 
-    def sample(self, elements: int) -> IndexArray:
-        """Return some of the rows: as many as have this many numbers, but a few at least."""
-        count, most = len(self.rows), max(FEWEST_ROWS, elements // self.rows.shape[1])
-        if count <= most:
-            return np.arange(count)
-        return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+    def sample(
+        self,
+        elements: int,
+        rows: IndexArray | None = None,
+        *,
+        fewest: int = FEWEST_ROWS,
+        rng: np.random.Generator | None = None,
+    ) -> IndexArray:
+        """Return some rows: as many as have this many numbers, but a few at least."""
+        rows = np.arange(len(self.rows)) if rows is None else rows
+        most = max(fewest, elements // self.rows.shape[1])
+        if len(rows) <= most:
+            return rows
+        return np.sort((rng or np.random.default_rng(0)).choice(rows, most, replace=False))
 
     def rounding(self, name: str, exact: ExactRows) -> FloatArray | None:
         """Return the size of the rounding errors of a quantity; None for another standard."""
