@@ -8,6 +8,19 @@ UPPER_HALF = np.int64(-1 << 27)
 """Mask for all bits of a float64 but the last 27."""
 
 
+def two_sum(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the sum of numbers, and what rounding took from it."""
+    total = x + y
+    of_y = total - x
+    return total, (x - (total - of_y)) + (y - of_y)
+
+
+def larger_first(x: FloatArray, small: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the same where no number of the second is larger than that of the first."""
+    whole = x + small
+    return whole, (x - whole) + small
+
+
 def remainder(x: FloatArray, quotient: FloatArray, divisor: FloatArray) -> FloatArray:
     """Return x - quotient * divisor, rounded at most once, by Dekker's product.
 

@@ -15,6 +15,9 @@ from softgrad_core.tensors import as_numpy
 
 IndexArray = npt.NDArray[np.intp]
 
+Places = tuple[IndexArray, IndexArray]
+"""A class and a row, for each row."""
+
 SUM_TOLERANCE = 1e-5
 """Maximum distance from 1 of the sum of a distribution in float32 or with six digits."""
 

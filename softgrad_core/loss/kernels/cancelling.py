@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from softgrad_core.loss.error_free import two_sum
 from softgrad_core.loss.kernels.exact import exact_row
 from softgrad_core.loss.kernels.triples import (
     Triple,
@@ -21,14 +22,10 @@ from softgrad_core.loss.kernels.triples import (
     times,
     total,
     triple,
-    two_sum,
 )
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray, Objective
-from softgrad_core.loss.targets import IndexArray
-
-Places = tuple[IndexArray, IndexArray]
-"""A class and a row, for each row."""
+from softgrad_core.loss.targets import IndexArray, Places
 
 CLOSE = 0.9
 """Where the difference of two terms is less than so much of the larger one, they are close."""

@@ -8,13 +8,10 @@ from softgrad_core.loss.kernels.factors import for_all
 from softgrad_core.loss.kernels.two_parts import Two, exp_in_parts, over, plus, times, two
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import Objective
-from softgrad_core.loss.targets import IndexArray
+from softgrad_core.loss.targets import Places
 
 FARTHEST = 340.0
 """Above this, by the cap, a logit may have a derivative without all its digits."""
-
-Places = tuple[IndexArray, IndexArray]
-"""A class and a row, for each row."""
 
 
 class Exponentials(NamedTuple):

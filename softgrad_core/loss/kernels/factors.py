@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softgrad_core.loss.kernels.triples import two_sum
+from softgrad_core.loss.error_free import two_sum
 from softgrad_core.loss.kernels.two_parts import Two, over, times, two
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray, Objective

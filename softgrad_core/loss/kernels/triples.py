@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from softgrad_core.loss.error_free import UPPER_HALF
+from softgrad_core.loss.error_free import UPPER_HALF, larger_first, two_sum
 from softgrad_core.loss.logits import FloatArray
 
 LN2 = [
@@ -69,13 +69,6 @@ class Triple(NamedTuple):
 def triple(x: FloatArray, middle: FloatArray | float = 0.0) -> Triple:
     """Return numbers of float64, or in two parts, as triples."""
     return Triple(x, np.zeros_like(x) + middle, np.zeros_like(x))
-
-
-def two_sum(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the sum of numbers, and what rounding took from it."""
-    total = x + y
-    of_y = total - x
-    return total, (x - (total - of_y)) + (y - of_y)
 
 
 def add(x: Triple, y: Triple) -> Triple:
@@ -162,12 +155,7 @@ def _normal(x: FloatArray, middle: FloatArray, tail: FloatArray) -> Triple:
     """Return the sum of three numbers, of which cancelling may have left the first the smallest."""
     middle, tail = two_sum(middle, tail)
     x, middle = two_sum(x, middle)
-    return Triple(x, *_larger_first(middle, tail))
-
-
-def _larger_first(x: FloatArray, small: FloatArray) -> tuple[FloatArray, FloatArray]:
-    whole = x + small
-    return whole, (x - whole) + small
+    return Triple(x, *larger_first(middle, tail))
 
 
 def _split(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

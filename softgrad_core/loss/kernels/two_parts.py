@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from softgrad_core.loss.error_free import product, remainder
+from softgrad_core.loss.error_free import larger_first, product, remainder, two_sum
 from softgrad_core.loss.kernels import triples
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.targets import IndexArray
@@ -44,26 +44,20 @@ def two(x: FloatArray) -> Two:
 
 def plus(x: Two, y: Two) -> Two:
     """Return x + y."""
-    whole, lost = triples.two_sum(x.x, y.x)
-    return _rounded(whole, lost + (x.lost + y.lost))
+    whole, lost = two_sum(x.x, y.x)
+    return Two(*larger_first(whole, lost + (x.lost + y.lost)))
 
 
 def times(x: Two, y: Two) -> Two:
     """Return x * y."""
     whole = x.x * y.x
-    return _rounded(whole, product(x.x, y.x, whole) + (x.x * y.lost + x.lost * y.x))
+    return Two(*larger_first(whole, product(x.x, y.x, whole) + (x.x * y.lost + x.lost * y.x)))
 
 
 def over(x: Two, y: Two) -> Two:
     """Return x / y."""
     whole = x.x / y.x
-    return _rounded(whole, (remainder(x.x, whole, y.x) + (x.lost - whole * y.lost)) / y.x)
-
-
-def _rounded(x: FloatArray, small: FloatArray) -> Two:
-    """Return the sum of two numbers as rounded, and what that leaves."""
-    whole = x + small
-    return Two(whole, (x - whole) + small)
+    return Two(*larger_first(whole, (remainder(x.x, whole, y.x) + (x.lost - whole * y.lost)) / y.x))
 
 
 def log(x: Two) -> Two:
@@ -91,7 +85,7 @@ def sum_in_two(head: FloatArray, tail: FloatArray | None) -> Two:
     np.subtract(head, upper, out=upper)
     if tail is not None:
         upper += tail
-    return Two(*triples.two_sum(high, upper.sum(axis=0)))
+    return Two(*two_sum(high, upper.sum(axis=0)))
 
 
 def exp_in_parts(d: FloatArray, d_error: FloatArray | None) -> tuple[FloatArray, FloatArray]:

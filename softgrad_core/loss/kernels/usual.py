@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from softgrad_core.loss.error_free import upper_half
-from softgrad_core.loss.kernels.exponentials import Exponentials, Places, exponentials
+from softgrad_core.loss.kernels.exponentials import Exponentials, exponentials
 from softgrad_core.loss.kernels.factors import (
     SMALLEST,
     Factors,
@@ -31,7 +31,7 @@ from softgrad_core.loss.kernels.two_parts import (
 from softgrad_core.loss.logits import FloatArray
 from softgrad_core.loss.objective import BoolArray, Objective
 from softgrad_core.loss.results import BLOCK_FIELDS, SoftmaxCrossEntropy, empty_results
-from softgrad_core.loss.targets import IndexArray
+from softgrad_core.loss.targets import IndexArray, Places
 
 ELEMENTS = 1 << 16
 """Logits per block."""
@@ -278,14 +278,21 @@ def _weights(
         q = times(q, factors.more)
     if objective.class_weights is not None:
         q = times(q, two(by_class(objective.class_weights)))
-    parts = [part for part in q if part.shape == shape]
+    if q.lost.shape != shape:
+        return q, two(q.x[one]), _sum_of_others(q.x, None, one)
+    return q, Two(q.x[one], q.lost[one]), _sum_of_others(q.x, q.lost, one)
+
+
+def _sum_of_others(head: FloatArray, tail: FloatArray | None, one: Places) -> Two:
+    """Return the sums of all numbers but one of each row."""
+    parts = [head] if tail is None else [head, tail]
     kept = [part[one] for part in parts]
     for part in parts:
         part[one] = 0.0
-    others = sum_in_two(q.x, q.lost)
+    others = sum_in_two(head, tail)
     for part, numbers in zip(parts, kept, strict=True):
         part[one] = numbers
-    return q, Two(*kept) if len(kept) > 1 else two(kept[0]), others
+    return others
 
 
 def _costs(
@@ -328,13 +335,7 @@ def _by_probs(
 def _sums(e: Exponentials, one: Places, factors: Factors) -> _Sums:
     """Return the sums of e, in which `one` stands apart."""
     e_one = e.at(one)
-    parts = [e.head] if e.tail is None else [e.head, e.tail]
-    kept = [part[one] for part in parts]
-    for part in parts:
-        part[one] = 0.0
-    rest = sum_in_two(e.head, e.tail)
-    for part, numbers in zip(parts, kept, strict=True):
-        part[one] = numbers
+    rest = _sum_of_others(e.head, e.tail, one)
     total = plus(rest, e_one)
     inverse = over(two(np.ones_like(total.x)), total)
     is_usual = (rest.x >= SMALLEST_RATIO * e_one.x) & (rest.x * SMALLEST_RATIO <= e_one.x)
