@@ -194,6 +194,11 @@ def format_of_ending(name: str) -> Format | None:
     return _OF_ENDING.get(Path(name).suffix.lower())
 
 
+def ending_of(shown: Format) -> str:
+    """Return the ending of files of a format; Pandoc's are Markdown as well."""
+    return next((ending for ending, other in _OF_ENDING.items() if other is shown), ".md")
+
+
 def parse_axis(text: str | None) -> int:
     """Return the number of an axis, which is the last if none is given."""
     if text is None:

@@ -36,14 +36,6 @@ _Z_LOSS = option("--z-loss", "N", "Your z-loss, a part of the loss.")
 _GRAD_PROBS = option("--grad-probs", "N,…", "Your dL/df(x).")
 _GRAD_LOGITS = option("--grad-logits", "N,…", "Your dL/da.")
 
-_SUFFIXES = {
-    Format.TABLE: ".txt",
-    Format.JSONL: ".jsonl",
-    Format.LATEX: ".tex",
-    Format.HTML: ".html",
-}
-"""The endings of files in a folder of verdicts on arrays; others are Markdown."""
-
 EXAMPLES = """[bold]Examples[/bold]
   softgrad verify 2 1 0.1 -t 0 --grad-logits -0.341,0.242,0.0986
   softgrad verify claims.jsonl --dtype float32
@@ -138,6 +130,5 @@ def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
         pipeline = Pipeline(source.reader(), work, render, required, settings.fail_fast)
         return pipeline, WorstRowsWriter(output, required, partial(draw, source))
 
-    suffix = _SUFFIXES.get(given.shown, ".md")
-    places = given.places(lambda _: suffix)
+    places = given.places(lambda _: values.ending_of(given.shown))
     return given.run_on_arrays(prepare, places, VERIFIED_ELEMENTS, dtype, required, pages)
