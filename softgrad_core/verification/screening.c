@@ -228,31 +228,20 @@ INLINE void sort(const Sorting *task, int is_float)
     }
 }
 
-#define PASSES(PROCESSOR, TARGET)                                                \
-    TARGET void softgrad_##PROCESSOR##_logits_double(const Logits *task)         \
-    {                                                                            \
-        read_logits(task, 0);                                                    \
-    }                                                                            \
-    TARGET void softgrad_##PROCESSOR##_logits_float(const Logits *task)          \
-    {                                                                            \
-        read_logits(task, 1);                                                    \
-    }                                                                            \
-    TARGET void softgrad_##PROCESSOR##_measure_double(const Errors *task)        \
-    {                                                                            \
-        measure(task, 0);                                                        \
-    }                                                                            \
-    TARGET void softgrad_##PROCESSOR##_measure_float(const Errors *task)         \
-    {                                                                            \
-        measure(task, 1);                                                        \
-    }                                                                            \
-    TARGET void softgrad_##PROCESSOR##_sort_double(const Sorting *task)          \
-    {                                                                            \
-        sort(task, 0);                                                           \
-    }                                                                            \
-    TARGET void softgrad_##PROCESSOR##_sort_float(const Sorting *task)           \
-    {                                                                            \
-        sort(task, 1);                                                           \
+/* A pass for claims, or logits, of each type, and all of them for a kind of processor. */
+#define PASS(TARGET, NAME, WORK, TASK)           \
+    TARGET void NAME##_double(const TASK *task)  \
+    {                                            \
+        WORK(task, 0);                           \
+    }                                            \
+    TARGET void NAME##_float(const TASK *task)   \
+    {                                            \
+        WORK(task, 1);                           \
     }
+#define PASSES(PROCESSOR, TARGET)                                         \
+    PASS(TARGET, softgrad_##PROCESSOR##_logits, read_logits, Logits)      \
+    PASS(TARGET, softgrad_##PROCESSOR##_measure, measure, Errors)         \
+    PASS(TARGET, softgrad_##PROCESSOR##_sort, sort, Sorting)
 
 #ifdef __x86_64__
 PASSES(avx512, __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))))

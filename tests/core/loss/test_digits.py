@@ -132,6 +132,13 @@ def ulps(got: np.ndarray, numbers) -> float:
     return float(np.where(np.isnan(units), np.where(np.isinf(got), 0.0, np.inf), distances).max())
 
 
+@pytest.fixture(params=["compiled", "none"])
+def either_kernel(request, monkeypatch):
+    """Compute with the compiled kernel, and without it."""
+    if request.param == "none":
+        monkeypatch.setattr(direct, "KERNELS", {})
+
+
 def check_block(rng, rows: int, monkeypatch) -> int:
     """Check so many random rows, or fewer, and return how many they were."""
     logits, targets, kind, options = random_block(rng, rows)
@@ -173,11 +180,9 @@ def test_every_number_of_a_hundred_thousand_rows_is_within_four_ulp_of_itself(se
         count += check_block(rng, ROWS, monkeypatch)
 
 
-@pytest.mark.parametrize("kernels", ["compiled", "none"])
+@pytest.mark.usefixtures("either_kernel")
 @pytest.mark.parametrize("size", [1.0, 1e-9, 1e-40, 1e-300])
-def test_a_smoothed_label_beside_almost_equal_logits_keeps_its_digits(kernels, size, monkeypatch):
-    if kernels == "none":
-        monkeypatch.setattr(direct, "KERNELS", {})
+def test_a_smoothed_label_beside_almost_equal_logits_keeps_its_digits(size):
     logits = np.array([[3e-1, -1e-1, 2e-1]]) * size
     got = softmax_cross_entropy(logits, [0], label_smoothing=1.0)
     wanted = exact_row(logits[0].tolist(), [1.0, 0.0, 0.0], {"label_smoothing": 1.0})
@@ -269,11 +274,9 @@ def decimals(monkeypatch):
     return rows
 
 
-@pytest.mark.parametrize("kernels", ["compiled", "none"])
+@pytest.mark.usefixtures("either_kernel")
 @pytest.mark.parametrize("kind", EQUAL_LOGITS)
-def test_equal_logits_have_exact_gradients_without_decimals(kind, kernels, decimals, monkeypatch):
-    if kernels == "none":
-        monkeypatch.setattr(direct, "KERNELS", {})
+def test_equal_logits_have_exact_gradients_without_decimals(kind, decimals):
     logits, targets, options = EQUAL_LOGITS[kind]
     got = softmax_cross_entropy(logits, targets, **options).grad_logits
     assert not decimals
@@ -301,11 +304,9 @@ ORDINARY = {
 }
 
 
-@pytest.mark.parametrize("kernels", ["compiled", "none"])
+@pytest.mark.usefixtures("either_kernel")
 @pytest.mark.parametrize("kind", ORDINARY)
-def test_ordinary_rows_need_no_decimals(kind, kernels, decimals, monkeypatch):
-    if kernels == "none":
-        monkeypatch.setattr(direct, "KERNELS", {})
+def test_ordinary_rows_need_no_decimals(kind, decimals):
     logits, targets, options = ORDINARY[kind]
     got = softmax_cross_entropy(logits, targets, **options)
     assert not decimals
@@ -324,10 +325,8 @@ def test_a_divergence_counts_a_class_that_is_far_below_the_others():
     assert ulps(np.array([got.loss]), wanted["loss"]) <= LIMIT_OF_DIVERGENCES
 
 
-@pytest.mark.parametrize("kernels", ["compiled", "none"])
-def test_a_derivative_by_a_probability_far_below_the_others_is_no_nan(kernels, monkeypatch):
-    if kernels == "none":
-        monkeypatch.setattr(direct, "KERNELS", {})
+@pytest.mark.usefixtures("either_kernel")
+def test_a_derivative_by_a_probability_far_below_the_others_is_no_nan():
     logits, options = [[188.0, -560.0, 100.0]] * 2, {"label_smoothing": 0.1, "loss_scale": 1e-20}
     got = softmax_cross_entropy(logits, [0, 0], **options)
     wanted = exact_row(logits[0], [1.0, 0.0, 0.0], options)
@@ -340,7 +339,7 @@ def test_what_is_exactly_nothing_is_zero():
     assert got.loss == 0.0
 
 
-@pytest.mark.parametrize("kernels", ["compiled", "none"])
+@pytest.mark.usefixtures("either_kernel")
 @pytest.mark.parametrize(
     ("logits", "target", "options"),
     [
@@ -354,9 +353,7 @@ def test_what_is_exactly_nothing_is_zero():
         ([5e-324, 0.0], 0, {"temperature": 1e300, "label_smoothing": 1.0}),
     ],
 )
-def test_no_option_of_any_size_gives_nan(kernels, logits, target, options, monkeypatch):
-    if kernels == "none":
-        monkeypatch.setattr(direct, "KERNELS", {})
+def test_no_option_of_any_size_gives_nan(logits, target, options):
     got = softmax_cross_entropy(logits, target, **options)
     for name in got.fields:
         assert not np.isnan(getattr(got, name)).any(), name
