@@ -37,6 +37,7 @@ document.body.textContent = JSON.stringify([...document.querySelectorAll('iframe
     fractions: all('mfrac').map(element => box(element).height),
     overflowing: all('.equation').filter(element => element.scrollWidth > element.clientWidth + 1)
       .map(element => element.textContent.slice(0, 80)),
+    tables: all('.scroll').map(element => element.scrollWidth - element.clientWidth),
     bars: all('svg.bar rect').map(element => box(element).width),
     headings: all('h1, h2, h3, h4').map(element => element.textContent),
   };

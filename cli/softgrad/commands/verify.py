@@ -126,7 +126,8 @@ def _run_on_arrays(given: task.Task, dtype: Dtype | None) -> Exit:
         return pages.page(worst_of(source.name, found, source.logits.shape, lines))
 
     def prepare(source: "ArraySource", output: "Output") -> tuple[Pipeline, WorstRowsWriter]:
-        render = WorstRows(settings.only_failures, 0 if is_json else len(source.logits))
+        rows = 0 if is_json else len(source.logits)
+        render = WorstRows(settings.only_failures, rows, counts=given.shown is Format.HTML)
         pipeline = Pipeline(source.reader(), work, render, required, settings.fail_fast)
         return pipeline, WorstRowsWriter(output, required, partial(draw, source))
 

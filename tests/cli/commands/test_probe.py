@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from support.command import command, environment, run
+from support.documents import measured, needs_chromium
 from support.terminal import on_terminal, without_escapes
 
 KERNELS = """
@@ -142,6 +143,13 @@ def test_the_report_is_a_page_in_other_formats(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
     assert "wrong-sign" in page
+
+
+@needs_chromium
+def test_the_page_of_a_report_fits_a_phone(folder):
+    page = probed(folder, "kernels:negated", "-f", "html").text
+    [phone] = measured([(page, 360)], folder)
+    assert phone["width"] <= 360
 
 
 def test_options_of_the_loss_say_what_is_right_and_are_passed(folder):

@@ -1,5 +1,7 @@
 """softgrad verify: claims in arrays."""
 
+import re
+
 import numpy as np
 import pytest
 from support.arrays import make, results_of
@@ -76,6 +78,33 @@ def test_the_verdict_on_several_files_is_one_page(with_a_block_of_zeros):
     assert page.count("3,000 records: 2,500 passed, 500 failed") == 2
 
 
+def histogram_of(page):
+    """Return the caption of a page's histogram, how many numbers it has, and how many beyond."""
+    [drawn] = re.findall(r'<figure class="histogram">.*?</figure>', page, re.DOTALL)
+    [caption] = re.findall(r"<figcaption>(.*)</figcaption>", drawn)
+    counts = re.findall(r'<text x="[^>]*>([\d,]+)<', drawn)
+    [beyond] = re.findall(r"([\d,]+) are beyond the bound", drawn)
+    return caption, sum(int(said.replace(",", "")) for said in counts), int(beyond.replace(",", ""))
+
+
+def test_a_histogram_shows_how_many_numbers_are_beyond_the_bound(with_a_block_of_zeros):
+    words = ("verify", "c.npz", "--reduction", "mean", "-f", "html")
+    caption, numbers, beyond = histogram_of(run(*words, cwd=with_a_block_of_zeros).text)
+    assert caption == "errors, as multiples of what rounding in float32 may explain"
+    assert (numbers, beyond) == (3_000 * 64, 500 * 24)
+
+
+def test_the_histogram_of_a_large_file_counts_some_of_its_rows(tmp_path):
+    logits, targets = make(6_000, 200, "float32")
+    wrong = softmax_cross_entropy(logits, targets).grad_logits.copy()
+    wrong[::2] *= 1.01
+    np.savez(tmp_path / "c.npz", logits=logits, target=targets, grad_logits=wrong)
+    page = run("verify", "c.npz", "-f", "html", "-j", "2", cwd=tmp_path).text
+    caption, numbers, beyond = histogram_of(page)
+    assert caption.endswith("may explain; of one row in 2")
+    assert numbers == beyond == 3_000 * 200
+
+
 def test_a_map_says_which_rows_were_not_judged(tmp_path):
     logits, targets = make(3_000, 10, "float32")
     claim = softmax_cross_entropy(logits, targets).grad_logits.copy()
@@ -111,6 +140,10 @@ def test_the_loss_of_a_batch_is_verified_with_its_gradient(tmp_path, reduction):
     assert wrong.status == 1
     assert "loss: 1 of 1 failed" in wrong.err
     assert "at wrong.npz: expected" in wrong.err
+    assert "\nbatch " in wrong.text
+    ended = run("verify", "wrong.npz", "--reduction", reduction, "--json", cwd=tmp_path)
+    [of_batch] = [record for record in ended.records if record["quantity"] == "loss"]
+    assert (of_batch["got"], of_batch["verdict"], "row" in of_batch) == (-1.0, "fail", False)
     other = "mean" if reduction == "sum" else "sum"
     ended = run("verify", "right.npz", "--reduction", other, cwd=tmp_path)
     assert ended.status == 1

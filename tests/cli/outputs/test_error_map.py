@@ -60,7 +60,9 @@ def test_a_cell_says_its_numbers_and_a_histogram_how_many_are_beyond_the_bound()
     assert "blue where all numbers pass, red where some fail" in page
     [histogram] = re.findall(r'<figure class="histogram">.*?</figure>', page, re.DOTALL)
     assert f"{20 * 300:,} are beyond the bound" in histogram
-    counts = [int(said.replace(",", "")) for said in re.findall(r'\.\d">([\d,]+)<', histogram)]
+    counts = [
+        int(said.replace(",", "")) for said in re.findall(r'<text x="[^>]*>([\d,]+)<', histogram)
+    ]
     assert sum(counts) == 100 * 300
 
 

@@ -207,10 +207,13 @@ def test_a_browser_shows_the_page_and_cuts_nothing_off(tmp_path):
     for arguments, desk, phone in zip(SETS, desks, phones, strict=True):
         assert desk["width"] <= 900, arguments
         assert desk["overflowing"] == [], arguments
+        assert max(desk["tables"]) == 0, arguments
         assert min(desk["fractions"]) > 15, arguments
         assert max(desk["bars"]) > 30, arguments
         assert "The chain rule" in desk["headings"], arguments
         assert phone["width"] <= 360, arguments
+    # Both gradients of the lecture are seen on a phone, beside the logits that move them.
+    assert phones[0]["tables"] == [0]
 
 
 @needs_chromium

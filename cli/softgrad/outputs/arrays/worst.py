@@ -7,7 +7,6 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
 from softgrad.outputs.file import Output
@@ -15,6 +14,7 @@ from softgrad.outputs.json.members import writable
 from softgrad.records.fields import LOSSES
 from softgrad.work import Batch, Verified
 from softgrad_core.errors import InputError
+from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.summary import Summary
 
@@ -33,7 +33,7 @@ class WorstRow(NamedTuple):
     rank: int
     error_ulp: float
     earlier: int
-    """Minus the row: of two that are as bad the first comes first."""
+    """Minus the row: of two that are as bad the first comes first. 1 for the loss of a batch."""
     quantity: str
     component: int
     expected: float
@@ -41,9 +41,9 @@ class WorstRow(NamedTuple):
     mistakes: tuple[str, ...]
 
     @property
-    def row(self) -> int:
-        """The number of the row, from 0."""
-        return -self.earlier
+    def row(self) -> int | None:
+        """The number of the row, from 0; None for the loss of a batch, which is of all rows."""
+        return None if self.earlier > 0 else -self.earlier
 
     @property
     def verdict(self) -> str:
@@ -69,6 +69,8 @@ class Found:
 
     worst: list[WorstRow] = field(default_factory=list)
     bands: dict[str, dict[int, Band]] = field(default_factory=dict)
+    counts: dict[str, IndexArray] = field(default_factory=dict)
+    """How many numbers of each quantity are off by how much: see `counts_of`."""
     dtypes: dict[str, str] = field(default_factory=dict)
 
     def join(self, other: "Found") -> None:
@@ -78,6 +80,8 @@ class Found:
             by_quantity.setdefault(row.quantity, []).append(row)
         self.worst = [row for some in by_quantity.values() for row in nlargest(WORST_ROWS, some)]
         self.dtypes |= other.dtypes
+        for name, counts in other.counts.items():
+            self.counts[name] = counts + self.counts.get(name, 0)
         for name, bands in other.bands.items():
             own = self.bands.setdefault(name, {})
             for number, band in bands.items():
@@ -89,11 +93,12 @@ class WorstRows:
     """Renders a block of verified rows as the worst of them.
 
     With `only_failures`, rows that did not fail are left out. `rows` is how many there are in the
-    file, for a map of them; 0 for none.
+    file, for a map of them; 0 for none. With `counts`, errors are counted by their size.
     """
 
     only_failures: bool
     rows: int
+    counts: bool
 
     def __call__(
         self, block: Any, batches: Sequence[Batch], errors: Mapping[int, InputError]
@@ -102,20 +107,31 @@ class WorstRows:
         del errors  # they are on standard error
         found = Found()
         for batch in batches:
-            if not isinstance(batch, Verified) or batch.examples.are_batches:
+            if not isinstance(batch, Verified):
                 continue
-            rows = _worst_rows(batch, block.start)
+            places = block.start + np.array(batch.examples.indices)
+            rows = _worst_rows(batch, places)
             found.worst += [
                 row for row in rows if not self.only_failures or row.verdict == Verdict.FAIL
             ]
             for name, quantity in batch.verification.quantities.items():
                 if self.rows and name not in LOSSES:
-                    places = block.start + np.array(batch.examples.indices)
-                    found.join(Found([], {name: self._bands(quantity, places)}))
-                    found.dtypes[name] = str(quantity.claims.tolerance.of(name).dtype)
+                    found.join(self._drawn(name, quantity, places))
         return found
 
-    def _bands(self, quantity: "VerifiedQuantity", places: npt.NDArray[Any]) -> dict[int, Band]:
+    def _drawn(self, name: str, quantity: "VerifiedQuantity", places: IndexArray) -> Found:
+        """Return what is drawn of the claims of rows that have these places in the file."""
+        from softgrad.outputs.page.errors import counts_of, sampled
+
+        counts = {}
+        if self.counts:
+            rows = sampled(places, self.rows, quantity.numbers)
+            components = quantity.claims.components(name, quantity.records[rows]).flat()
+            counts[name] = counts_of(quantity, components, quantity.records[rows])
+        dtype = str(quantity.claims.tolerance.of(name).dtype)
+        return Found([], {name: self._bands(quantity, places)}, counts, {name: dtype})
+
+    def _bands(self, quantity: "VerifiedQuantity", places: IndexArray) -> dict[int, Band]:
         """Return the worst row of each part of the file; these rows have these places there."""
         from softgrad.outputs.page.errors import bands_of, cells_of_row
 
@@ -133,7 +149,7 @@ class WorstRows:
         return bands
 
 
-def _worst_rows(batch: Verified, start: int) -> Iterator[WorstRow]:
+def _worst_rows(batch: Verified, places: IndexArray) -> Iterator[WorstRow]:
     for name, quantity in batch.verification.quantities.items():
         comparison = quantity.comparison
         order = np.lexsort((-comparison.max_error_ulp, -comparison.ranks.astype(int)))
@@ -142,7 +158,7 @@ def _worst_rows(batch: Verified, start: int) -> Iterator[WorstRow]:
             yield WorstRow(
                 int(comparison.ranks[row]),
                 float(comparison.max_error_ulp[row]),
-                -(start + batch.examples.indices[row]),
+                1 if batch.examples.are_batches else -int(places[row]),
                 name,
                 component,
                 float(comparison.expected[row]),
@@ -178,7 +194,10 @@ def as_json_lines(source: str, found: Found) -> bytes:
 
 
 def _members(source: str, row: WorstRow) -> Iterator[tuple[str, object]]:
-    yield from (("source", source), ("row", row.row), ("quantity", row.quantity))
+    yield "source", source
+    if row.row is not None:
+        yield "row", row.row
+    yield "quantity", row.quantity
     if row.quantity not in LOSSES:
         yield "class", row.component
     for name, number in (("expected", row.expected), ("got", row.got), ("ulp", row.error_ulp)):

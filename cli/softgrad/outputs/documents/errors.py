@@ -21,8 +21,9 @@ MEANINGS = (
 WORST_CELLS = 10
 """The cells of a map whose numbers are listed below it, at most."""
 
-BAR, TALL = 44, 100
-"""The pixels from one bar of a histogram to the next, and the height of the highest."""
+BAR, LONG, START, GAP = 18, 200, 48, 12
+"""The pixels from one bar of a histogram to the next, the length of the longest, where they start,
+and the room between those within the bound and those beyond."""
 
 
 def map_picture(error_map: ErrorMap) -> str:
@@ -84,27 +85,28 @@ def _worst(error_map: ErrorMap) -> str:
 
 
 def histogram_picture(histogram: Histogram) -> str:
-    """Return bars, as high as the logarithms of their counts, and a line where the bound is."""
+    """Return bars, as long as the logarithms of their counts, and a line where the bound is."""
     most = math.log1p(max(histogram.counts))
     bars = ""
     for n, (label, count) in enumerate(zip(histogram.labels, histogram.counts, strict=True)):
-        high = TALL * math.log1p(count) / most if most else 0.0
-        middle = (n + 0.5) * BAR
-        kind = "right" if n < histogram.within else "wrong"
+        is_right = n < histogram.within
+        y = BAR * n + (0 if is_right else GAP)
+        long = LONG * math.log1p(count) / most if most else 0.0
+        kind = "right" if is_right else "wrong"
         bars += (
-            f'<rect class="{kind}" x="{n * BAR + 4}" y="{TALL - high:.1f}" width="{BAR - 8}" '
-            f'height="{high:.1f}"/><text x="{middle:g}" y="{TALL + 16}">{label}</text>'
+            f'<text class="label" x="{START - 6}" y="{y + 13}">{label}</text>'
+            f'<rect class="{kind}" x="{START}" y="{y + 2}" width="{long:.1f}" height="{BAR - 4}"/>'
         )
         if count:
-            bars += f'<text x="{middle:g}" y="{TALL - high - 5:.1f}">{count:,}</text>'
-    edge = histogram.within * BAR
-    width = len(histogram.labels) * BAR
+            bars += f'<text x="{START + long + 6:.1f}" y="{y + 13}">{count:,}</text>'
+    edge = BAR * histogram.within + GAP / 2
+    width, height = START + LONG + 80, BAR * len(histogram.labels) + GAP
     beyond = sum(histogram.counts[histogram.within :])
     said = f"{histogram.caption}; {beyond:,} are beyond the bound"
     return (
         f'<figure class="histogram"><figcaption>{escape(histogram.caption)}</figcaption>\n'
-        f'<svg viewBox="0 -36 {width} {TALL + 60}" role="img" aria-label="{escape(said)}">'
-        f'<line x1="{edge}" x2="{edge}" y1="-36" y2="{TALL}"/>'
-        f'<text class="bound" x="{edge + 5}" y="-25">beyond the bound</text>{bars}</svg>'
-        "<p>The heights are logarithms of the counts.</p></figure>\n"
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(said)}">'
+        f'<line x1="0" x2="{width}" y1="{edge:g}" y2="{edge:g}"/>'
+        f'<text class="bound" x="{width}" y="{edge - 5:g}">the bound</text>{bars}</svg>'
+        "<p>How many numbers are off by up to so much. The bars are logarithms.</p></figure>\n"
     )

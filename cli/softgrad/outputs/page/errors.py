@@ -26,6 +26,9 @@ DIGITS = 9
 LEAST, MOST = -6, 6
 """The powers of two, times what is allowed, that a histogram tells apart."""
 
+MOST_NUMBERS = 1 << 20
+"""The numbers of a file or of a batch that are looked at one by one, roughly."""
+
 
 def map_of(
     quantity: "VerifiedQuantity", record: int | None, components: "Components", rows: IndexArray
@@ -45,7 +48,8 @@ def map_of(
     if quantity.is_typed:
         return ErrorMap(caption, cells)
     dtype = str(quantity.claims.tolerance.of(quantity.name).dtype)
-    return ErrorMap(caption, cells, dtype, _histogram(quantity, components, first + rows, dtype))
+    counts = counts_of(quantity, components, first + rows)
+    return ErrorMap(caption, cells, dtype, _histogram(counts, dtype))
 
 
 def cells_of_row(quantity: "VerifiedQuantity", record: int, row: int) -> list[MapCell]:
@@ -56,8 +60,23 @@ def cells_of_row(quantity: "VerifiedQuantity", record: int, row: int) -> list[Ma
     return [cell_of(slice(0, 1), across) for across in _cuts(classes, MAP_COLUMNS)]
 
 
-def map_of_bands(bands: Mapping[int, "Band"], rows: int, classes: int, dtype: str) -> ErrorMap:
-    """Return a map of all rows of a file, each line of which is the worst of some rows."""
+def sampled(places: IndexArray, rows: int, classes: int) -> IndexArray:
+    """Return which of these rows of a file are counted in the histogram: those at whole steps."""
+    return np.flatnonzero(places % _step(rows, classes) == 0)
+
+
+def _step(rows: int, classes: int) -> int:
+    """Return the steps from one row of a file that is counted to the next."""
+    return -(-rows * classes // MOST_NUMBERS)
+
+
+def map_of_bands(
+    bands: Mapping[int, "Band"], counts: IndexArray | None, rows: int, classes: int, dtype: str
+) -> ErrorMap:
+    """Return a map of all rows of a file, each line of which is the worst of some rows.
+
+    `counts` are those of a histogram, if there is to be one.
+    """
     lines = _cuts(rows, MAP_ROWS)
     cells = [
         _line_of_band(bands.get(number), line, min(classes, MAP_COLUMNS))
@@ -65,7 +84,11 @@ def map_of_bands(bands: Mapping[int, "Band"], rows: int, classes: int, dtype: st
     ]
     each = "" if len(lines) == rows else f", each line the worst of {-(-rows // len(lines)):,}"
     caption = f"where numbers are wrong: {rows:,} rows downwards{each}; {classes:,} classes across"
-    return ErrorMap(caption, cells, dtype)
+    if counts is None:
+        return ErrorMap(caption, cells, dtype)
+    step = _step(rows, classes)
+    of = "" if step == 1 else f"; of one row in {step:,}"
+    return ErrorMap(caption, cells, dtype, _histogram(counts, dtype, of))
 
 
 def _line_of_band(band: "Band | None", rows: slice, columns: int) -> Sequence[MapCell]:
@@ -120,10 +143,10 @@ def _cells(
     return cell
 
 
-def _histogram(
-    quantity: "VerifiedQuantity", components: "Components", rows: IndexArray, dtype: str
-) -> Histogram:
-    """Return how many numbers are off by how much of what is allowed, in these rows of claims."""
+def counts_of(
+    quantity: "VerifiedQuantity", components: "Components", rows: IndexArray
+) -> IndexArray:
+    """Return how many numbers of these rows of claims are off by how much of what is allowed."""
     allowed = allowed_ulp(quantity.claims, quantity.name, rows).reshape(-1)
     with np.errstate(all="ignore"):
         shares = components.error_ulp / allowed
@@ -134,7 +157,11 @@ def _histogram(
     shares = np.where(failed, np.maximum(shares, np.nextafter(1.0, 2.0)), np.minimum(shares, 1.0))
     edges = [-1.0, *(2.0**power for power in range(LEAST, MOST + 1)), math.inf]
     counts, _ = np.histogram(np.nextafter(shares, -2.0), edges)
-    caption = f"errors, as multiples of what rounding in {dtype} may explain: numbers of each size"
+    return counts
+
+
+def _histogram(counts: IndexArray, dtype: str, of: str = "") -> Histogram:
+    caption = f"errors, as multiples of what rounding in {dtype} may explain{of}"
     return Histogram(caption, list(_labels()), counts.tolist(), 1 - LEAST)
 
 

@@ -72,19 +72,20 @@ def choose_classes(by_importance: npt.NDArray[np.intp], also: Sequence[int | Non
     return list(dict.fromkeys(c for c in chosen if c is not None))
 
 
-def short(number: float, digits: int = DIGITS) -> str:
-    """Return a number with so many digits; nothing for NaN."""
-    return "" if math.isnan(number) else f"{number + 0.0:.{digits}g}"
+def short(number: float, digits: int = DIGITS, *, sign: str = "-") -> str:
+    """Return a number with so many digits; nothing for NaN. The sign "+" shows both signs."""
+    return "" if math.isnan(number) else f"{number + 0.0:{sign}.{digits}g}"
 
 
-def shown_sum(numbers: FloatArray, digits: int = 12) -> str:
+def shown_sum(numbers: FloatArray, right_digits: int = 12) -> str:
     """Return a sum as a reader would check it: 0 where only rounding errors are left.
 
-    The numbers are right to so many digits.
+    The numbers are right to so many digits, and shown with those that others have.
     """
     if not np.isfinite(numbers).all():
         return ""
     # Terms near the largest float64 are scaled, exactly: their sum may overflow on the way.
     scale = 2.0**-60 if np.abs(numbers).max() > 2.0**960 else 1.0
     total, size = math.fsum(numbers * scale), math.fsum(np.abs(numbers) * scale)
-    return f"{total / scale:.{digits}g}" if abs(total) > 10.0**-digits * size else "0"
+    digits = min(DIGITS, right_digits)
+    return f"{total / scale:.{digits}g}" if abs(total) > 10.0**-right_digits * size else "0"

@@ -138,7 +138,7 @@ class Numbers(NamedTuple):
     """A column of the table of results: a number for each class.
 
     Where the numbers do not add up to anything, `rest` is shown for the classes left out. The sum
-    is shown to as many digits as `right_digits` of the numbers are right.
+    is 0 where it is so to as many digits as are right, `right_digits`.
     """
 
     title: Pieces

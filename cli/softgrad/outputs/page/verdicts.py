@@ -1,5 +1,6 @@
 """The page of a record that was verified: each number beside the exact one, and the mistake."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from softgrad.outputs.page.blocks import (
     Tone,
     Toned,
 )
-from softgrad.outputs.page.errors import DIGITS, map_of
+from softgrad.outputs.page.errors import DIGITS, MOST_NUMBERS, map_of
 from softgrad.outputs.page.numbers import Classes, batch_title, choose_classes, short
 from softgrad.records.fields import LOSSES
 from softgrad.work import Verified
@@ -28,9 +29,6 @@ from softgrad_core.verification.summary import UNKNOWN
 if TYPE_CHECKING:
     from softgrad_core.verification.comparison import Components
     from softgrad_core.verification.quantity import VerifiedQuantity
-
-MOST_NUMBERS = 1 << 20
-"""The numbers of a batch that are looked at, roughly, for its table and its map."""
 
 
 def verdicts_of(batch: Verified, record: int, place: str) -> Iterator[Block]:
@@ -64,8 +62,9 @@ def _verdict(name: str, quantity: "VerifiedQuantity", record: int, dtype: str) -
     comparison = quantity.comparison
     verdict = RANKED[comparison.ranks[record]]
     more = ""
-    if verdict is not Verdict.UNINFORMATIVE and not quantity.is_typed:
-        more += f", worst {short(comparison.max_error_ulp[record], 4)} ulp of {dtype}"
+    worst = float(comparison.max_error_ulp[record])
+    if verdict is not Verdict.UNINFORMATIVE and not quantity.is_typed and math.isfinite(worst):
+        more += f", worst {short(worst, 4)} ulp of {dtype}"
     if comparison.uninformative[record] and name not in LOSSES:
         more += f", {comparison.uninformative[record]:,} uninformative"
     return (Toned(name, Tone.STRONG), ": ", Toned(verdict, Tone(verdict)), more)
@@ -125,7 +124,7 @@ def _table(  # noqa: PLR0913 - a claim, and which of its numbers are known
             label,
             short(expected, DIGITS),
             short(got, DIGITS) or "NaN",
-            "0" if got == expected else f"{got - expected:+.2g}",
+            "0" if got == expected else short(got - expected, 2, sign="+") or "NaN",
             *(short(errors[component], 4) for _ in ulp),
             Toned(verdict, Tone(verdict)),
         ]

@@ -10,12 +10,11 @@ from softgrad.outputs.page.errors import DIGITS, map_of_bands
 from softgrad.outputs.page.numbers import short
 from softgrad.records.fields import LOSSES
 
-COLUMNS = (
-    Column(("row",)),
-    *(Column((title,)) for title in ("class", "expected", "yours", "ulp")),
-    Column(("verdict",), is_number=False),
-    Column(("mistake",), is_number=False),
-)
+WORDS = "verdict", "mistake"
+"""The columns that have words."""
+
+BATCH = "batch"
+"""What stands in the place of a row for the loss of all."""
 
 
 def worst_of(
@@ -27,23 +26,37 @@ def worst_of(
         yield Paragraph(tuple((line,) for line in lines))
     if not found.worst:
         yield Paragraph((("There are no rows to show.",),))
-    for name, rows in groupby(found.worst, key=attrgetter("quantity")):
+    for name, rows in groupby(_failed_first(found.worst), key=attrgetter("quantity")):
         yield Heading(name, level=2)
-        yield Table(COLUMNS, list(map(_row, rows)), are_classes=False)
+        yield _table(name, list(rows))
         bands = found.bands.get(name, {})
         if any(band.cells for band in bands.values()):
-            yield map_of_bands(bands, *shape, found.dtypes[name])
+            yield map_of_bands(bands, found.counts.get(name), *shape, found.dtypes[name])
 
 
-def _row(worst: WorstRow) -> Row:
-    return Row(
-        [
-            str(worst.row),
-            "" if worst.quantity in LOSSES else str(worst.component),
-            short(worst.expected, DIGITS),
-            short(worst.got, DIGITS) or "NaN",
-            short(worst.error_ulp, 4),
-            Toned(worst.verdict, Tone(worst.verdict)),
-            ", ".join(worst.mistakes),
-        ]
-    )
+def _failed_first(rows: Sequence[WorstRow]) -> list[WorstRow]:
+    """Return the rows of each quantity together, those of quantities that failed first."""
+    rank = {row.quantity: row.rank for row in reversed(rows)}
+    return sorted(rows, key=lambda row: (-rank[row.quantity], row.quantity))
+
+
+def _table(name: str, worst: Sequence[WorstRow]) -> Table:
+    """Return the table of a quantity: the worst number of each row, the worst row first."""
+    of_class = ["class"] if name not in LOSSES else []
+    numbers = ["row", *of_class, "expected", "yours", "ulp"]
+    columns = [Column((title,), is_number=title in numbers) for title in (*numbers, *WORDS)]
+    rows = [
+        Row(
+            [
+                BATCH if one.row is None else str(one.row),
+                *(str(one.component) for _ in of_class),
+                short(one.expected, DIGITS),
+                short(one.got, DIGITS) or "NaN",
+                short(one.error_ulp, 4),
+                Toned(one.verdict, Tone(one.verdict)),
+                ", ".join(one.mistakes),
+            ]
+        )
+        for one in worst
+    ]
+    return Table(columns, rows, are_classes=False)

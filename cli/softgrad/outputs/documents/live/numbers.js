@@ -60,5 +60,5 @@ function inFormula(value, digits, tightness) {
 function shownSum(numbers) {
   const total = sum(numbers);
   if (!Number.isFinite(total)) return "";
-  return Math.abs(total) > 1e-12 * sum(numbers.map(Math.abs)) ? inText(total, 12) : "0";
+  return Math.abs(total) > 1e-12 * sum(numbers.map(Math.abs)) ? inText(total, 6) : "0";
 }
