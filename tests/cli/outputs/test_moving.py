@@ -282,6 +282,19 @@ def test_a_page_says_when_the_exponentials_of_moved_logits_overflow(opened):
     assert "too large" not in page.get_by_role("status").inner_text()
 
 
+def test_the_loss_above_the_table_follows_a_move_that_is_not_done(opened):
+    page = opened("2", "1", "--target", "0")
+    page.get_by_label("logit of class 0", exact=True).evaluate(
+        "field => { field.value = 0; field.dispatchEvent(new Event('input')); }"
+    )
+    move(page)
+    assert page.get_by_role("status").inner_text().startswith("loss 1.313, ")
+    # A screen reader does not interrupt: it says the loss when the move is done.
+    assert page.get_by_role("status").get_attribute("aria-busy") == "true"
+    page.get_by_label("logit of class 0", exact=True).dispatch_event("change")
+    assert page.get_by_role("status").get_attribute("aria-busy") == "false"
+
+
 def test_what_is_said_of_a_move_does_not_push_the_table_down(opened):
     page = opened("2", "1", "--target", "0", viewport={"width": 360, "height": 800})
     above = page.locator("table").bounding_box()["y"]

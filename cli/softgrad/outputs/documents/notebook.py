@@ -15,8 +15,11 @@ from softgrad_core.derivation.explain import Derivation
 from softgrad_core.loss.results import SoftmaxCrossEntropy
 from softgrad_core.verification.verify import Verification
 
-SCOPE = ".softgrad"
-"""What all rules of the style begin with, so that they touch nothing else on the page."""
+SCOPE = ".softgrad.softgrad"
+"""What all rules of the style begin with, so that they touch nothing else on the page.
+
+Said twice, so that they stand above those that a notebook has for all tables.
+"""
 
 COLOURS = f"""
 {SCOPE} {{
@@ -62,4 +65,4 @@ def html_of_derivation(derivation: Derivation) -> str:
 
 def _cell(blocks: Iterable[Block], code: str = "") -> str:
     page = Html().page(blocks).decode() + code
-    return f'<div class="{SCOPE[1:]}">\n<style>{_STYLE_OF_CELL}</style>\n{page}</div>'
+    return f'<div class="softgrad">\n<style>{_STYLE_OF_CELL}</style>\n{page}</div>'

@@ -29,6 +29,7 @@ class Moving {
     this.now = compute(this.row);
     this.group = `target ${Math.random()}`;
     this.said = make("span", { className: "said", role: "status" });
+    this.summary = "";
     /** @type {((row: Row, now: Results) => void)[]} */
     this.followers = [];
     this.plots = this.all(".plot").map((plot) => new Plot(plot, data.scales, this.row));
@@ -92,20 +93,32 @@ class Moving {
     return largestOf(gradLogits.map(Math.abs));
   }
 
-  /** Say the loss: to screen readers once a move is done, not while it goes on. */
+  /** Say the loss to screen readers: once a move is done, not while it goes on. */
   tell() {
-    const { loss, zLoss, probs, logTotal } = compute(this.row);
+    this.summarize(compute(this.row));
+    this.said.innerHTML = this.summary;
+    this.said.ariaBusy = "false";
+  }
+
+  /** @param {Results} results */
+  summarize({ loss, zLoss, probs, logTotal }) {
     const { target } = this.row;
     const share = target === null ? "" : `, f(x)_${target} ${inText(probs[target], 4)}`;
     const isTooLarge = Math.exp(logTotal) === Infinity && !this.subtracts;
     const remark = isTooLarge ? `; ${TOO_LARGE}` : "";
-    this.said.innerHTML = `loss ${inText(loss + zLoss, 4)}${share}${remark}`;
+    this.summary = `loss ${inText(loss + zLoss, 4)}${share}${remark}`;
   }
 
   show() {
     this.isWaiting = false;
     this.now = compute(this.row);
     this.root.classList.add("moved");
+    const told = this.summary;
+    this.summarize(this.now);
+    if (this.summary !== told) {
+      this.said.ariaBusy = "true";
+      this.said.innerHTML = this.summary;
+    }
     this.followers.forEach((follow) => follow(this.row, this.now));
     fillTotals(this, this.now);
     fillTitle(this);
