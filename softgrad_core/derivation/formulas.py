@@ -347,19 +347,19 @@ def _narrowed(formula: Formula, places: Sequence[int]) -> Formula:
             return formula
 
 
-def with_short_sums(formula: Equation) -> Equation:
-    """Return an equation whose sums that are written out have their first and last terms alone."""
-    return with_children(formula, _with_short_sums)
+def with_short_sums(formula: Equation, last: slice) -> Equation:
+    """Return an equation whose sums that are written out have their first and these last terms."""
 
+    def shortened(part: Formula) -> Formula:
+        match part:
+            case Terms(whole, terms) if len(terms) > 2:
+                return Terms(whole, (terms[0], None, *terms[last]))
+            case Compound():
+                return with_children(part, shortened)
+            case _:
+                return part
 
-def _with_short_sums(formula: Formula) -> Formula:
-    match formula:
-        case Terms(whole, terms) if len(terms) > 2:
-            return Terms(whole, (terms[0], None, terms[-1]))
-        case Compound():
-            return with_children(formula, _with_short_sums)
-        case _:
-            return formula
+    return with_children(formula, shortened)
 
 
 def with_gaps(entries: Sequence[T | None], places: Iterable[int]) -> tuple[T | None, ...]:

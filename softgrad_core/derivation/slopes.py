@@ -41,9 +41,9 @@ class Slope:
         The class whose logit is moved; None for the output f(x)_y.
     at, slope
         The number, and the derivative of the loss there.
-    push, pull
-        The two parts of the slope, which is `push - pull` before rounding: of a label f(x)_c and
-        1_(y=c).
+    push, pull, factor
+        The slope is `factor * (push - pull)` before rounding. Of a label the two are f(x)_c and
+        1_(y=c); the factor is dz_c/da_c, which a temperature and a soft cap make smaller than 1.
     xs, losses
         The points of the curve.
     """
@@ -53,6 +53,7 @@ class Slope:
     slope: float
     push: float
     pull: float
+    factor: float
     xs: FloatArray
     losses: FloatArray
 
@@ -177,9 +178,8 @@ def slopes_of(logits: FloatArray, objective: Objective) -> Slopes:
     if math.isfinite(setting.cap):
         with np.errstate(over="ignore"):
             steepness /= np.cosh(np.where(np.isfinite(logits), logits, 0.0) / setting.cap) ** 2
-    push = (total + 2.0 * setting.penalty * log_total) * share * steepness
-    pull = q * steepness
-    gradient = push - pull
+    push = (total + 2.0 * setting.penalty * log_total) * share
+    gradient = (push - q) * steepness
     # At a class that has nearly all of the output, and its weight, the difference would cancel.
     top = int(z.argmax())
     rest, other_weights = np.delete(exps, top).sum() / exps.sum(), np.delete(q, top).sum()
@@ -191,7 +191,7 @@ def slopes_of(logits: FloatArray, objective: Objective) -> Slopes:
         setting.run,
         setting.rise,
         [
-            _by_logit(setting, z, c, float(gradient[c]), (float(push[c]), float(pull[c])))
+            _by_logit(setting, z, c, gradient[c], (push[c], q[c], steepness[c]))
             for c in _telling(gradient, logits, setting.label)
         ],
         _by_output(setting, loss, float(share[setting.label])),
@@ -206,20 +206,22 @@ def _telling(gradient: FloatArray, logits: FloatArray, label: int) -> list[int]:
 
 
 def _by_logit(
-    setting: Setting, z: FloatArray, c: int, slope: float, parts: tuple[float, float]
+    setting: Setting, z: FloatArray, c: int, slope: float, parts: Sequence[float]
 ) -> Slope:
     """Return the loss as a function of the logit of a class."""
     at = float(setting.logits[c])
     xs = np.linspace(at - setting.half, at + setting.half, POINTS)
     losses = setting.loss(z, c, setting.scaled(xs))
-    return Slope(c, at, slope, *parts, xs, losses)
+    push, pull, factor = map(float, parts)
+    return Slope(c, at, float(slope), push, pull, factor, xs, losses)
 
 
 def _by_output(setting: Setting, loss: float, share: float) -> Slope:
     """Return the loss as a function of f(x)_y, as if it could be moved alone."""
     weight = float(setting.weights[setting.label])
-    xs = np.exp(np.linspace(math.log(SMALLEST_SHARE), 0.0, POINTS))
+    first = min(SMALLEST_SHARE, share) or SMALLEST_SHARE
+    xs = np.exp(np.linspace(math.log(first), 0.0, POINTS))
     slope = -weight / share if share else -math.inf
     with np.errstate(divide="ignore", invalid="ignore"):
         losses = loss - weight * (np.log(xs) - np.log(share))
-    return Slope(None, share, slope, 0.0, -slope, xs, losses)
+    return Slope(None, share, slope, 0.0, -slope, 1.0, xs, losses)

@@ -38,3 +38,10 @@ def open_page(started: Any, file: Path, complaints: list[str], **options: Any) -
     page.on("request", take_down)
     page.goto(file.as_uri())
     return page
+
+
+def move(page: Any, **numbers: float) -> None:
+    """Type numbers into fields, by their labels, and wait for the frame that shows them."""
+    for label, number in numbers.items():
+        page.get_by_label(label.replace("_", " "), exact=True).fill(str(number))
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

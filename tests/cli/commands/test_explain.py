@@ -115,6 +115,20 @@ def test_nothing_is_cut_off_or_wider_than_the_screen(width, logits):
     assert "…" not in ended.text
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-t", "0", "--temperature", "2", "--label-smoothing", "0.1"],
+        ["-t", "0", "--softcap", "5", "--z-loss-scale", "0.1"],
+        ["-t", "0.7,0.2,0.1"],
+    ],
+    ids=" ".join,
+)
+def test_the_derivation_of_a_loss_with_options_fits_a_terminal(words):
+    ended = run("explain", "2", "1", "0.1", *words, env={"COLUMNS": "80"})
+    assert max(map(len, ended.text.splitlines())) <= 80
+
+
 def test_numbers_far_beyond_float64_are_shown():
     ended = run("explain", "-745", "123456789.5", "1", "-t", "0")
     assert (ended.status, ended.err) == (0, "")

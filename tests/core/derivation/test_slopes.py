@@ -44,7 +44,8 @@ def test_curves_of_logits_go_through_losses_and_their_slopes_are_gradients(case)
     assert [curve.index for curve in found.of_logits] == list(np.flatnonzero(np.isfinite(logits)))
     for curve in found.of_logits:
         assert curve.slope == pytest.approx(here.grad_logits[curve.index], abs=1e-12)
-        assert curve.push - curve.pull == pytest.approx(curve.slope, abs=1e-12)
+        parts = curve.factor * (curve.push - curve.pull)
+        assert parts == pytest.approx(curve.slope, abs=1e-12)
         for x, loss in list(zip(curve.xs, curve.losses, strict=True))[::12]:
             moved = np.array(logits)
             moved[curve.index] = x

@@ -99,7 +99,8 @@ class Html(Markup):
     def table(self, table: Table) -> str:
         """Return a table, with bars below the numbers."""
         head = "".join(
-            f'<th scope="col"{_kind(column)}>{self.pieces(column.title)}</th>'
+            f'<th scope="col"{_kind(column)}{_data(key=column.key)}>'
+            f"{self.pieces(column.title)}</th>"
             for column in table.columns
         )
         body = "".join(self._row(row, table) for row in table.rows)
@@ -153,7 +154,11 @@ class Html(Markup):
         )
         name = self.text(f" {plot.name}") if plot.name else ""
         title = f'loss by {self.formula(plot.variable)}<span class="name">{name}</span>'
-        says = f"slope {before}{one}{between}{two} <span>= {slope}</span>"
+        says = f"<span>slope {before}{one}{between}{two}</span>"
+        if plot.factor:
+            factor = f'<b data-says="3">{self._said(plot.factor)}</b>'
+            says = f"<span>slope {factor} ×</span> <span>({one}{between}{two})</span>"
+        says += f" <span>= {slope}</span>"
         spoken = f"{SPOKEN} {plot.said[-1]}"
         return (
             f'<figure class="plot"{_data(index=plot.of_class)}>\n'

@@ -162,6 +162,8 @@ class Latex(Markup):
         of_output = plot.of_class is None
         one, two, slope = map(self._said, plot.said)
         parts = f"$-${one}/{two}" if of_output else f"{one}~$-$~{two}"
+        if plot.factor:
+            parts = f"{self._said(plot.factor)}~({parts})"
         name = f" {self.text(plot.name)}" if plot.name else ""
         lines = "".join(
             f"  \\draw[{STYLES[kind]}] {_path(line)};\n"

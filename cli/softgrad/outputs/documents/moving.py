@@ -18,9 +18,6 @@ from softgrad_core.derivation.slopes import Setting
 FOLDER = Path(__file__).parent
 FILES = ("softmax", "formulas", "numbers", "plots", "table", "controls", "page")
 
-STEPS = 120
-"""The steps of a slider from one end to the other."""
-
 
 @cache
 def script() -> str:
@@ -49,7 +46,6 @@ def data_of(moving: Moving, origins: Origins) -> str:
         "names": None if moving.names is None else list(map(printable, moving.names)),
         "options": _options(derivation),
         "canChoose": _can_choose(derivation),
-        "window": {"half": setting.half, "step": 2 * setting.half / STEPS},
         "scales": {"run": setting.run, "rise": setting.rise},
         "formulas": [json.loads(tree) for tree in origins.places],
     }

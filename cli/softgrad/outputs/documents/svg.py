@@ -11,7 +11,8 @@ from softgrad.outputs.page.plots import TALL, UNITS
 UNIT = 24
 """The pixels of a unit."""
 
-WIDTH, HEIGHT = UNITS * UNIT, TALL * UNIT
+WIDTH, HEIGHT, SIDE = UNITS * UNIT, TALL * UNIT, 5
+"""The size of a picture, and the room at either side for a point at its edge."""
 
 BESIDE, ACROSS, DOWN = 3, 264, 240
 """The pictures side by side in a file, and the pixels from one to the next."""
@@ -25,7 +26,7 @@ def picture(plot: Plot, says: str, more: str = "") -> str:
     x, y = _at(plot.point)
     left, right = (escape(end.replace("-", "\N{MINUS SIGN}")) for end in plot.ends)
     return (
-        f'<svg{more} viewBox="0 -6 {WIDTH:g} {HEIGHT + 24:g}" role="img" '
+        f'<svg{more} viewBox="{-SIDE} -6 {WIDTH + 2 * SIDE:g} {HEIGHT + 24:g}" role="img" '
         f'aria-label="{escape(says)}">{lines}<circle cx="{x}" cy="{y}" r="4"/>'
         f'<text x="2" y="{HEIGHT + 15:g}">{left}</text>'
         f'<text x="{WIDTH - 2:g}" y="{HEIGHT + 15:g}" text-anchor="end">{right}</text></svg>'
@@ -64,9 +65,7 @@ def in_line(plot: Plot) -> str:
 
 def slope_of(plot: Plot) -> str:
     """Return the slope in words: what it is made of, and its value."""
-    one, two, slope = plot.said
-    parts = f"-{one} / {two}" if plot.of_class is None else f"{one} - {two}"
-    return f"slope {parts} = {slope}"
+    return f"slope {plot.parts} = {plot.said[-1]}"
 
 
 def _path(line: Line) -> str:

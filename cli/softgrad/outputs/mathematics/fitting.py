@@ -28,13 +28,14 @@ def fitted(equation: f.Equation, notation: Blocks, width: int, important: Sequen
     """Return an equation in lines of at most so many letters, if that can be.
 
     It is broken before equals signs. If that is not enough, sums lose the terms between the first
-    and the last, and matrices lose classes: as few as necessary, the last ones first, and never the
-    important ones.
+    and the last, then the last, and matrices lose classes: as few as necessary, the last ones
+    first, and never the important ones.
     """
     lines, widest = _broken(equation, notation, width)
-    if widest > width:
-        equation = f.with_short_sums(equation)
-        lines, widest = _broken(equation, notation, width)
+    for last in (slice(-1, None), slice(0, 0)):
+        if widest > width:
+            equation = f.with_short_sums(equation, last)
+            lines, widest = _broken(equation, notation, width)
     matrices = (part for part in f.parts(equation) if isinstance(part, f.Matrix))
     count = max((len(matrix.rows) for matrix in matrices), default=0)
     others = [place for place in range(count) if place not in important]

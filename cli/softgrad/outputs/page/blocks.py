@@ -214,10 +214,13 @@ class Plot(NamedTuple):
     point
         Where we are.
     said
-        The numbers of the slope: for a logit the push, the pull, and push - pull; for f(x)_y the
-        weight of the class, f(x)_y, and the slope.
+        The numbers of the slope: for a logit the push, the pull, and the slope, which is
+        push - pull, times the factor if there is one; for f(x)_y the weight of the class, f(x)_y,
+        and the slope.
     ends
         The numbers at the left and at the right.
+    factor
+        The number that the difference of the two parts is multiplied by, if it may not be 1.
     """
 
     variable: "Formula"
@@ -227,6 +230,15 @@ class Plot(NamedTuple):
     point: tuple[float, float]
     said: tuple[str, str, str]
     ends: tuple[str, str]
+    factor: str = ""
+
+    @property
+    def parts(self) -> str:
+        """What the slope is made of, in a line of text."""
+        one, two, _ = self.said
+        if self.of_class is None:
+            return f"-{one} / {two}"
+        return f"{self.factor} ({one} - {two})" if self.factor else f"{one} - {two}"
 
 
 class Plots(NamedTuple):

@@ -34,17 +34,15 @@ def lines_of(plots: Plots, width: int, *, has_signs: bool) -> Iterator[str]:
 
 def _picture(plot: Plot, *, has_signs: bool) -> Sequence[str]:
     """Return the lines of a picture: its title, the curve, its scale and its slope."""
-    of_output = plot.of_class is None
-    moved = "f(x)_y" if of_output else f"a_{plot.of_class}"
+    moved = "f(x)_y" if plot.of_class is None else f"a_{plot.of_class}"
     name = f" {plot.name}" if plot.name else ""
     left, right = plot.ends
-    one, two, slope = plot.said
     return [
         f"L by {moved}{name}"[:COLUMNS],
         *(_in_braille(plot) if has_signs else _in_ascii(plot)),
         left + right.rjust(COLUMNS - len(left)),
-        f"slope -{one} / {two}" if of_output else f"slope {one} - {two}",
-        f"    = {slope}",
+        f"slope {plot.parts}",
+        f"    = {plot.said[-1]}",
     ]
 
 

@@ -65,10 +65,10 @@ def batch_title(examples: Examples) -> str:
 
 
 def choose_classes(by_importance: npt.NDArray[np.intp], also: Sequence[int | None]) -> list[int]:
-    """Return the classes to show: all, or of many the most important, and some others."""
+    """Return the classes to show: all, or of many some others, and the most important."""
     if len(by_importance) <= MOST_CLASSES_IN_FULL:
         return list(range(len(by_importance)))
-    chosen = [*by_importance[:CLASSES_SHOWN_OF_MORE].tolist(), *also]
+    chosen = [*also, *by_importance[:CLASSES_SHOWN_OF_MORE].tolist()]
     return list(dict.fromkeys(c for c in chosen if c is not None))
 
 

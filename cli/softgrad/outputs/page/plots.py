@@ -25,7 +25,7 @@ FLOOR, HEADROOM = 1.2, 4.0
 """The units below a loss of 0, and those below a loss that is high."""
 
 BESIDE = 0.25
-"""The units between the two parts of a slope."""
+"""The units between the two parts of a slope, of which the second ends on the tangent."""
 
 
 def plots_of(derivation: Derivation, names: Sequence[str] | None) -> Iterator[Block]:
@@ -36,7 +36,11 @@ def plots_of(derivation: Derivation, names: Sequence[str] | None) -> Iterator[Bl
         return
     bottom = max(-FLOOR, slopes.loss / slopes.rise - HEADROOM)
     label = int(derivation.objective.labels[0])
-    plots = [_by_logit(slope, slopes, bottom, names) for slope in slopes.of_logits]
+    options = derivation.objective
+    has_factor = options.temperature is not None or options.softcap is not None
+    plots = [
+        _by_logit(slope, slopes, bottom, names, has_factor=has_factor) for slope in slopes.of_logits
+    ]
     if math.isfinite(slopes.of_output.slope):
         plots.append(_by_output(slopes, label, names))
     if plots:
@@ -54,14 +58,15 @@ def _how_to_see(derivation: Derivation) -> f.Words:
     if derivation.objective.z_scale is not None:
         push += ", to which the z-loss adds"
     if derivation.objective.temperature is not None:
-        more = " Both parts are divided by the temperature."
+        more = " The factor before the parts is 1 over the temperature."
     if derivation.objective.softcap is not None:
-        more += " The soft cap makes both smaller, the larger the logit is."
+        more = " The factor before the parts is small where the soft cap flattens the logit."
     return words(
         "Each picture moves one number and holds the others. The curve is the loss {L}, the point "
-        "is where you are, and the slope of the tangent is the derivative. It has two parts, drawn "
-        f"one unit to the right of the point: the target lowers the loss by {pull}, and the "
-        f"softmax lifts it again by {push}.{more}",
+        "is where you are, and the slope of the tangent is the derivative. It has two parts: "
+        f"the target lowers the loss by {pull}, and the softmax lifts it again by {push}. Where "
+        f"there are colours, they stand one unit to the right of the point, and end on the "
+        f"tangent.{more}",
         q_c=f.Known("q", "c", ()),
     )
 
@@ -105,24 +110,30 @@ def _clipped(line: Line) -> Line:
     return inside
 
 
-def _by_logit(slope: Slope, slopes: Slopes, bottom: float, names: Sequence[str] | None) -> Plot:
+def _by_logit(
+    slope: Slope, slopes: Slopes, bottom: float, names: Sequence[str] | None, *, has_factor: bool
+) -> Plot:
     """Return the picture of a class."""
     c, run, loss = int(slope.index or 0), slopes.run, slopes.loss
     frame = _Frame(float(slope.xs[0]), run, bottom, slopes.rise)
-    start, end, beside = slope.at, slope.at + run, slope.at + (1.0 + BESIDE) * run
-    lowest = loss - slope.pull * run
+    start, before, end = slope.at, slope.at + (1.0 - BESIDE) * run, slope.at + run
+    lowest = loss - slope.pull * slope.factor * run
     lines = {
         "zero": frame.line([frame.left, frame.left + UNITS * run], [0.0, 0.0]),
-        "level": frame.line([start, beside], [loss, loss]),
-        "pull": frame.line([end, end], [loss, lowest]),
-        "push": frame.line([beside, beside], [lowest, loss + slope.slope * run]),
+        "level": frame.line([start, end], [loss, loss]),
         "tangent": frame.tangent(start, loss, slope.slope),
         "curve": frame.line(slope.xs, slope.losses),
+        "pull": frame.line([before, before], [loss, lowest]),
+        "push": frame.line([end, end], [lowest, loss + slope.slope * run]),
     }
     said = (short(slope.push), short(slope.pull), short(slope.slope))
     point = ((start - frame.left) / run, loss / slopes.rise - bottom)
-    ends = (short(frame.left, 3), short(frame.left + UNITS * run, 3))
-    return Plot(f.Logit(c, "a"), c, _name(names, c), lines, point, said, ends)
+    sides = frame.left, frame.left + UNITS * run
+    # As many digits as tell the ends apart.
+    digits = 3 + max(0, math.floor(math.log10(max(map(abs, sides)) / (UNITS * run))))
+    ends = (short(sides[0], digits), short(sides[1], digits))
+    factor = short(slope.factor) if has_factor else ""
+    return Plot(f.Logit(c, "a"), c, _name(names, c), lines, point, said, ends, factor)
 
 
 def _by_output(slopes: Slopes, label: int, names: Sequence[str] | None) -> Plot:

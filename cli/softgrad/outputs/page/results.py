@@ -138,7 +138,8 @@ class Numbers(NamedTuple):
     """A column of the table of results: a number for each class.
 
     Where the numbers do not add up to anything, `rest` is shown for the classes left out. The sum
-    is 0 where it is so to as many digits as are right, `right_digits`.
+    is 0 where it is so to as many digits as are right, `right_digits`. The longest bar has the
+    length `unit`, or of the largest number if that is 0.
     """
 
     title: Pieces
@@ -149,6 +150,7 @@ class Numbers(NamedTuple):
     rest: str = ""
     right_digits: int = 12
     key: str = ""
+    unit: float = 0.0
 
     def head(self) -> Column:
         """Return the head and the foot of the column."""
@@ -156,13 +158,13 @@ class Numbers(NamedTuple):
         return Column(self.title, bars=self.bars, footer=footer, key=self.key)
 
     def share(self, c: int) -> float:
-        """Return the number of a class as a share of the largest that there can be."""
-        number, largest = float(self.values[c]), float(np.abs(self.values).max())
+        """Return the number of a class as a share of the longest bar."""
+        number, longest = float(self.values[c]), self.unit or float(np.abs(self.values).max())
         if self.bars is Bars.SHARE:
             return number
         if math.isinf(number):
             return math.copysign(1.0, number)
-        return number / largest if largest else 0.0
+        return min(max(number / longest, -1.0), 1.0) if longest else 0.0
 
 
 def blocks_of_row(batch: Computed, row: int, place: str, options: str = "") -> Iterator[Block]:
@@ -213,6 +215,9 @@ def _numbers_of(batch: Computed, row: int) -> Sequence[Numbers]:
     objective = batch.examples.objective.part([row])
     weights = objective.weights(len(logits))[0]
     weight = Numbers(("weight ", WEIGHT), weights, adds_up=True, key="q")
+    # So large dL/da can be, if no z-loss adds to it: f(x) and dL/da have bars of one scale.
+    temperature = 1.0 if objective.temperature is None else float(objective.temperature[0])
+    unit = float(weights.sum()) / temperature
     return [
         Numbers(("logit ", Math("a")), logits, digits=LOGIT_DIGITS, key="a"),
         *([] if objective.is_plain else [weight]),
@@ -225,7 +230,14 @@ def _numbers_of(batch: Computed, row: int) -> Sequence[Numbers]:
             rest="0" if objective.is_plain else "",
             key="dp",
         ),
-        Numbers((GRAD_LOGITS,), result.grad_logits[row], adds_up=True, bars=Bars.SIGNED, key="da"),
+        Numbers(
+            (GRAD_LOGITS,),
+            result.grad_logits[row],
+            adds_up=True,
+            bars=Bars.SIGNED,
+            key="da",
+            unit=unit if math.isfinite(unit) else 0.0,
+        ),
     ]
 
 

@@ -14,6 +14,9 @@ const LARGEST_MOVED = 1e12;
 /** @param {number} logit */
 const canMove = (logit) => Math.abs(logit) < LARGEST_MOVED;
 
+/** The digits of a number in its field: as many as there is room for. */
+const SHOWN_DIGITS = 6;
+
 /** Gradient descent is done when no logit has a steeper slope than this. */
 const LEARNED = 1e-4;
 
@@ -33,34 +36,31 @@ function make(tag, properties = {}, ...children) {
 }
 
 /**
- * Return a field and a slider for the same number. A logit may be typed beyond its slider's ends.
+ * Return a field and a slider for the same number.
  * @param {Moving} moving
  * @param {string} label
- * @param {{ min: number, max: number, step: number, isOpen?: boolean }} limits
+ * @param {number} step
+ * @param {() => { min: number, max: number }} limits of the slider, which may follow the number
+ * @param {(number: number) => boolean} isAllowed
  * @param {(row: Row) => number} get
  * @param {(number: number) => Partial<Row>} set
  */
-function pairOf(moving, label, { min, max, step, isOpen }, get, set) {
-  const slider = make("input", { type: "range", label: `${label}, slider`, min, max, step });
+function pairOf(moving, label, step, limits, isAllowed, get, set) {
+  const slider = make("input", { type: "range", label: `${label}, slider`, step });
   const field = make("input", { type: "number", label, step: "any" });
-  if (!isOpen) Object.assign(field, { min, max });
   for (const input of [field, slider]) {
     input.oninput = () => {
-      const number = input.valueAsNumber;
-      const isAllowed = isOpen ? canMove(number) : number >= min && number <= max;
-      if (isAllowed) moving.change(set(number));
+      if (isAllowed(input.valueAsNumber)) moving.change(set(input.valueAsNumber));
     };
     input.onchange = () => moving.tell();
   }
-  field.onblur = () => { field.value = get(moving.row); };
+  const shown = () => Number(get(moving.row).toPrecision(SHOWN_DIGITS));
+  field.onblur = () => { field.value = shown(); };
   moving.followers.push((row) => {
-    const number = get(row);
-    if (document.activeElement !== field) field.value = Number(number.toPrecision(9));
-    if (number < slider.min) slider.min = number;
-    if (number > slider.max) slider.max = number;
-    slider.value = number;
+    if (document.activeElement !== field) field.value = shown();
+    Object.assign(slider, limits(), { value: get(row) });
     // The slider rounds to its steps.
-    slider.ariaValueText = String(Number(number.toPrecision(9)));
+    slider.ariaValueText = String(shown());
   });
   return [field, slider];
 }
@@ -75,10 +75,12 @@ function addControls(moving) {
   for (const [name, label, least, most, step] of OPTIONS) {
     if (!moving.options.includes(name)) continue;
     const value = moving.row[name] ?? least;
-    const limits = { min: Math.min(least, value), max: Math.max(most, value), step };
+    const [min, max] = [Math.min(least, value), Math.max(most, value)];
     const pair = pairOf(
-      moving, label, limits, (row) => row[name] ?? 0, (number) => ({ [name]: number }),
+      moving, label, step, () => ({ min, max }), (number) => number >= min && number <= max,
+      (row) => row[name] ?? 0, (number) => ({ [name]: number }),
     );
+    Object.assign(pair[0], { min, max });
     bar.append(make("label", {}, `${label} `, ...pair));
   }
   const lines = moving.all("tr[data-class]");
@@ -129,6 +131,7 @@ function descentOf(moving) {
   };
   reset.onclick = () => {
     stop();
+    moving.lefts.clear();
     moving.change(structuredClone(moving.start));
     moving.tell();
   };
@@ -163,14 +166,13 @@ function finderOf(moving) {
  */
 function addToLine(moving, line) {
   const c = Number(line.dataset.class);
-  const { row, name, half, step } = { ...moving, name: moving.nameOf(c) };
+  const { row, name, step } = { ...moving, name: moving.nameOf(c) };
   if (c >= row.logits.length) return;
   const at = row.logits[c];
   if (canMove(at)) {
-    const limits = { min: at - half, max: at + half, step, isOpen: true };
     line.querySelector("[data-key=a]")?.replaceChildren(...pairOf(
-      moving, `logit of class ${name}`, limits, ({ logits }) => logits[c],
-      (number) => ({ logits: moving.row.logits.with(c, number) }),
+      moving, `logit of class ${name}`, step, () => moving.rangeOf(c), canMove,
+      ({ logits }) => logits[c], (number) => ({ logits: moving.row.logits.with(c, number) }),
     ));
   }
   const head = /** @type {HTMLElement} */ (line.querySelector("th"));
@@ -187,7 +189,7 @@ function addToLine(moving, line) {
     line.classList.toggle("target", target === c);
     if (target === c) head.append(mark);
     else mark.remove();
-    fillLine(line, c, now);
+    fillLine(line, c, now, now.total / moving.row.temperature);
   });
 }
 
@@ -203,7 +205,7 @@ function addDrag(moving, plot) {
     svg.setPointerCapture(event.pointerId);
     svg.onpointermove = ({ clientX }) => {
       const c = /** @type {number} */ (plot.index);
-      moving.change({ logits: moving.row.logits.with(c, plot.logitAt(clientX)) });
+      moving.change({ logits: moving.row.logits.with(c, plot.logitAt(clientX, moving.leftOf(c))) });
     };
   };
   svg.onpointerup = svg.onpointercancel = () => {

@@ -4,6 +4,12 @@
 const TOO_LARGE =
   "exp(a) is too large for float64; for such logits softgrad explain subtracts the largest first";
 
+/** The steps of a slider that move a logit by a unit of its picture. */
+const STEPS_OF_UNIT = 10;
+
+/** The room at either edge of a picture that no slider enters, as a share of its half: a unit. */
+const MARGIN = 2 / UNITS;
+
 class Moving {
   /** @param {HTMLElement} root */
   constructor(root) {
@@ -19,10 +25,11 @@ class Moving {
     this.options = data.options;
     /** @type {boolean} */
     this.canChoose = data.canChoose;
-    /** @type {number} */
-    this.half = data.window.half;
-    /** @type {number} */
-    this.step = data.window.step;
+    /** How far a picture reaches to either side of the logit that it begins with. */
+    this.half = UNITS / 2 * data.scales.run;
+    this.step = data.scales.run / STEPS_OF_UNIT;
+    /** @type {Map<number, number>} */
+    this.lefts = new Map();
     /** @type {Row} */
     this.row = { ...data.row, logits: data.row.logits.map(Number) };
     this.start = structuredClone(this.row);
@@ -32,7 +39,7 @@ class Moving {
     this.summary = "";
     /** @type {((row: Row, now: Results) => void)[]} */
     this.followers = [];
-    this.plots = this.all(".plot").map((plot) => new Plot(plot, data.scales, this.row));
+    this.plots = this.all(".plot").map((plot) => new Plot(plot, data.scales));
     this.steps = this.all(".step");
     this.visible = new Set(this.steps);
     /** @type {Set<HTMLElement>} */
@@ -54,6 +61,28 @@ class Moving {
    * @returns {HTMLElement[]}
    */
   all = (selector) => [...this.root.querySelectorAll(/** @type {"p"} */ (selector))];
+
+  /**
+   * Return where the picture of a class begins. It moves along when the point comes to its edge.
+   * @param {number} c
+   */
+  leftOf(c) {
+    const at = this.row.logits[c];
+    const left = this.lefts.get(c) ?? this.start.logits[c] - this.half;
+    const edge = MARGIN * this.half * 0.999;
+    const isInside = at - left >= edge && left + 2 * this.half - at >= edge;
+    this.lefts.set(c, isInside ? left : at - this.half);
+    return isInside ? left : at - this.half;
+  }
+
+  /**
+   * Return between what a slider moves a logit: inside of its picture, parts of the slope included.
+   * @param {number} c
+   */
+  rangeOf(c) {
+    const [left, margin] = [this.leftOf(c), MARGIN * this.half];
+    return { min: left + margin, max: left + 2 * this.half - margin };
+  }
 
   /** @param {number} c */
   nameOf(c) {
@@ -103,7 +132,7 @@ class Moving {
   /** @param {Results} results */
   summarize({ loss, zLoss, probs, logTotal }) {
     const { target } = this.row;
-    const share = target === null ? "" : `, f(x)_${target} ${inText(probs[target], 4)}`;
+    const share = target === null ? "" : `, f(x)<sub>${target}</sub> ${inText(probs[target], 4)}`;
     const isTooLarge = Math.exp(logTotal) === Infinity && !this.subtracts;
     const remark = isTooLarge ? `; ${TOO_LARGE}` : "";
     this.summary = `loss ${inText(loss + zLoss, 4)}${share}${remark}`;
@@ -124,7 +153,9 @@ class Moving {
     fillTitle(this);
     hideSums(this.root);
     this.plotTarget();
-    this.plots.forEach((plot) => plot.draw(this.row, this.now));
+    for (const plot of this.plots) {
+      plot.draw(this.row, this.now, plot.index === null ? 0 : this.leftOf(plot.index));
+    }
     this.stale = new Set(this.steps);
     this.values.clear();
     this.visible.forEach((step) => this.showStep(step));
@@ -141,7 +172,6 @@ class Moving {
     const size = (/** @type {Plot} */ plot) => Math.abs(this.now.gradLogits[plot.index ?? 0]);
     const flattest = classes.reduce((one, two) => (size(two) < size(one) ? two : one));
     flattest.index = label;
-    flattest.left = logits[label] - (UNITS / 2) * flattest.scales.run;
     flattest.rename(name, label);
   }
 

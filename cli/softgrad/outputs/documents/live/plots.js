@@ -5,11 +5,14 @@ const WIDTH = 240;
 const HEIGHT = 156;
 const UNITS = 10;
 const UNIT = WIDTH / UNITS;
+const SIDE = 5;
 const FLOOR = 1.2;
 const HEADROOM = 4;
 const BESIDE = 0.25;
 const POINTS = 97;
 const SMALLEST_SHARE = Math.exp(-9);
+/** Higher than any picture, for a tangent that is vertical. */
+const STEEP = 100;
 
 /**
  * Where numbers are drawn in a picture.
@@ -59,14 +62,12 @@ class Plot {
   /**
    * @param {HTMLElement} element
    * @param {{ run: number, rise: number }} scales
-   * @param {Row} row
    */
-  constructor(element, scales, { logits }) {
+  constructor(element, scales) {
     const { index } = element.dataset;
     this.element = element;
     this.scales = scales;
     this.index = index === undefined ? null : Number(index);
-    this.left = this.index === null ? 0 : logits[this.index] - (UNITS / 2) * scales.run;
     this.svg = /** @type {SVGSVGElement} */ (element.querySelector("svg"));
   }
 
@@ -85,22 +86,26 @@ class Plot {
   /**
    * Return the value of the logit at a place on the screen.
    * @param {number} across in pixels
+   * @param {number} left where the picture begins
    */
-  logitAt(across) {
-    const { left, width } = this.svg.getBoundingClientRect();
-    const steps = Math.round(((across - left) / width) * UNITS * 20) / 20;
-    return Number((this.left + steps * this.scales.run).toPrecision(12));
+  logitAt(across, left) {
+    const box = this.svg.getBoundingClientRect();
+    const x = ((across - box.left) / box.width) * (WIDTH + 2 * SIDE) - SIDE;
+    const steps = Math.round((x / UNIT) * 20) / 20;
+    const inside = Math.min(Math.max(steps, 1), UNITS - 1);
+    return Number((left + inside * this.scales.run).toPrecision(12));
   }
 
   /**
    * @param {Row} row
    * @param {Results} now
+   * @param {number} left where it begins
    */
-  draw(row, now) {
+  draw(row, now, left) {
     const loss = now.loss + now.zLoss;
     const bottom = Math.max(-FLOOR, loss / this.scales.rise - HEADROOM);
     if (this.index === null) this.drawOutput(row, now, loss);
-    else this.drawLogit(row, now, this.index, loss, bottom);
+    else this.drawLogit(row, now, this.index, loss, { left, bottom, ...this.scales });
   }
 
   /**
@@ -108,28 +113,26 @@ class Plot {
    * @param {Results} now
    * @param {number} c
    * @param {number} loss
-   * @param {number} bottom
+   * @param {Frame} frame
    */
-  drawLogit(row, now, c, loss, bottom) {
-    const { run, rise } = this.scales;
+  drawLogit(row, now, c, loss, frame) {
+    const { left, run } = frame;
     const at = row.logits[c];
-    if (at < this.left || at > this.left + UNITS * run) this.left = at - (UNITS / 2) * run;
     const step = (UNITS * run) / (POINTS - 1);
-    const xs = Array.from({ length: POINTS }, (_, k) => this.left + k * step);
+    const xs = Array.from({ length: POINTS }, (_, k) => left + k * step);
     const losses = lossesBy(row, now, c, xs);
-    const pull = now.weights[c] * now.steepness[c];
+    const factor = now.steepness[c];
+    const [pull, push] = [now.weights[c], (now.total + 2 * row.zeta * now.logTotal) * now.probs[c]];
     const slope = now.gradLogits[c];
-    const frame = { left: this.left, run, bottom, rise };
-    const [end, beside] = [at + run, at + (1 + BESIDE) * run];
+    const [before, end, lowest] = [at + (1 - BESIDE) * run, at + run, loss - pull * factor * run];
     this.set(frame, {
       curve: xs.map((x, k) => [x, losses[k]]),
-      level: [[at, loss], [beside, loss]],
-      pull: [[end, loss], [end, loss - pull * run]],
-      push: [[beside, loss - pull * run], [beside, loss + slope * run]],
-      tangent: [this.left, this.left + UNITS * run].map((x) => [x, loss + slope * (x - at)]),
+      level: [[at, loss], [end, loss]],
+      pull: [[before, loss], [before, lowest]],
+      push: [[end, lowest], [end, loss + slope * run]],
+      tangent: [left, left + UNITS * run].map((x) => [x, loss + slope * (x - at)]),
     }, [at, loss]);
-    const push = (now.total + 2 * row.zeta * now.logTotal) * now.probs[c] * now.steepness[c];
-    this.say(push, pull, slope);
+    this.say(push, pull, slope, factor);
   }
 
   /**
@@ -140,12 +143,15 @@ class Plot {
   drawOutput(row, now, loss) {
     const y = row.target ?? row.label;
     const [share, weight, slope] = [now.probs[y], now.weights[y], now.gradProbs[y]];
-    const xs = Array.from({ length: POINTS }, (_, k) => SMALLEST_SHARE ** (1 - k / (POINTS - 1)));
+    const first = Math.min(SMALLEST_SHARE, share || Number.MIN_VALUE);
+    const xs = Array.from({ length: POINTS }, (_, k) => first ** (1 - k / (POINTS - 1)));
     const rise = Math.max(this.scales.rise, loss / HEADROOM);
     const frame = { left: 0, run: 1 / UNITS, bottom: -FLOOR, rise };
     this.set(frame, {
       curve: xs.map((x) => [x, loss - weight * (Math.log(x) - now.logs[y])]),
-      tangent: [0, 1].map((x) => [x, loss + (Number.isFinite(slope) ? slope : 0) * (x - share)]),
+      tangent: Number.isFinite(slope)
+        ? [0, 1].map((x) => [x, loss + slope * (x - share)])
+        : [[0, loss + STEEP * rise], [0, loss - STEEP * rise]],
     }, [share, loss]);
     this.say(weight, share, slope);
   }
@@ -165,7 +171,12 @@ class Plot {
     const circle = Object.entries(cy ? { cx, cy, r: "4" } : { r: "0" });
     circle.forEach(([name, value]) => this.svg.querySelector("circle")?.setAttribute(name, value));
     const ends = this.svg.querySelectorAll("text");
-    zero.forEach((x, k) => { if (ends[k]) ends[k].textContent = inText(x, 3); });
+    // As many digits as tell the ends apart.
+    const apart = Math.log10(Math.max(...zero.map(Math.abs)) / (zero[1] - zero[0]));
+    const digits = 3 + Math.max(0, Math.floor(apart));
+    zero.forEach((x, k) => {
+      if (ends[k]) ends[k].textContent = String(Number(x.toPrecision(digits))).replace("-", MINUS);
+    });
   }
 
   /**
@@ -173,7 +184,7 @@ class Plot {
    * @param {...number} numbers
    */
   say(...numbers) {
-    const slope = written(numbers[numbers.length - 1], 6);
+    const slope = written(numbers[2], 6);
     const power = slope.power && ` times ten to the ${slope.power}`;
     const spoken = slope.sign + slope.mantissa + power;
     const label = this.svg.getAttribute("aria-label") ?? "";

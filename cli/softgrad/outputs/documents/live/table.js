@@ -17,19 +17,21 @@ function largestSize(numbers) {
 }
 
 /**
- * Fill in the numbers of a class, and their bars.
+ * Fill in the numbers of a class, and their bars: dL/da can be as large as `unit`.
  * @param {HTMLElement} line
  * @param {number} c
  * @param {Results} now
+ * @param {number} unit
  */
-function fillLine(line, c, { weights, probs, gradProbs, gradLogits }) {
+function fillLine(line, c, { weights, probs, gradProbs, gradLogits }, unit) {
+  const units = { p: 1, dp: largestSize(gradProbs), da: unit || largestSize(gradLogits) };
   const columns = { q: weights, p: probs, dp: gradProbs, da: gradLogits };
   for (const [key, values] of Object.entries(columns)) {
     const cell = line.querySelector(`[data-key=${key}]`);
     const bar = cell?.querySelector("svg");
     if (cell) cell.innerHTML = inText(values[c] + 0, 6);
     if (!cell || !bar) continue;
-    drawBar(bar, key === "p" ? values[c] : values[c] / largestSize(values), key === "p");
+    drawBar(bar, values[c] / units[/** @type {"p"} */ (key)], key === "p");
     cell.append(bar);
   }
 }
