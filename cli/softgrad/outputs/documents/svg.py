@@ -14,7 +14,7 @@ UNIT = 24
 WIDTH, HEIGHT, SIDE = UNITS * UNIT, TALL * UNIT, 5
 """The size of a picture, and the room at either side for a point at its edge."""
 
-BESIDE, ACROSS, DOWN = 3, 264, 240
+BESIDE, ACROSS, DOWN = 3, 264, 260
 """The pictures side by side in a file, and the pixels from one to the next."""
 
 
@@ -52,9 +52,11 @@ def _placed(plot: Plot, row: int, column: int) -> str:
     title = escape(f"loss by {in_line(plot)}{name}")
     where = f' x="{x}" y="{y + 30}" width="{WIDTH:g}" height="{HEIGHT + 24:g}"'
     slope = escape(slope_of(plot).replace("-", "\N{MINUS SIGN}"))
+    parts, equals, value = slope.rpartition("= ")
     return (
         f'<text x="{x}" y="{y + 20}">{title}</text>{picture(plot, slope, where)}'
-        f'<text x="{x}" y="{y + DOWN - 12}">{slope}</text>'
+        f'<text x="{x}" y="{y + DOWN - 32}">{parts}</text>'
+        f'<text x="{x}" y="{y + DOWN - 14}">{equals}{value}</text>'
     )
 
 
