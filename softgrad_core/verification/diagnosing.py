@@ -94,10 +94,13 @@ def _of_a_batch(claims: Claims, name: str, judged: Judged, record: int, threads:
     rows, records = rows_of([record], claims.size), np.array([record])
     if claims.is_summed(name):
         return _fits(claims, name, judged, records) if rows.size <= FEW_ELEMENTS else []
-    first, wrong = rows[:1], rows[judged.failed_rows[rows]]
+    wrong = rows[judged.failed_rows[rows]]
+    objective = claims.objective
+    weights = objective.class_weights, objective.distribution, objective.scale
+    # Where rows have weights of their own, that of the first may have been taken for all.
+    first = rows[: any(weight is not None for weight in weights)]
 
     def found(some: IndexArray, sample: list[Fit] | None = None) -> list[Fit]:
-        # The first row is among them: its weight may have been taken for all.
         return recognise(_case(claims, name, judged, records, np.union1d(first, some)), sample)
 
     def confirmed(fits: list[Fit], some: IndexArray) -> list[Fit]:
