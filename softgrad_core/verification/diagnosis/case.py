@@ -255,6 +255,16 @@ class Case:
         return self.of_rows(is_of_it.all(axis=0))
 
     @cached_property
+    def telling(self) -> tuple[IndexArray, IndexArray]:
+        """Where two numbers of each row are that tell most formulas apart, as an index.
+
+        They are of the likeliest class and of the target or, where this is the same, of another.
+        """
+        top = self.p.argmax(axis=0)
+        other = np.where(self.y == top, (top + 1) % self.classes, self.y)
+        return np.stack([top, other]), self.columns
+
+    @cached_property
     def only_target_is_wrong(self) -> BoolArray:
         """The rows in which the number at the target failed, and no other."""
         return np.asarray((self.wrong.sum(axis=0) == 1) & self.wrong[self.y, self.columns])

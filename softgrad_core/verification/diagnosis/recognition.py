@@ -14,6 +14,7 @@ from softgrad_core.verification.diagnosis.formulas import EVERY
 from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
 MOST_SHARED_VALUES = 4  # Of a parameter, in records that are verified together.
+FEW_ELEMENTS = 1 << 14  # Fewer numbers are looked at all at once.
 SURELY_WHOLE = 0.01  # The rounding error below which a number is known to be whole.
 
 _RIGHT = Form(EVERY, "{}", lambda c: c.right)
@@ -202,6 +203,8 @@ def _gives(
     All rows of the record that failed must show it, and the formula must apply to them. NaN gives
     nothing, unless the formula stands for it.
     """
+    if not form.counts_all and _misses_all(case, terms, epsilon):
+        return np.zeros(case.records, dtype=bool)
     given, size = total(terms), total_size(terms)
     errors = case.rounding_errors(epsilon) * size
     near = _are_near(case, form, given, size, errors)
@@ -224,6 +227,22 @@ def _gives(
             right = case.of_claims(total(case.right))
             near &= np.isfinite(case.claimed) | ~np.isfinite(right)
     return _of_records(case, near, applies)
+
+
+def _misses_all(case: Case, terms: Terms, epsilon: float) -> bool:
+    """Return whether the terms are far from the claims of all records, at the telling classes.
+
+    Most mistakes are, which spares looking at all classes.
+    """
+    shape, place = case.claim.shape, case.telling
+    if case.quantity in LOSSES or case.claim.size < FEW_ELEMENTS or not case.is_finite:
+        return False
+    some = tuple(np.broadcast_to(term, shape)[place] for term in terms)
+    errors = case.rounding_errors(epsilon)[place] * total_size(some)
+    errors += np.broadcast_to(case.slack, shape)[place] / case.safe_unit
+    # Far off, so that no other way to round the comparison finds them near; NaN may be.
+    is_far = (np.abs(case.claim[place] - total(some)) > 2.0 * errors).any(axis=0)
+    return not case.of_records(np.asarray(~is_far)).any()
 
 
 def _are_near(
