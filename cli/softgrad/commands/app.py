@@ -89,6 +89,8 @@ class NumbersCommand(TyperCommand):
         parameters = super().get_params(ctx)
         for parameter in parameters:
             parameter.process_value = partial(_processed, parameter)  # type: ignore[method-assign]
+            # Typer 0.29 calls a flag without one <bool>, as if a value could follow.
+            parameter.metavar = parameter.metavar or ""
         return parameters
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

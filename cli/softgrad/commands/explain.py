@@ -27,6 +27,7 @@ EXAMPLES = """[bold]Examples[/bold]
   softgrad explain 2.0 1.0 0.1 --classes cat,dog,bird -t dog --other bird
   softgrad explain 2.0 1.0 0.1 -t 0 --open
   softgrad explain 2.0 1.0 0.1 -t 0 --format html -o page.html
+  softgrad explain 2.0 1.0 0.1 -t 0 --standalone -o page.tex
   softgrad explain logits.npy --target labels.npy --row 17"""
 
 

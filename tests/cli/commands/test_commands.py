@@ -19,6 +19,7 @@ def test_the_help_fits_on_two_screens_of_80_columns(command):
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_option_has_an_explanation_in_the_help(command):
     shown = run(*command, "--help").text
+    assert "bool" not in shown.lower()
     for line in re.findall(r"^│ (--[a-z-]+.*)│$", shown, re.MULTILINE):
         assert re.search(r"  +\w+,? \w+", line), line
 
