@@ -28,8 +28,9 @@ def dtypes_of(
     """Return the narrowest type of the claims, and the types of those that have another one.
 
     Python's numbers and integers have no type of their own: they are held to that of the claims
-    beside them. Without such claims they are held to the type of the logits if all are numbers of
-    it, as those of a tensor's item() are, or else to float64.
+    beside them, or to float32 if they are no numbers of a narrower one, as the loss of a kernel that
+    writes bfloat16 is. Without such claims they are held to the type of the logits if all are
+    numbers of it, as those of a tensor's item() are, or else to float64.
     """
     own = {
         name: Dtype(array.dtype.name)
@@ -38,6 +39,11 @@ def dtypes_of(
     }
     if not own and all(_are_of(array, of_logits) for array in arrays.values()):
         return of_logits, {}
+    narrowest, _ = narrowest_of(own)
+    if narrowest.epsilon > Dtype.FLOAT32.epsilon:
+        untyped = {name: array for name, array in arrays.items() if name not in own}
+        wide = [name for name, array in untyped.items() if not _are_of(array, narrowest)]
+        own |= dict.fromkeys(wide, Dtype.FLOAT32)
     return narrowest_of(own)
 
 

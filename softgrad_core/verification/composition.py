@@ -43,10 +43,10 @@ def _found(
 ) -> Iterator[str]:
     if claims.is_summed(name) or not len(rows):
         return
-    failed = judged.failed_rows
-    counted = claims.objective.counted
-    may_fail = failed if counted is None else failed | ~counted
-    yield extent(may_fail, judged.failed_columns) if len(failed) > 1 else ""
+    failed, counted = judged.failed_rows, claims.objective.counted
+    if counted is not None and (failed | ~counted).all():
+        failed = np.ones_like(failed)  # All that may fail.
+    yield extent(failed, judged.failed_columns) if len(failed) > 1 else ""
     with np.errstate(all="ignore"):
         others = _rows_of_others(claims, name, rows, threads)
         if others is not None:

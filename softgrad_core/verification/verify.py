@@ -178,8 +178,9 @@ def verify(  # noqa: PLR0913 - one parameter for each quantity
     dtype
         The type of the claims: float64, float32, bfloat16, float16, float8_e4m3fn or float8_e5m2.
         By default each array is held to its own type. Python's numbers are held to the type of the
-        arrays beside them; else to that of the logits if they are numbers of it, as those of
-        item() are, or to float64.
+        arrays beside them, or to float32 if they are no numbers of a narrower one; without such
+        arrays to that of the logits if they are numbers of it, as those of item() are, or to
+        float64.
     rtol, atol, ulp
         A tolerance in place of what rounding explains, see `Tolerance`.
     arithmetic

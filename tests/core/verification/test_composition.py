@@ -102,3 +102,13 @@ def test_a_verdict_alone_does_not_look_for_what_errors_are_made_of(monkeypatch):
     monkeypatch.setattr("softgrad_core.verification.quantity.composition", None)
     assert not result.passed
     assert "1 failed" in repr(result)
+
+
+def test_only_the_rows_that_are_wrong_are_counted_beside_ignored_ones():
+    rng = np.random.default_rng(0)
+    logits, targets = rng.normal(size=(64, 100)) * 3, rng.integers(100, size=64)
+    targets[::9] = -100
+    options = {"reduction": "mean", "ignore_index": -100, "label_smoothing": 0.1}
+    wrong = softmax_cross_entropy(logits, targets, **options).grad_logits
+    wrong[3] = np.roll(wrong[3], 1)
+    assert "only row 3 of 64 is wrong" in str(verify(logits, targets, grad_logits=wrong, **options))

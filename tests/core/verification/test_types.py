@@ -1,5 +1,6 @@
 """verify: arrays of claims, and the types that they are held to."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from support.oracle import exact
@@ -53,6 +54,19 @@ def test_a_number_of_python_is_held_to_the_type_of_the_array_beside_it():
     loss = float(np.float16(softmax_cross_entropy(ROW, 0).loss))
     assert verify(ROW, 0, grad_logits=narrow, loss=loss).passed
     assert not verify(ROW, 0, loss=loss).passed
+
+
+def test_a_number_of_python_that_bfloat16_has_not_is_held_to_float32():
+    logits, targets = np.random.default_rng(0).normal(size=(8, 50)), np.arange(8)
+    logits = logits.astype(ml_dtypes.bfloat16)
+    right = softmax_cross_entropy(logits.astype(np.float64), targets, reduction="mean")
+    claims = {"grad_logits": right.grad_logits.astype(ml_dtypes.bfloat16), "reduction": "mean"}
+    for loss, passes in (
+        (float(np.float32(right.loss)), True),
+        (float(np.float32(right.loss)) * 1.001, False),
+        (float(ml_dtypes.bfloat16(right.loss)), True),
+    ):
+        assert verify(logits, targets, loss=loss, **claims).passed is passes
 
 
 @pytest.mark.parametrize("bits", ["logits", "loss"])

@@ -181,6 +181,15 @@ def test_only_minus_infinity_passes_where_it_is_right(other, options, claim):
     assert not verify([3.0, other], 0, grad_probs=[-math.inf, 0.0], **options).failed
 
 
+@pytest.mark.parametrize("loss", [np.nan, 0.0])
+def test_the_mean_of_no_rows_is_nan_or_0(loss):
+    options = {"reduction": "mean", "ignore_index": -100}
+    claims = {"loss": np.float32(loss), "grad_logits": np.zeros((2, 3), np.float32)}
+    assert verify(np.ones((2, 3)), [-100, -100], **claims, **options).passed
+    claims["loss"] = np.float32(0.1)
+    assert not verify(np.ones((2, 3)), [-100, -100], **claims, **options).passed
+
+
 def test_a_masked_target_has_an_infinite_loss():
     result = verify(
         [0.0, -math.inf], 1, loss=math.inf, grad_probs=[0, -math.inf], grad_logits=[1, -1]

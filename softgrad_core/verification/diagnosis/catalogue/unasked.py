@@ -168,7 +168,7 @@ UNASKED = (
     Mistake(
         "log-normaliser-penalty",
         "a z-loss was added: the square of log Σ exp(a), times a weight c",
-        "turn it off to compare the loss here",
+        "turn it off to compare the loss here, or give its scale",
         Form(
             "loss",
             "(-log p_y) + c (log Σ exp(a))²",
