@@ -28,8 +28,8 @@ def dtypes_of(
     """Return the narrowest type of the claims, and the types of those that have another one.
 
     Python's numbers and integers have no type of their own: they are held to that of the claims
-    beside them, or to float32 if they are no numbers of a narrower one, as the loss of a kernel that
-    writes bfloat16 is. Without such claims they are held to the type of the logits if all are
+    beside them, or to float32 if they are no numbers of a narrower one, as the loss is of a kernel
+    that writes bfloat16. Without such claims they are held to the type of the logits if all are
     numbers of it, as those of a tensor's item() are, or else to float64.
     """
     own = {

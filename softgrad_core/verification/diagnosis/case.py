@@ -41,6 +41,7 @@ CORRECT = {
 }
 """The right formula of each quantity."""
 
+HALF_ULP = 0.6  # Of a number rounded once, with room for a parameter that is not quite known.
 ROUNDINGS = 3.0  # The epsilons that a claim may be off: a rounding at each of a few steps.
 MOST_LOST = 0.125  # The largest relative error that is taken for a rounding error.
 
@@ -79,6 +80,7 @@ class Case:
     look: Callable[[str], Any]  # Finds what few formulas need: "wrong", "before" and "after".
     half_units: FloatArray | None = None  # Of the last digits of claims that people typed.
     unmasked: FloatArray | None = None  # The logits with padding as it is, if there is padding.
+    rounds_once: bool = False  # Whether claims are held to the arithmetic, rounded once.
 
     def __post_init__(self) -> None:
         objective = self.objective
@@ -87,6 +89,9 @@ class Case:
         # The relative error of one rounding, and what any number may be off, however small it is.
         self.epsilon = max(dtype.epsilon, Dtype.FLOAT32.epsilon, relative / ROUNDINGS)
         self.slack: Any = absolute if absolute > dtype.atol else dtype.smallest
+        if self.rounds_once:
+            self.epsilon = max(self.tolerance.arithmetic.epsilon, Dtype.FLOAT32.epsilon)
+            self.slack = HALF_ULP * dtype.spacing(self.claimed)
         if self.half_units is not None:
             self.slack = self.half_units * (1.0 + HALF_UNIT_SLACK)
 
@@ -200,6 +205,15 @@ class Case:
         claims = records if self.is_summed else rows
         objective, counts = self.objective.of_batches(records), self.counts[records]
         return self._of(rows, claims, objective, counts)
+
+    def without_z_loss(self) -> "Case":
+        """Return the case of what is left of the claims without the right z-loss."""
+        of_loss = self.quantity == "loss"
+        z_part = self.of_claims(self.unit * (self.z_loss if of_loss else self.z_slope * self.p))
+        objective = replace(self.objective, z_scale=None)
+        rest = replace(self, claimed=self.claimed - z_part, objective=objective)
+        rest.slack = rest.slack + ROUNDINGS * self.epsilon * np.abs(z_part)
+        return rest
 
     def rows_alone(self, rows: IndexArray) -> "Case":
         """Return the case of some rows, each a record of its own."""
@@ -327,6 +341,10 @@ class Case:
         right = np.broadcast_to(total(self.right), (len(self.claim), self.count))
         if self.is_summed:
             factor = self.of_rows(self.claimed[0] / self.of_claims(self.unit * right)[0])
+        elif self.rounds_once:
+            # Each number was rounded much, and the middle one of all is near their factor.
+            is_small = np.abs(right * self.safe_unit) < self.dtype.smallest_normal
+            factor = np.nanmedian(np.where(is_small, np.nan, self.claim / right), axis=0)
         else:
             largest = np.abs(right).argmax(axis=0)
             factor = self.claim[largest, self.columns] / right[largest, self.columns]

@@ -1,6 +1,7 @@
 """Claims that failed -> which known mistakes give exactly these numbers, and in which records."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,24 +56,55 @@ def recognise(case: Case, sample: Sequence[Fit] | None = None) -> list[Fit]:
     A formula must give a claim to within the rounding errors of the claims' own type (of float32
     if that has fewer digits) and what is tolerated. Claims that nothing gives, and that are
     numbers of a narrower type, are tried again with the rounding errors of that type; claims in
-    float64 that are right to the digits of float32, with those of float64.
+    float64 that are right to the digits of float32, with those of float64. Where a mistake beside a
+    z-loss is unknown, the z-loss is taken for right, and what is left is looked at.
     """
-    fits = list(_fits(case, case.epsilon, sample))
+    fits = _first_fits(case, sample)
     if case.dtype.epsilon < case.epsilon:
         near = np.flatnonzero(case.of_records(case.is_near_right))
         if len(near):
             found = _fits(case.part(near), case.dtype.epsilon, sample)
             fits += [fit.renumbered(near) for fit in found if _is_sharp(fit)]
     for dtype in case.dtype.narrower if case.half_units is None else ():
-        unknown = np.ones(case.records, dtype=bool)
-        for fit in fits:
-            unknown[fit.own] = False
+        unknown = _unknown(case, fits)
         if unknown.any() and dtype.epsilon > case.epsilon:
             rest = np.flatnonzero(unknown & case.of_records(case.are_of(dtype)))
             if len(rest):
                 found = _fits(case.part(rest), dtype.epsilon, sample)
                 fits += [fit.renumbered(rest) for fit in found]
+    if case.has_z_loss and case.quantity in {"loss", "grad_logits"}:
+        rest = np.flatnonzero(_unknown(case, fits, together=True))
+        if len(rest):
+            beside = recognise(case.part(rest).without_z_loss(), sample)
+            fits += [fit.renumbered(rest) for fit in beside]
     return fits
+
+
+def _first_fits(case: Case, sample: Sequence[Fit] | None) -> list[Fit]:
+    """Return the mistakes that show themselves in the digits of the arithmetic, or of the claims.
+
+    Claims that were computed in a wider type are first held to that, rounded once: the others
+    could be nearly anything.
+    """
+    if case.tolerance.arithmetic.epsilon < case.dtype.epsilon:
+        once = replace(case, rounds_once=True)
+        fits = list(_fits(once, once.epsilon, sample))
+        rest = np.flatnonzero(_unknown(case, fits, together=True))
+        if not len(rest):
+            return fits
+        found = _fits(case.part(rest), case.epsilon, sample)
+        return [*fits, *(fit.renumbered(rest) for fit in found)]
+    return list(_fits(case, case.epsilon, sample))
+
+
+def _unknown(case: Case, fits: Sequence[Fit], *, together: bool = False) -> BoolArray:
+    """Return which records show none of the mistakes by themselves, or `together` with others."""
+    unknown = np.ones(case.records, dtype=bool)
+    for fit in fits:
+        unknown[fit.own] = False
+        if together:
+            unknown[fit.shared] = False
+    return unknown
 
 
 def forms_of(quantity: str) -> Sequence[tuple[Mistake, Form]]:

@@ -151,13 +151,13 @@ LOST_DIGITS = (
     *ROUNDED_STEPS,
     Mistake(
         "rounding-errors",
-        "the formula is right, but rounding errors add up to more than the tolerance",
-        "accumulate in a wider type, or allow a larger error",
+        "rounding in the type of the claims may add up to this, which is more than is allowed",
+        "accumulate in a wider type; if that is done, look for a small mistake, as a factor near 1",
         Form(
             f.EVERY,
             "{} with rounding errors",
             lambda c: c.right,
-            applies=lambda c: c.is_near_right,
+            applies=lambda c: c.is_near_right & (not c.rounds_once),
             dtype=lambda c: c.dtype,
         ),
         keeps_digits=False,

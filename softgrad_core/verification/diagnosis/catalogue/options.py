@@ -118,6 +118,13 @@ def smoothing_of(c: Case) -> FloatArray:
     return np.full(c.count, np.nan) if smoothing is None else smoothing
 
 
+def other_weight_of_smoothing(c: Case) -> FloatArray:
+    """Return K times what the gradient subtracts from p at classes without the label."""
+    others = np.arange(c.classes)[:, np.newaxis] != c.y
+    weight = c.classes * f.median(np.where(others, c.p - c.claim, np.nan), axis=0)[0]
+    return np.where((weight > 0.0) & (weight < 1.0), weight, np.nan)
+
+
 def parts_of_smoothing(c: Case, *, in_sum: bool) -> FloatArray:
     """Return R if ε / K was multiplied by R; `in_sum` says that p was, by the sum of the target."""
     epsilon = smoothing_of(c)
@@ -266,6 +273,19 @@ OPTIONS = (
         "the labels were smoothed twice",
         "smooth them in the data or in the loss, not in both",
         other_smoothing("{} smoothed twice", lambda s, _: 1.0 - (1.0 - s) ** 2),
+    ),
+    Mistake(
+        "label-smoothing-of-another-weight",
+        "the labels were smoothed with s in place of ε",
+        "use ε, or verify with the other",
+        Form(
+            "grad_logits",
+            "{} with s for ε",
+            lambda c, s: f.for_targets(c, c.variant(smoothing=s)),
+            other_weight_of_smoothing,
+            applies=lambda c: smoothed(c) & (c.objective.class_weights is None),
+        ),
+        symbol="s",
     ),
     Mistake(
         "sum-of-weights-ignored",

@@ -84,7 +84,7 @@ def padding(c: Case) -> FloatArray:
         added = np.exp(c.claim[0] + c.kept(c.a)[0]) - normaliser
     else:
         # Over many classes the errors of single ones cancel.
-        is_other = (c.e == 0.0) & np.isfinite(c.claimed_log_p)
+        is_other = (c.e < c.e.max(axis=0)) & np.isfinite(c.claimed_log_p)
         right, claimed = (
             np.where(is_other, p, 0.0).sum(axis=0) for p in (c.p, np.exp(c.claimed_log_p))
         )

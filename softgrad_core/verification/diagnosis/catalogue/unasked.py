@@ -99,8 +99,9 @@ UNASKED = (
     ),
     Mistake(
         "mean-over-batch",
-        "the mean over a batch of N records was taken",
-        "multiply by N, or sum the losses; if you want the mean, verify the whole batch as a mean",
+        "the numbers are 1/N of what they should be: a mean over N records, or over N devices or "
+        "accumulated steps, or an upstream gradient of 1/N",
+        "multiply by N, or say what is meant: the reduction, its denominator, or a loss scale",
         f.scaled("{} / N", lambda _, n: 1.0 / n, lambda c: batch_size(1.0 / c.factor)),
         symbol="N",
         is_whole=True,
@@ -115,8 +116,9 @@ UNASKED = (
     ),
     Mistake(
         "sum-over-batch",
-        "the numbers are N times what they should be: summed over a batch, or a loss scale of N",
-        "divide by N",
+        "the numbers are N times what they should be: summed over a batch, or a loss scale or an "
+        "upstream gradient of N",
+        "divide by N, or give it as the loss scale",
         f.scaled("N × {}", lambda _, n: n, lambda c: batch_size(c.factor)),
         symbol="N",
         is_whole=True,
