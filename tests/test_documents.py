@@ -1,10 +1,14 @@
 """README and guide: their commands are run, and their output is what stands there."""
 
 import doctest
+import os
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
+from support import zygote
 from support.examples import DOCUMENTS, commands_of, outputs_of, sessions_of
 
 from softgrad_core.loss.kernels.direct import KERNELS
@@ -36,13 +40,21 @@ def sessions():
             yield pytest.param(name, session, id=f"{name}: {first[:40]}", marks=marks)
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Return the folders of `softgrad`, as a fork of the zygote, and of Python."""
+    folder = tmp_path_factory.mktemp("programs")
+    zygote.script(folder)
+    return f"{folder}{os.pathsep}{Path(sys.executable).parent}"
+
+
 @pytest.mark.parametrize(("name", "session"), list(sessions()))
-def test_every_command_gives_the_output_beside_it(name, session, tmp_path):
+def test_every_command_gives_the_output_beside_it(name, session, tmp_path, programs):
     if "jq" in session and shutil.which("jq") is None:
         pytest.skip("jq is not installed")
     for library in libraries_of(session):
         pytest.importorskip(library, reason=f"{library} is not installed")
-    shown = "".join(outputs_of(session, TEXTS[name], tmp_path))
+    shown = "".join(outputs_of(session, TEXTS[name], tmp_path, programs))
     expected = "".join(output for _, output in commands_of(session))
     if KERNELS:
         assert shown == expected

@@ -9,6 +9,7 @@ import time
 import pytest
 from support.command import command, environment, lines_of, run
 from support.processes import linux, unfinished, wait_for
+from support.zygote import Forked
 
 ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
 MANY = lines_of(ROW) * 200_000
@@ -126,14 +127,7 @@ def test_closed_standard_input_and_error_do_no_harm():
 @pytest.mark.parametrize("arguments", [[], ["--output", "results.jsonl"]])
 def test_ctrl_c_is_silent_and_leaves_the_output_file_as_it_was(tmp_path, arguments):
     (tmp_path / "results.jsonl").write_text("before")
-    with subprocess.Popen(
-        command(*arguments),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        cwd=tmp_path,
-    ) as process:
+    with Forked(*arguments, cwd=tmp_path) as process:
         process.stdin.write(lines_of(ROW).encode())
         process.stdin.flush()
         if arguments:

@@ -1,10 +1,12 @@
 """The command at a terminal: progress, help, completion, version."""
 
 import os
+import pty
 import random
 
-from support.command import command, environment, lines_of, run
+from support.command import lines_of, run
 from support.terminal import on_terminal, without_escapes
+from support.zygote import Forked
 
 
 def rows(count):
@@ -35,17 +37,13 @@ def test_results_on_the_terminal_itself_are_not_mixed_with_progress(tmp_path):
 
 
 def test_without_arguments_the_help_is_shown_and_the_status_is_2():
-    import pty
-    import subprocess
-
     leader, follower = pty.openpty()
-    done = subprocess.run(
-        command(), stdin=follower, capture_output=True, env=environment(), check=False
-    )
+    with Forked(stdin=follower) as process:
+        out, err = process.communicate()
     os.close(leader)
     os.close(follower)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"[LOGITS... | FILES...]" in done.stderr
+    assert (process.returncode, out) == (2, b"")
+    assert b"[LOGITS... | FILES...]" in err
 
 
 def test_the_shell_can_complete_options():

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from support import zygote
+from support.zygote import WAIT_SECONDS, Forked
 
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = WAIT_SECONDS
 
 # Where the tests run in the background they ignore Ctrl-C, and their children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,6 +30,9 @@ _UNSET = (
     "PY_COLORS",
     "PYTEST_ADDOPTS",
 )
+
+_LATE = {"COLUMNS", "NO_COLOR", "PAGER", "BROWSER", "PATH", "TMPDIR"}
+"""The variables that a run reads when it needs them, after its imports."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,13 @@ def run(
 ) -> Ended:
     """Run `softgrad` with these arguments, its output and errors in pipes.
 
-    The run is forked from the zygote, unless it needs an environment with more than a width.
+    The run is forked from the zygote, unless its environment has a say in how Python starts.
     """
     text = stdin.encode() if isinstance(stdin, str) else stdin
-    width = env.get("COLUMNS") if env and len(env) == 1 else None
-    if (env is None or width) and not any("\0" in word for word in arguments):
-        status, out, err = zygote.run(arguments, text, str(cwd or os.getcwd()), width)
-        return Ended(status, out, err.decode(errors="replace"))
+    if (env or {}).keys() <= _LATE and not any("\0" in word for word in arguments):
+        with Forked(*arguments, cwd=cwd, env=dict(env or {})) as process:
+            out, err = process.communicate(text)
+        return Ended(process.wait(), out, err.decode(errors="replace"))
     done = subprocess.run(
         command(*arguments),
         input=text,

@@ -34,11 +34,15 @@ def commands_of(session: str) -> list[tuple[str, str]]:
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def outputs_of(session: str, text: str, folder: Path) -> list[str]:
-    """Run the commands of a block in a folder with the programs of its document."""
+def outputs_of(
+    session: str, text: str, folder: Path, programs: str = str(Path(sys.executable).parent)
+) -> list[str]:
+    """Run the commands of a block in a folder with the programs of its document.
+
+    `softgrad` and all other programs are looked for in the folders `programs` first.
+    """
     for name, source in _PROGRAM.findall(text):
         (folder / name).write_text(source, encoding="utf-8")
-    programs = str(Path(sys.executable).parent)
     outputs = []
     for command, _ in commands_of(session):
         done = subprocess.run(

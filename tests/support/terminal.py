@@ -5,11 +5,10 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import termios
 from pathlib import Path
 
-from support.command import command, environment
+from support.zygote import Forked
 
 
 def on_terminal(
@@ -25,12 +24,12 @@ def on_terminal(
     """
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    with subprocess.Popen(
-        command(*arguments),
+    with Forked(
+        *arguments,
         stdin=follower,
         stdout=follower if stdout is None else stdout,
         stderr=follower,
-        env=environment(**env),
+        env=env,
         cwd=cwd,
     ) as process:
         os.close(follower)

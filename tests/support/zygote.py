@@ -1,86 +1,190 @@
 """Fork runs of the command from a process that has imported it already.
 
 Starting Python and importing the command takes ten times as long as most runs. The zygote imports
-once and forks for each run. The child has its own pipes, folder and arguments, and exits as any run
-does. Tests of the environment or of start-up itself start a new process instead. Runs with files of
+once and forks for each run. The child has its own pipes, folder, environment and arguments, and
+exits as any run does. Tests of start-up itself start a new process instead. Runs with files of
 tensors come from a second zygote, which has imported PyTorch too, where it is installed.
+
+A test asks through `Forked`. A shell asks through the program that `script` writes.
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
 import pkgutil
+import selectors
+import shlex
+import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
-WAIT_SECONDS = 120
+PIPE = subprocess.PIPE
+WAIT_SECONDS = 120.0
 TENSORS = (".pt", ".safetensors")
 OPTIONAL = ("softgrad.outputs.arrays.torch", "softgrad.outputs.arrays.safetensors")
 """Modules that import what may not be installed."""
 
+WARM = (
+    ("2", "1", "0.1", "--target", "0", "--check"),
+    ("verify", "2", "1", "0.1", "--target", "0", "--loss", "0.4"),
+    ("explain", "2", "1", "0.1", "--target", "0"),
+    ("--help",),
+)
+"""What the zygote runs before the first fork, for what is prepared at the first use."""
+
+LENGTH = 1 << 20
+"""The most bytes that a request may have."""
+
 
 @cache
-def _zygote(kind: str) -> socket.socket:
-    """Start a zygote, for any runs or for those with tensors.
-
-    It ends when the other end of its socket is closed.
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def address(kind: str) -> str:
+    """Start a zygote, for any runs or for those with tensors, and return where it listens."""
     from support.command import environment
 
+    folder = tempfile.TemporaryDirectory(prefix="zygote-")
+    path = os.path.join(folder.name, kind)
+    ours, theirs = socket.socketpair()
     process = subprocess.Popen(
-        [sys.executable, __file__, str(theirs.fileno()), kind],
+        [sys.executable, __file__, path, kind, str(theirs.fileno())],
         pass_fds=[theirs.fileno()],
         env=environment(),
     )
     theirs.close()
-    ours.settimeout(WAIT_SECONDS)
+    assert ours.recv(1), "the zygote did not start"
 
     @atexit.register
     def end() -> None:
+        # The zygote ends when this socket is closed.
         ours.close()
         process.wait()
+        folder.cleanup()
 
-    return ours
+    return path
 
 
-def run(
-    arguments: tuple[str, ...], stdin: bytes, cwd: str, width: str | None = None
-) -> tuple[int, bytes, bytes]:
-    """Run the command; return its status, and what it wrote to standard output and error."""
-    pipes = [os.pipe() for _ in range(3)]
-    children = [pipes[0][0], pipes[1][1], pipes[2][1]]
-    zygote = _zygote("tensors" if any(name in " ".join(arguments) for name in TENSORS) else "any")
-    request = json.dumps([cwd, width, *arguments]).encode("utf-8", "surrogateescape")
-    socket.send_fds(zygote, [request], children)
-    for descriptor in children:
-        os.close(descriptor)
-    outputs: list[bytes] = [b"", b""]
+def script(folder: os.PathLike[str]) -> None:
+    """Write a program `softgrad` for shells: it hands its run to the zygote, and waits for it."""
+    path = os.path.join(folder, "softgrad")
+    words = [sys.executable, "-I", "-S", __file__, address("any")]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    os.chmod(path, stat.S_IRWXU)
 
-    def read(place: int) -> None:
-        with open(pipes[place + 1][0], "rb") as file:
-            outputs[place] = file.read()
 
-    def write() -> None:
-        try:
-            with open(pipes[0][1], "wb") as file:
-                file.write(stdin)
-        except BrokenPipeError:
-            pass
+def _ask(
+    path: str, arguments: list[str], descriptors: list[int], **how: object
+) -> tuple[socket.socket, int]:
+    """Have the zygote fork a run; return the socket that will bring its status, and its number."""
+    zygote = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    zygote.connect(path)
+    request = json.dumps([how, arguments]).encode("utf-8", "surrogateescape")
+    socket.send_fds(zygote, [request], descriptors)
+    return zygote, int(zygote.recv(32))
 
-    threads = [threading.Thread(target=read, args=(place,)) for place in (0, 1)]
-    threads.append(threading.Thread(target=write))
-    for thread in threads:
-        thread.start()
-    status = os.waitstatus_to_exitcode(int(zygote.recv(32)))
-    for thread in threads:
-        thread.join()
-    return status, outputs[0], outputs[1]
+
+class Forked:
+    """A run of the command, to be used as a `subprocess.Popen` is."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        stdin: int = PIPE,
+        stdout: int = PIPE,
+        stderr: int = PIPE,
+        cwd: object = None,
+        env: dict[str, str] | None = None,
+        start_new_session: bool = False,
+    ) -> None:
+        self.returncode: int | None = None
+        self.stdin: Any
+        self.stdout: Any
+        self.stderr: Any
+        given, mine, theirs = (stdin, stdout, stderr), [], []
+        for place, descriptor in enumerate(given):
+            ends = os.pipe() if descriptor == PIPE else (descriptor, descriptor)
+            theirs.append(ends[place > 0])
+            mine.append(ends[place == 0] if descriptor == PIPE else None)
+        kind = "tensors" if any(name in " ".join(arguments) for name in TENSORS) else "any"
+        self._status, self.pid = _ask(
+            address(kind),
+            [*arguments],
+            theirs,
+            cwd=str(cwd or os.getcwd()),
+            env=env or {},
+            session=start_new_session,
+        )
+        for descriptor, end in zip(given, theirs, strict=True):
+            if descriptor == PIPE:
+                os.close(end)
+        self.stdin, self.stdout, self.stderr = (
+            None if one is None else os.fdopen(one, mode)
+            for one, mode in zip(mine, ("wb", "rb", "rb"), strict=True)
+        )
+
+    def wait(self, timeout: float = WAIT_SECONDS) -> int:
+        if self.returncode is None:
+            self._status.settimeout(timeout)
+            try:
+                self.returncode = os.waitstatus_to_exitcode(int(self._status.recv(32)))
+            except TimeoutError:
+                self.kill()
+                raise
+            self._status.close()
+        return self.returncode
+
+    def communicate(self, data: bytes = b"", timeout: float = WAIT_SECONDS) -> tuple[bytes, bytes]:
+        """Write the input, read both outputs to their ends, and wait for the end of the run."""
+        outputs = [b"", b""]
+
+        def read(place: int) -> None:
+            outputs[place] = (self.stdout, self.stderr)[place].read()
+
+        def write() -> None:
+            with suppress(BrokenPipeError):
+                self.stdin.write(data)
+            _close(self.stdin)
+
+        jobs = [partial(read, 0)] if self.stdout else []
+        jobs += [partial(read, 1)] if self.stderr else []
+        jobs += [write] if self.stdin and not self.stdin.closed else []
+        threads = [threading.Thread(target=job) for job in jobs]
+        for thread in threads:
+            thread.start()
+        self.wait(timeout)
+        for thread in threads:
+            thread.join()
+        self.__exit__()
+        return outputs[0], outputs[1]
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> "Forked":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in (self.stdout, self.stderr, self.stdin):
+            _close(file)
+        self.wait()
+
+
+def _close(file: Any) -> None:
+    """Close a pipe, if there is one; nobody may be left to read what was written to it."""
+    if file:
+        with suppress(BrokenPipeError):
+            file.close()
 
 
 def _import_all(kind: str) -> None:
@@ -102,32 +206,112 @@ def _import_all(kind: str) -> None:
                 importlib.import_module(name)
 
 
-def _serve(requests: socket.socket) -> None:
-    """Fork for each request, until the other end is closed."""
-    from softgrad.__main__ import main
+def _warm_up() -> None:
+    """Run the command some times, its output nowhere."""
+    from softgrad.commands.app import run_command
 
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 3)
-        if not message:
-            return
+    kept = [os.dup(place) for place in range(3)]
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for place in range(3):
+        os.dup2(nowhere, place)
+    for words in WARM:
+        sys.argv = ["softgrad", *words]
+        with suppress(SystemExit):
+            run_command()
+        sys.stdout.flush()
+    for place, descriptor in enumerate(kept):
+        os.dup2(descriptor, place)
+        os.close(descriptor)
+    os.close(nowhere)
+    # What is there already need not be looked through, nor copied, in each child.
+    gc.collect()
+    gc.freeze()
+
+
+class _Zygote:
+    """Forks for each request, and sends the number of the child and at last its status."""
+
+    def __init__(self, path: str, parent: socket.socket) -> None:
+        self.requests = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.requests.bind(path)
+        self.requests.listen(16)
+        self.parent = parent
+        self.running: dict[int, socket.socket] = {}
+        self.ended, wake_up = socket.socketpair()
+        for end in (self.ended, wake_up):
+            end.setblocking(False)
+        self.wake_up = wake_up
+        signal.set_wakeup_fd(wake_up.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        parent.send(b"!")
+
+    def serve(self) -> None:
+        """Serve until the parent closes its end."""
+        selector = selectors.DefaultSelector()
+        for one in (self.parent, self.requests, self.ended):
+            selector.register(one, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if self.ended in ready:
+                self.ended.recv(1024)
+                self._report()
+            if self.requests in ready:
+                self._fork(*self.requests.accept())
+            if self.parent in ready:
+                return
+
+    def _report(self) -> None:
+        """Send the statuses of the children that have ended."""
+        with suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                with self.running.pop(found[0]) as client, suppress(OSError):
+                    client.send(str(found[1]).encode())
+
+    def _fork(self, client: socket.socket, _address: object) -> None:
+        message, descriptors, _, _ = socket.recv_fds(client, LENGTH, 3)
         child = os.fork()
         if child == 0:
-            requests.close()
-            for place, descriptor in enumerate(descriptors):
-                os.dup2(descriptor, place)
-                os.close(descriptor)
-            cwd, width, *arguments = json.loads(message)
-            os.chdir(cwd)
-            if width:
-                os.environ["COLUMNS"] = width
-            sys.argv = ["softgrad", *arguments]
-            main()
+            self._run(message, descriptors, client)
         for descriptor in descriptors:
             os.close(descriptor)
-        _, status = os.waitpid(child, 0)
-        requests.send(str(status).encode())
+        self.running[child] = client
+        with suppress(OSError):
+            client.send(str(child).encode())
+
+    def _run(self, message: bytes, descriptors: list[int], client: socket.socket) -> None:
+        """Be the command, in a child."""
+        from softgrad.__main__ import main
+
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        mine = (self.requests, self.parent, self.ended, self.wake_up, client)
+        for one in (*mine, *self.running.values()):
+            one.close()
+        for place, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, place)
+            os.close(descriptor)
+        how, arguments = json.loads(message)
+        os.chdir(how["cwd"])
+        os.environ.update(how["env"])
+        if how["session"]:
+            os.setsid()
+        sys.argv = ["softgrad", *arguments]
+        main()
+
+
+def _hand_over(path: str, arguments: list[str]) -> int:
+    """Be the program of a shell: return the status of the run."""
+    how = {"cwd": os.getcwd(), "env": dict(os.environ), "session": False}
+    zygote, _ = _ask(path, arguments, [0, 1, 2], **how)
+    return os.waitstatus_to_exitcode(int(zygote.recv(32)))
 
 
 if __name__ == "__main__":
-    _import_all(sys.argv[2])
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    if sys.flags.isolated:
+        sys.exit(_hand_over(sys.argv[1], sys.argv[2:]))
+    place, kind, parent = sys.argv[1:]
+    # The folder of this file holds modules that no run should find.
+    del sys.path[0]
+    _import_all(kind)
+    _warm_up()
+    _Zygote(place, socket.socket(fileno=int(parent))).serve()

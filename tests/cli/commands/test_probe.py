@@ -10,6 +10,7 @@ import pytest
 from support.command import command, environment, run
 from support.documents import measured, needs_chromium
 from support.terminal import on_terminal, without_escapes
+from support.zygote import Forked
 
 KERNELS = """
 import ctypes
@@ -273,14 +274,7 @@ def test_softgrad_itself_is_a_right_program(folder, more):
 
 
 def test_ctrl_c_shows_what_was_found_so_far(folder):
-    with subprocess.Popen(
-        command("probe", "kernels:stuck"),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    ) as process:
-        assert process.stderr is not None
+    with Forked("probe", "kernels:stuck", cwd=folder) as process:
         assert process.stderr.readline() == b"stuck\n"
         os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=20)

@@ -1,7 +1,6 @@
 """A file that changes while it is read ends with status 74, and the old output stays whole."""
 
 import os
-import subprocess
 import time
 
 import numpy as np
@@ -11,8 +10,9 @@ from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
 from softgrad.inputs.sources import read
 from softgrad.running.pipeline import Outcome
 from softgrad.running.workers import Workers
-from support.command import command, environment, lines_of
+from support.command import lines_of
 from support.processes import linux, open_files, wait_for
+from support.zygote import Forked
 
 OPTIONS = ArrayOptions(None, {}, None, with_claims=False, names={}, axis=-1)
 LOGITS = np.random.default_rng(4).normal(size=(4000, 50))
@@ -92,12 +92,7 @@ def test_a_file_that_is_cut_short_ends_the_command_with_74(tmp_path, name):
     rows = np.zeros((400_000, 20))
     np.save(path, rows) if name.endswith("npy") else np.savez(path, logits=rows)
     out.write_bytes(b"old")
-    with subprocess.Popen(
-        command(name, "-t", "0", "--check", "-o", "r.npz"),
-        stderr=subprocess.PIPE,
-        cwd=tmp_path,
-        env=environment(),
-    ) as process:
+    with Forked(name, "-t", "0", "--check", "-o", "r.npz", cwd=tmp_path) as process:
         assert wait_for(lambda: str(path) in open_files(process.pid))
         os.truncate(path, 50_000)
         _, err = process.communicate(timeout=60)

@@ -4,12 +4,12 @@ import gzip
 import json
 import os
 import random
-import subprocess
 import time
 
 import pytest
-from support.command import command, environment, lines_of, peak_of, run
+from support.command import lines_of, peak_of, run
 from support.sweeps import in_sweeps
+from support.zygote import Forked
 
 ROWS = [
     {"id": n, "logits": [n / 7, -n / 3, 1e-3 * n], "target": n % 3, "note": 'é "quoted" [1, 2]'}
@@ -229,9 +229,7 @@ def test_objects_on_one_line_without_an_end_are_a_stream(between, size):
     record = json.dumps({"logits": [0.5] * (size + 1), "target": 0}) + between
     # As much as the pipe holds: the results wait in theirs.
     text = record * (700_000 // len(record))
-    with subprocess.Popen(
-        command("-j", "1"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
-    ) as process:
+    with Forked("-j", "1") as process:
         process.stdin.write(text.encode())
         process.stdin.flush()
         first = process.stdout.readline()
@@ -252,9 +250,7 @@ def test_memory_does_not_grow_with_objects_on_one_line(tmp_path):
 
 
 def test_a_record_over_several_lines_comes_out_as_soon_as_it_is_complete():
-    with subprocess.Popen(
-        command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
-    ) as process:
+    with Forked() as process:
         for row in ROWS[:4]:
             process.stdin.write(indented([row]).encode())
             process.stdin.flush()
@@ -263,9 +259,7 @@ def test_a_record_over_several_lines_comes_out_as_soon_as_it_is_complete():
 
 
 def test_a_byte_order_mark_is_skipped_however_the_bytes_arrive():
-    with subprocess.Popen(
-        command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
-    ) as process:
+    with Forked() as process:
         process.stdin.write(b"\xef\xbb\xbf\n")
         process.stdin.flush()
         time.sleep(0.3)
@@ -306,9 +300,7 @@ def test_an_array_with_a_bad_record_gives_the_others():
 
 
 def test_a_result_is_written_before_the_next_record_arrives():
-    with subprocess.Popen(
-        command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
-    ) as process:
+    with Forked() as process:
         for row in ROWS[:3]:
             process.stdin.write(lines_of(row).encode())
             process.stdin.flush()
@@ -321,9 +313,7 @@ def test_a_result_is_written_before_the_next_record_arrives():
 def test_a_pipe_without_data_yet_is_not_the_end_of_the_input():
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    with subprocess.Popen(
-        command(), stdin=reader, stdout=subprocess.PIPE, env=environment()
-    ) as process:
+    with Forked(stdin=reader) as process:
         os.close(reader)
         for row in ROWS[:2]:
             time.sleep(0.5)

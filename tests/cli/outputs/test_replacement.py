@@ -2,13 +2,13 @@
 
 import os
 import signal
-import subprocess
 
 import pytest
 from softgrad.outputs import replacement
 from softgrad.outputs.replacement import Replacement
-from support.command import command, environment, lines_of, run
+from support.command import lines_of, run
 from support.processes import linux, unfinished, wait_for
+from support.zygote import Forked
 
 ROW = lines_of({"logits": [1, 2], "target": 0})
 
@@ -79,9 +79,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_that_needs_a_name(tmp
 
 @linux
 def test_a_run_that_is_killed_leaves_nothing(tmp_path):
-    with subprocess.Popen(
-        command("-", "-o", "r.jsonl"), stdin=subprocess.PIPE, cwd=tmp_path, env=environment()
-    ) as process:
+    with Forked("-", "-o", "r.jsonl", cwd=tmp_path) as process:
         process.stdin.write(ROW.encode())
         process.stdin.flush()
         assert wait_for(lambda: any(unfinished(process.pid, tmp_path)))

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 import numpy as np
 import orjson
 import pytest
-from support.command import command, environment, run
+from support.command import environment, run
 from support.dasks import Started
 from support.processes import unfinished
+from support.zygote import Forked
 
 ROW = '{"logits": [1.0, 2.0], "target": 0}'
 
@@ -85,19 +86,6 @@ def test_a_cluster_gives_the_same_bytes_as_one_machine(scheduler, rows):
     assert (there.status, there.err) == (here.status, here.err)
 
 
-@contextmanager
-def started(*words, folder):
-    """Yield a run of the command."""
-    with subprocess.Popen(
-        command(*words),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        cwd=folder,
-    ) as process:
-        yield process
-
-
 def test_a_worker_that_is_killed_costs_no_record(rows, tmp_path):
     few = tmp_path / "few.jsonl"
     few.write_bytes(b"\n".join(rows.read_bytes().split(b"\n")[:2_000]) + b"\n")
@@ -105,7 +93,7 @@ def test_a_worker_that_is_killed_costs_no_record(rows, tmp_path):
     with (
         scheduling(tmp_path) as (_, address),
         working(address, tmp_path) as (worker, _),
-        started("--scheduler", address, "--check", str(few), folder=tmp_path) as process,
+        Forked("--scheduler", address, "--check", str(few), cwd=tmp_path) as process,
     ):
         first = process.stdout.read(1 << 16)
         os.killpg(worker.pid, signal.SIGKILL)
@@ -121,8 +109,8 @@ def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path):
     with (
         scheduling(tmp_path) as (process, address),
         working(address, tmp_path),
-        started("--check", str(rows), "--scheduler", address, folder=tmp_path) as of_records,
-        started("a.npz", *options, "--scheduler", address, folder=tmp_path) as of_arrays,
+        Forked("--check", str(rows), "--scheduler", address, cwd=tmp_path) as of_records,
+        Forked("a.npz", *options, "--scheduler", address, cwd=tmp_path) as of_arrays,
     ):
         # The first result, or the unfinished file, shows that the work has begun.
         of_records.stdout.read(1)
@@ -152,7 +140,7 @@ def test_a_cluster_without_workers_is_waited_for_and_then_given_up(tmp_path):
         )
         assert not (tmp_path / "r.jsonl").exists()
         # Those that come in time do the work.
-        with started("--scheduler", address, "rows", folder=tmp_path) as process:
+        with Forked("--scheduler", address, "rows", cwd=tmp_path) as process:
             (tmp_path / "rows").write_text(ROW)
             note = process.stderr.readline().decode()
             assert note == f"softgrad: {address}: no workers; waiting 300 s for one\n"
@@ -166,7 +154,7 @@ def test_workers_that_all_die_are_waited_for_and_then_given_up(rows, tmp_path):
     with (
         scheduling(tmp_path) as (_, address),
         working(address, tmp_path) as workers,
-        started(*options, "--scheduler", address, folder=tmp_path) as process,
+        Forked(*options, "--scheduler", address, cwd=tmp_path) as process,
     ):
         process.stdout.read(1)
         for worker in workers:

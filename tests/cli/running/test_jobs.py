@@ -16,6 +16,7 @@ from softgrad.running.pipeline import Outcome
 from support.command import command, environment, lines_of, run
 from support.processes import children_of, is_running, linux, unfinished, wait_for
 from support.sweeps import in_sweeps
+from support.zygote import Forked
 
 from softgrad_core import softmax_cross_entropy
 
@@ -138,12 +139,7 @@ def test_claims_that_arrive_in_pieces_are_summarised_alike(size):
     data = lines_of(*records).encode()
     whole = run("verify", stdin=data)
     assert "constant-factor: all 100 equal" in whole.err
-    with subprocess.Popen(
-        command("verify", "-o", os.devnull),
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    ) as process:
+    with Forked("verify", "-o", os.devnull) as process:
         for piece in (data[:size], data[size : 2 * size]):
             process.stdin.write(piece)
             process.stdin.flush()
@@ -159,11 +155,7 @@ def test_a_record_as_large_as_many_blocks_goes_through():
 
 
 def test_a_result_comes_before_the_next_record_is_there():
-    with subprocess.Popen(
-        command("-j", "2"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()
-    ) as process:
-        assert process.stdin
-        assert process.stdout
+    with Forked("-j", "2") as process:
         for place in range(3):
             process.stdin.write(lines_of(dict(ROW, id=place)).encode())
             process.stdin.flush()
@@ -175,16 +167,8 @@ def test_a_result_comes_before_the_next_record_is_there():
 def endless(*options, folder=None):
     """Yield a run over endless input, with two processes unless options say otherwise."""
     feeder = subprocess.Popen(["yes", lines_of(ROW).strip()], stdout=subprocess.PIPE)
-    process = subprocess.Popen(
-        command(*(options or ["-j", "2"])),
-        stdin=feeder.stdout,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        start_new_session=True,
-    )
-    assert feeder.stdout
+    words = options or ["-j", "2"]
+    process = Forked(*words, stdin=feeder.stdout.fileno(), cwd=folder, start_new_session=True)
     feeder.stdout.close()
     try:
         yield process
@@ -193,7 +177,7 @@ def endless(*options, folder=None):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         feeder.wait()
-        process.communicate()
+        process.__exit__()
 
 
 @pytest.fixture
