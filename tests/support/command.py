@@ -84,13 +84,16 @@ def run(
     stdin: bytes | str = b"",
     env: Mapping[str, str] | None = None,
     cwd: object = None,
+    is_new: bool = False,
 ) -> Ended:
     """Run `softgrad` with these arguments, its output and errors in pipes.
 
-    The run is forked from the zygote, unless its environment has a say in how Python starts.
+    The run is forked from the zygote, unless its environment has a say in how Python starts, or it
+    is to be new.
     """
     text = stdin.encode() if isinstance(stdin, str) else stdin
-    if (env or {}).keys() <= _LATE and not any("\0" in word for word in arguments):
+    can_fork = (env or {}).keys() <= _LATE and not any("\0" in word for word in arguments)
+    if can_fork and not is_new:
         with Forked(*arguments, cwd=cwd, env=dict(env or {})) as process:
             out, err = process.communicate(text)
         return Ended(process.wait(), out, err.decode(errors="replace"))

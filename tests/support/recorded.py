@@ -7,6 +7,7 @@ bfloat16 is stored as its bits. The label -100 is ignored; `smooth` is a label s
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,4 +46,8 @@ def recorded():
                     yield name, dtype, kernel, logits, targets, loss, gradient, options
 
 
-RUNS = list(recorded())
+RUNS: dict[str, list[Any]] = {}
+"""The runs, by the shape and the type of their logits."""
+
+for _run in recorded():
+    RUNS.setdefault(_run[0].split()[0], []).append(_run)

@@ -8,14 +8,17 @@ import pytest
 
 Row = tuple[list[float], int]
 
-SWEEP = 25
+SWEEP = 50
 """A sweep has so many times the rows of the ordinary test."""
+
+FEWEST = 6
+"""The fewest rows of an ordinary test."""
 
 
 def sampled(name: str, rows: Callable[[int], Iterator[Row]], count: int) -> list[object]:
     """Return two parameters for a test: a few rows, and all `count` rows, marked as a sweep."""
     return [
-        pytest.param(rows(count // SWEEP), id=name),
+        pytest.param(rows(max(FEWEST, count // SWEEP)), id=name),
         pytest.param(rows(count), id=f"{name}, all", marks=pytest.mark.sweep),
     ]
 

@@ -1,6 +1,5 @@
 """Every number is within 4 ulp of the exact value."""
 
-import itertools
 from itertools import islice
 
 import numpy as np
@@ -28,10 +27,10 @@ def distances(logits: list[float], target: int, expected: Exact) -> dict[str, fl
 @pytest.mark.parametrize(
     "rows",
     [
-        *sampled("random", lambda count: random_rows(count, seed=1), 12_000),
-        *sampled("adversarial", lambda count: adversarial_rows(count, seed=2), 9_000),
-        *sampled("wide", lambda count: islice(wide_rows(seed=3), 4 + count), 15),
-        *sampled("faint", lambda count: islice(faint_rows(), count), 600),
+        *sampled("random", lambda count: random_rows(count, seed=1), 8_000),
+        *sampled("adversarial", lambda count: adversarial_rows(count, seed=2), 6_000),
+        *sampled("wide", lambda count: islice(wide_rows(seed=3), count), 15),
+        *sampled("faint", lambda count: islice(faint_rows(), count), 112),
         # Found by search: errors that add up, and a result just below the largest number.
         pytest.param(
             [
@@ -104,20 +103,6 @@ def test_narrow_types_are_computed_in_float64_and_rounded_once(dtype):
     for name in ("probs", "loss", "grad_probs", "grad_logits"):
         assert getattr(small, name).dtype == dtype
         assert np.array_equal(getattr(small, name), getattr(large, name).astype(dtype))
-
-
-@pytest.mark.parametrize("classes", [2, 3, 7, 8, 9, 31, 129, 1000, 20_000])
-def test_a_row_has_the_same_bits_alone_and_in_any_block(classes):
-    rng = np.random.default_rng(classes)
-    logits = rng.normal(size=(67, classes)) * 10.0 ** rng.integers(-2, 3, size=(67, 1))
-    targets = rng.integers(classes, size=67)
-    whole = softmax_cross_entropy(logits, targets)
-    cuts = [0, 1, 2, 5, 13, 66, 67]
-    for start, stop in itertools.pairwise(cuts):
-        part = softmax_cross_entropy(logits[start:stop], targets[start:stop])
-        for name in ("probs", "loss", "grad_probs", "grad_logits"):
-            expected = getattr(whole, name)[start:stop]
-            assert getattr(part, name).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("layout", [np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]])

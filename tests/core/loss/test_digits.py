@@ -164,7 +164,7 @@ def check_block(rng, rows: int, monkeypatch) -> int:
     return len(logits)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_every_number_is_within_four_ulp_of_itself(seed, monkeypatch):
     rng = np.random.default_rng([1, seed])
     for _ in range(60):
@@ -198,8 +198,7 @@ def test_targets_that_are_the_probabilities_leave_what_rounding_left_of_them(cla
     assert ulps(got.grad_logits[0], wanted["grad_logits"]) <= LIMIT
 
 
-@pytest.mark.parametrize("classes", [2, 3, 10, 3000])
-@pytest.mark.parametrize("scale", [1e308, 1.7e308])
+@pytest.mark.parametrize(("classes", "scale"), [(2, 1e308), (3, 1.7e308), (2000, 1.7e308)])
 def test_a_gradient_near_the_largest_float_does_not_overflow(classes, scale):
     got = softmax_cross_entropy([0.0] * classes, 0, loss_scale=scale)
     targets = [1.0] + [0.0] * (classes - 1)

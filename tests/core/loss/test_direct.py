@@ -85,10 +85,11 @@ def test_a_library_built_from_another_source_is_not_used(tmp_path, monkeypatch):
 def test_the_command_works_without_the_compiled_kernel(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "softgrad_core", ignore=shutil.ignore_patterns("*.so"))
     # `python -m` imports from its working directory first.
-    assert run("--version", cwd=tmp_path, env={}).text.endswith(", without the compiled kernel\n")
+    version = run("--version", cwd=tmp_path, is_new=True).text
+    assert version.endswith(", without the compiled kernel\n")
     logits = [2.0, -1.0, 0.1, 700.0, 700.5]
     arguments = [*map(str, logits), "-t", "4", "--json", "--check"]
-    [record] = run(*arguments, cwd=tmp_path, env={}).records
+    [record] = run(*arguments, cwd=tmp_path, is_new=True).records
     wanted = exact(logits, 4)
     assert record["check"]["passed"] is True
     assert max(map(ulps, record["probs"], wanted.probs)) < 4

@@ -1,5 +1,7 @@
 """The catalogue: planted mistakes are recognised, and right claims raise no alarm."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from softgrad.records.fields import CLAIMS
@@ -14,7 +16,7 @@ from support.planted import (
     rounder,
     subtracted_in,
 )
-from support.sweeps import in_sweeps
+from support.sweeps import combined, in_sweeps
 
 from softgrad_core import softmax_cross_entropy, verify
 from softgrad_core.verification.diagnosis.case import CORRECT
@@ -22,8 +24,9 @@ from softgrad_core.verification.diagnosis.catalogue import CATALOGUE, FORMS
 from softgrad_core.verification.diagnosis.evidence import Evidence
 from softgrad_core.verification.reference import QUANTITIES
 
-FEW_CLASSES = (2, 3, 10, *in_sweeps([100, 1000]))
 CLASSES = (2, 3, 10, 100, *in_sweeps([1000]))
+LARGE = in_sweeps(product((1000,), DTYPES))
+OF_EVERY_SIZE_AND_TYPE = [*combined((2, 3, 10, 100), DTYPES), *LARGE]
 RECORDS = 60
 
 NEARLY_ALL = 0.75
@@ -47,8 +50,10 @@ def diagnose(b, dtype, quantity, claims, **options):
     return named, [finding.mistake.name for findings in groups for finding in findings]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("classes", FEW_CLASSES)
+@pytest.mark.parametrize(
+    ("classes", "dtype"),
+    [*combined((2, 3, 10), DTYPES), *in_sweeps(product((100,), DTYPES)), *LARGE],
+)
 @pytest.mark.parametrize(
     ("quantity", "planted"),
     [("grad_logits", gradients), ("probs", probabilities), ("loss", losses)],
@@ -67,8 +72,7 @@ def test_a_planted_mistake_is_named_in_each_record_and_in_all(quantity, planted,
             assert right > NEARLY_ALL * len(named), (number, name, right, len(named))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize(("classes", "dtype"), OF_EVERY_SIZE_AND_TYPE)
 def test_correct_claims_raise_no_alarm(classes, dtype):
     for scale in (0.1, 2.0, 5.0):
         given = batch(classes, dtype, scale=scale, seed=1)
@@ -114,8 +118,7 @@ def test_correct_claims_of_pytorch_raise_no_alarm(classes):
     ).raise_if_failed()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize(("classes", "dtype"), OF_EVERY_SIZE_AND_TYPE)
 def test_a_mistake_at_the_limits_of_the_type_is_named(classes, dtype):
     given = batch(classes, dtype)
     for number, name, b, claims, options in at_the_limits(given.a, given.y, dtype):
@@ -310,8 +313,7 @@ def test_a_factor_that_is_nearly_1_is_not_shown_as_1():
     assert "it equals r × (p - e) with r = 1.0004" in text
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("classes", CLASSES)
+@pytest.mark.parametrize(("classes", "dtype"), OF_EVERY_SIZE_AND_TYPE)
 def test_a_record_is_judged_the_same_alone_and_among_others(classes, dtype):
     b = batch(classes, dtype, records=9)
     wrong = np.random.default_rng(8).normal(size=b.p.shape)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from support.recorded import RUNS
 
 from softgrad_core import verify
 from softgrad_core.dtypes import Dtype
@@ -140,17 +139,3 @@ def test_numbers_that_were_rounded_once_get_no_remark(dtype: str) -> None:
     passed, lines = kernel.answer(**kernel.claims(kernel.log_p))
     assert passed
     assert not remark(lines)
-
-
-@pytest.mark.parametrize("run", RUNS, ids=[run[0] for run in RUNS])
-def test_only_kernels_that_keep_a_log_softmax_in_their_type_are_remarked(run: Any) -> None:
-    name, dtype, kernel, logits, targets, _, gradient, options = run
-    result = verify(logits, targets, grad_logits=gradient, dtype=dtype, **options)
-    said = remark(result.summary().lines())
-    if kernel in {"eager", "inductor"}:
-        # Compiled PyTorch keeps it with few classes only.
-        assert not said or "log-softmax-in-low-precision" in said
-    else:
-        assert not said
-    if "eager sum" in name and dtype != "float32":
-        assert said
