@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Each process of the tests would take most of a GPU's memory for itself.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-settings.register_profile("ordinary", max_examples=40, deadline=None)
+settings.register_profile("ordinary", max_examples=20, deadline=None)
 settings.register_profile("sweep", max_examples=250, deadline=None)
 
 MAY_BE_SKIPPED = ("one kernel that this processor can run", "there is no GPU")

@@ -2,10 +2,8 @@
 
 import re
 
-import nbformat
 import numpy as np
 import pytest
-from nbclient import NotebookClient
 from softgrad.outputs.documents.notebook import SCOPE, html_of_verification
 
 from softgrad_core import check_gradients, explain, softmax_cross_entropy, verify
@@ -37,6 +35,9 @@ SHOWN = {
 @pytest.fixture(scope="module")
 def cells():
     """Run the cells with the extension, and then once more without it; return their outputs."""
+    import nbformat
+    from nbclient import NotebookClient
+
     codes = [SETUP, "%load_ext softgrad", *SHOWN, "%unload_ext softgrad", *SHOWN]
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, codes)))
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()

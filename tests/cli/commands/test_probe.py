@@ -164,7 +164,7 @@ def test_a_test_for_pytest_repeats_what_was_found(folder):
     text = (folder / "test_found.py").read_text()
     assert "from kernels import negated" in text
     pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_found.py"]
-    env = environment(PYTHONPATH=str(folder))
+    env = environment(PYTHONPATH=str(folder), PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     done = subprocess.run(
         pytest_run, cwd=folder, capture_output=True, text=True, env=env, check=False
     )

@@ -219,7 +219,7 @@ def test_every_run_says_the_same():
     logits, targets, probs, _ = kernel(20, classes=2)
     claims = probs - np.eye(2, dtype=np.float32)[1 - targets]
     records = records_of(logits, targets, grad_logits=claims)
-    runs = [verify(*records, env={"PYTHONHASHSEED": str(seed)}) for seed in range(4)]
+    runs = [verify(*records, env={"PYTHONHASHSEED": str(seed)}) for seed in range(3)]
     assert "all 20 equal p - e(y + 1)" in runs[0].err
     assert len({(ended.out, ended.err) for ended in runs}) == 1
 

@@ -61,7 +61,7 @@ def test_nothing_is_found_in_a_right_function(case):
 @pytest.mark.sweep
 @pytest.mark.parametrize("case", RIGHT, ids=lambda c: c.name)
 def test_nothing_is_found_in_a_right_function_whatever_the_seed(case):
-    for seed in range(1, 4):
+    for seed in (1, 2):
         assert names(found_in(case, seed=seed, seconds=1)) == []
 
 
