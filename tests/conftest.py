@@ -13,6 +13,31 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 settings.register_profile("ordinary", max_examples=20, deadline=None)
 settings.register_profile("sweep", max_examples=250, deadline=None)
 
+LONGEST = (
+    "core/test_memory",
+    "derivation/test_derivation",
+    "loss/test_accuracy",
+    "probing/test_findings",
+    "test_style",
+    "running/test_cluster",
+    "outputs/test_moving",
+    "outputs/test_pages",
+    "running/test_jobs",
+    "loss/test_digits",
+    "loss/test_whole_loss",
+    "checking/test_check",
+    "verification/test_mistakes",
+    "verification/test_rounding",
+    "test_faults",
+    "probing/test_frameworks",
+    "test_documents",
+)
+"""The files that take longest, in the ordinary run or in the sweeps.
+
+They come first, so that no process waits at the end for another. A file is run by one process,
+which prepares what its tests share once: browsers, clusters, notebooks.
+"""
+
 MAY_BE_SKIPPED = ("one kernel that this processor can run", "there is no GPU")
 """Reasons to skip a test that --no-skips accepts, because they depend on the machine."""
 
@@ -26,9 +51,10 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    # No process should wait at the end for those that take longest: mypy, and the sanitizers.
-    longest = ("test_the_code_keeps_the_rules", "test_a_sanitizer_finds_nothing")
-    items.sort(key=lambda item: not any(name in item.nodeid for name in longest))
+    def place(item):
+        return next((n for n, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST))
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True)

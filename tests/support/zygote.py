@@ -92,7 +92,10 @@ def _ask(
 
 
 class Forked:
-    """A run of the command, to be used as a `subprocess.Popen` is."""
+    """A run of the command, to be used as a `subprocess.Popen` is.
+
+    `before` is Python to execute first, in place of what a test would change in its own process.
+    """
 
     def __init__(
         self,
@@ -103,6 +106,7 @@ class Forked:
         cwd: object = None,
         env: dict[str, str] | None = None,
         start_new_session: bool = False,
+        before: str = "",
     ) -> None:
         self.returncode: int | None = None
         self.stdin: Any
@@ -121,6 +125,7 @@ class Forked:
             cwd=str(cwd or os.getcwd()),
             env=env or {},
             session=start_new_session,
+            before=before,
         )
         for descriptor, end in zip(given, theirs, strict=True):
             if descriptor == PIPE:
@@ -296,12 +301,13 @@ class _Zygote:
         if how["session"]:
             os.setsid()
         sys.argv = ["softgrad", *arguments]
+        exec(how["before"], {})  # noqa: S102 - it comes from a test
         main()
 
 
 def _hand_over(path: str, arguments: list[str]) -> int:
     """Be the program of a shell: return the status of the run."""
-    how = {"cwd": os.getcwd(), "env": dict(os.environ), "session": False}
+    how = {"cwd": os.getcwd(), "env": dict(os.environ), "session": False, "before": ""}
     zygote, _ = _ask(path, arguments, [0, 1, 2], **how)
     return os.waitstatus_to_exitcode(int(zygote.recv(32)))
 

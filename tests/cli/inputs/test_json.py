@@ -316,7 +316,7 @@ def test_a_pipe_without_data_yet_is_not_the_end_of_the_input():
     with Forked(stdin=reader) as process:
         os.close(reader)
         for row in ROWS[:2]:
-            time.sleep(0.5)
+            time.sleep(0.3)
             os.write(writer, lines_of(row).encode())
         os.close(writer)
         assert process.stdout.read().count(b"\n") == 2

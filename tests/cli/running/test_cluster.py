@@ -3,28 +3,20 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 
 import numpy as np
 import orjson
 import pytest
-from support.command import environment, run
+from support.command import run
 from support.dasks import Started
 from support.processes import unfinished
 from support.zygote import Forked
 
 ROW = '{"logits": [1.0, 2.0], "target": 0}'
 
-IMPATIENT = """
-from softgrad.running import cluster
-from softgrad.__main__ import main
-
-cluster.CONNECT_SECONDS = 0.5
-main()
-"""
+IMPATIENT = "from softgrad.running import cluster; cluster.CONNECT_SECONDS = 0.5"
 
 
 def wait_for(condition):
@@ -130,12 +122,12 @@ def test_a_scheduler_that_is_lost_ends_the_run(rows, tmp_path):
 
 def test_a_cluster_without_workers_is_waited_for_and_then_given_up(tmp_path):
     with scheduling(tmp_path) as (_, address):
-        options = ["--scheduler", address, "--worker-timeout", "1.5", "-o", "r.jsonl"]
+        options = ["--scheduler", address, "--worker-timeout", "0.5", "-o", "r.jsonl"]
         ended = run(*options, stdin=ROW, cwd=tmp_path)
         assert ended.status == 74
         assert ended.err == (
-            f"softgrad: {address}: no workers; waiting 1.5 s for one\n"
-            f"softgrad: {address}: no worker came within 1.5 s (--worker-timeout); the results end "
+            f"softgrad: {address}: no workers; waiting 0.5 s for one\n"
+            f"softgrad: {address}: no worker came within 0.5 s (--worker-timeout); the results end "
             "before the records that are left\n"
         )
         assert not (tmp_path / "r.jsonl").exists()
@@ -168,30 +160,24 @@ def test_workers_that_all_die_are_waited_for_and_then_given_up(rows, tmp_path):
 def test_connecting_to_something_that_never_answers_times_out():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-        ended = subprocess.run(
-            [sys.executable, "-c", IMPATIENT, "--scheduler", address],
-            input=ROW.encode(),
-            capture_output=True,
-            env=environment(),
-            timeout=60,
-            check=False,
-        )
-    assert ended.returncode == 74
-    assert f"softgrad: {address}: no Dask scheduler could be reached" in ended.stderr.decode()
+        with Forked("--scheduler", address, before=IMPATIENT) as process:
+            _, err = process.communicate(ROW.encode())
+    assert process.returncode == 74
+    assert f"softgrad: {address}: no Dask scheduler could be reached" in err.decode()
 
 
 def test_dask_s_own_warnings_are_not_shown(scheduler):
-    script = """if True:
-        import logging, sys
-        from softgrad.running.cluster import cluster
+    script = """
+import logging, os, sys
+from softgrad.running.cluster import cluster
 
-        with cluster(sys.argv[1], 60.0):
-            logging.getLogger("distributed.client").warning("Couldn't gather 1 keys")
-    """
-    ended = subprocess.run(
-        [sys.executable, "-c", script, scheduler], capture_output=True, timeout=60, check=True
-    )
-    assert ended.stderr == b""
+with cluster(sys.argv[1], 60.0):
+    logging.getLogger("distributed.client").warning("Couldn't gather 1 keys")
+os._exit(0)
+"""
+    with Forked(scheduler, before=script) as process:
+        _, err = process.communicate()
+    assert (process.returncode, err) == (0, b"")
 
 
 def test_arrays_in_many_files_are_computed_on_the_cluster_too(scheduler, tmp_path):
@@ -213,27 +199,16 @@ def test_workers_with_another_softgrad_are_refused(scheduler, tmp_path, name):
     (tmp_path / "rows.jsonl").write_text(ROW)
     np.savez(tmp_path / "rows.npz", logits=[[1.0, 2.0]], target=[0])
     # This process claims to be another version than the workers are.
-    script = """if True:
-        import sys
-        from softgrad import version
-        from softgrad.__main__ import main
+    other = """
+from softgrad.running import cluster
 
-        version.version_text = lambda: "softgrad 0.0.1, without the compiled kernel"
-        sys.argv[0] = "softgrad"
-        main()
-    """
+cluster.version_text = lambda: "softgrad 0.0.1, without the compiled kernel"
+"""
     words = [name, "--scheduler", scheduler, "-o", "results"]
-    ended = subprocess.run(
-        [sys.executable, "-c", script, *words],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment(),
-        timeout=300,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout) == (74, "")
-    assert ended.stderr == (
+    with Forked(*words, cwd=tmp_path, before=other) as process:
+        out, err = process.communicate()
+    assert (process.returncode, out) == (74, b"")
+    assert err.decode() == (
         f"softgrad: {scheduler}: results might differ: a worker has {run('--version').text.strip()}"
         ", and here it is softgrad 0.0.1, without the compiled kernel\n"
     )
@@ -241,16 +216,10 @@ def test_workers_with_another_softgrad_are_refused(scheduler, tmp_path, name):
 
 
 def test_a_scheduler_that_is_not_there_is_reported():
-    ended = subprocess.run(
-        [sys.executable, "-c", IMPATIENT, "--scheduler", "tcp://127.0.0.1:9"],
-        input=ROW,
-        capture_output=True,
-        env=environment(),
-        text=True,
-        check=False,
-    )
-    assert (ended.returncode, ended.stdout) == (74, "")
-    [line] = ended.stderr.splitlines()
+    with Forked("--scheduler", "tcp://127.0.0.1:9", before=IMPATIENT) as process:
+        out, err = process.communicate(ROW.encode())
+    assert (process.returncode, out) == (74, b"")
+    [line] = err.decode().splitlines()
     assert line.startswith("softgrad: tcp://127.0.0.1:9: no Dask scheduler could be reached: ")
 
 

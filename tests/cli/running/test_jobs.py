@@ -128,7 +128,7 @@ def test_claims_are_summarised_alike(claims):
     assert one.status == 1
 
 
-@pytest.mark.parametrize("size", [1, 100, 5_000])
+@pytest.mark.parametrize("size", [1, 5_000])
 def test_claims_that_arrive_in_pieces_are_summarised_alike(size):
     """Only several losses together show that they have one factor."""
     rows = np.random.default_rng(6).normal(size=(100, 5)) * 3

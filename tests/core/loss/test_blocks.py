@@ -63,7 +63,7 @@ def test_a_row_has_the_same_bits_alone_in_any_block_and_on_threads(classes, dtyp
     ],
 )
 def test_a_row_has_the_same_bits_alone_and_in_a_block_with_options(options, dtype):
-    for classes in (2, 3, 10, 31, 33, 1000):
+    for classes in (2, 3, 31, 33, 1000):
         logits, targets = mixed_rows(classes, dtype)
         logits = np.concatenate([logits, np.log(np.full((1, classes), 1 / classes, dtype))])
         targets = np.append(targets, 1) % options.get("num_classes", classes)
