@@ -88,22 +88,23 @@ def test_every_bad_record_is_named_in_its_place_and_harms_no_other():
         assert message == f"<stdin>:{line}: {case['message']}"
 
 
-@pytest.mark.parametrize("case", table("bad"))
-def test_a_bad_record_alone_is_named_the_same_and_keeps_all_that_could_be_read(case):
-    ended = run(stdin=case["text"])
+def test_a_bad_record_alone_is_named_the_same_and_keeps_all_that_could_be_read(tmp_path):
+    cases = [parameter.values[0] for parameter in table("bad")]
+    for number, case in enumerate(cases):
+        (tmp_path / f"{number}.json").write_text(case["text"], encoding="utf-8")
+    ended = run(*(f"{number}.json" for number in range(len(cases))), cwd=tmp_path)
     assert ended.status == 3
-    [record] = ended.records
-    assert record["error"]["code"] == case["code"]
-    assert record["error"]["message"] == case["message"]
-    try:
-        given = json.loads(case["text"], parse_constant=str)
-    except json.JSONDecodeError:
-        assert record.keys() == {"error"}
-        return
-    del record["error"]
-    if not isinstance(given, dict):
-        given = {"record": given}
-    assert record.keys() == given.keys()
-    for name in given:
+    for number, (record, case) in enumerate(zip(ended.records, cases, strict=True)):
+        error = record.pop("error")
+        assert (error["code"], error["message"]) == (case["code"], case["message"])
+        assert error["source"] == f"{number}.json"
+        try:
+            given = json.loads(case["text"], parse_constant=str)
+        except json.JSONDecodeError:
+            assert record == {}, case
+            continue
+        if not isinstance(given, dict):
+            given = {"record": given}
+        assert record.keys() == given.keys(), case
         if "1e400" not in case["text"]:
-            assert record[name] == given[name]
+            assert record == given, case
