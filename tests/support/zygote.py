@@ -3,7 +3,7 @@
 Starting Python and importing the command takes ten times as long as most runs. The zygote imports
 once and forks for each run. The child has its own pipes, folder, environment and arguments, and
 exits as any run does. Tests of start-up itself start a new process instead. Runs with files of
-tensors come from a second zygote, which has imported PyTorch too, where it is installed.
+tensors, or on a cluster, come from zygotes that have imported PyTorch or Dask too.
 
 A test asks through `Forked`. A shell asks through the program that `script` writes.
 """
@@ -29,9 +29,14 @@ from typing import Any
 
 PIPE = subprocess.PIPE
 WAIT_SECONDS = 120.0
-TENSORS = (".pt", ".safetensors")
 OPTIONAL = ("softgrad.outputs.arrays.torch", "softgrad.outputs.arrays.safetensors")
 """Modules that import what may not be installed."""
+
+SPECIAL = {
+    "tensors": ((".pt", ".safetensors"), ("torch", "safetensors", *OPTIONAL)),
+    "cluster": (("--scheduler",), ("distributed",)),
+}
+"""Kinds of runs, the words by which they are known, and what is imported for them."""
 
 WARM = (
     ("2", "1", "0.1", "--target", "0", "--check"),
@@ -47,7 +52,7 @@ LENGTH = 1 << 20
 
 @cache
 def address(kind: str) -> str:
-    """Start a zygote, for any runs or for those with tensors, and return where it listens."""
+    """Start a zygote, for any runs or for those of a special kind, and return where it listens."""
     from support.command import environment
 
     folder = tempfile.TemporaryDirectory(prefix="zygote-")
@@ -117,9 +122,10 @@ class Forked:
             ends = os.pipe() if descriptor == PIPE else (descriptor, descriptor)
             theirs.append(ends[place > 0])
             mine.append(ends[place == 0] if descriptor == PIPE else None)
-        kind = "tensors" if any(name in " ".join(arguments) for name in TENSORS) else "any"
+        text = " ".join(arguments)
+        kinds = (kind for kind, (words, _) in SPECIAL.items() if any(one in text for one in words))
         self._status, self.pid = _ask(
-            address(kind),
+            address(next(kinds, "any")),
             [*arguments],
             theirs,
             cwd=str(cwd or os.getcwd()),
@@ -205,10 +211,10 @@ def _import_all(kind: str) -> None:
                 importlib.import_module(found.name)
     for name in ("numpy.random", "rich.markdown", "typer.rich_utils"):
         importlib.import_module(name)
-    if kind == "tensors":
-        with suppress(ImportError):
-            for name in ("torch", "safetensors", *OPTIONAL):
-                importlib.import_module(name)
+    _, special = SPECIAL.get(kind, ((), ()))
+    with suppress(ImportError):
+        for name in special:
+            importlib.import_module(name)
 
 
 def _warm_up() -> None:

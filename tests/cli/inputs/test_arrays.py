@@ -5,6 +5,7 @@ import pytest
 from support.arrays import make, results_of
 from support.command import peak_of, run
 from support.oracle import exact
+from support.sweeps import combined
 
 from softgrad_core import softmax_cross_entropy
 
@@ -19,8 +20,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("jobs", ["1", "2", "0"])
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int32", ">f8"])
+@pytest.mark.parametrize(
+    ("dtype", "jobs"),
+    combined(("float64", "float32", "float16", "int32", ">f8"), ("1", "2", "0")),
+)
 def test_results_equal_the_library_s_and_have_the_type_of_the_logits(tmp_path, dtype, jobs):
     logits, targets = make(30_000, 20, dtype)
     np.save(tmp_path / "a.npy", logits)

@@ -11,6 +11,7 @@ from softgrad.exits import InputFailedError
 from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
 from support.command import peak_of, run
 from support.devices import DEVICES
+from support.sweeps import combined
 
 from softgrad_core import softmax_cross_entropy
 
@@ -103,8 +104,9 @@ def test_arrays_of_other_names_are_mapped(tmp_path, torch, save, kind):
     assert (ended.status, "NAME out of logits, target" in ended.err) == (2, True), ended.err
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("dtype", "kind"), combined(("float64", "float32", "float16", "bfloat16"), KINDS)
+)
 def test_results_have_the_format_the_type_and_the_shape_of_the_logits(
     tmp_path, torch, safetensors, save, kind, dtype
 ):
