@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import zygote
+from support import forked
 from support.examples import DOCUMENTS, commands_of, outputs_of, sessions_of
 
 from softgrad_core.loss.kernels.direct import KERNELS
@@ -47,7 +47,7 @@ def sessions():
 def programs(tmp_path_factory):
     """Return the folders of `softgrad`, as a fork of the zygote, and of Python."""
     folder = tmp_path_factory.mktemp("programs")
-    zygote.script(folder)
+    forked.script(folder)
     return f"{folder}{os.pathsep}{Path(sys.executable).parent}"
 
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 from support.command import command, environment, lines_of, run
+from support.forked import Forked
 from support.processes import linux, unfinished, wait_for
-from support.zygote import Forked
 
 ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
 

@@ -5,8 +5,8 @@ import pty
 import random
 
 from support.command import lines_of, run
+from support.forked import Forked
 from support.terminal import on_terminal, without_escapes
-from support.zygote import Forked
 
 
 def rows(count):

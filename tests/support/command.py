@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from support.zygote import WAIT_SECONDS, Forked
+from support.forked import WAIT_SECONDS, Forked
 
 TIMEOUT_SECONDS = WAIT_SECONDS
 

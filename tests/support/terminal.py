@@ -8,7 +8,7 @@ import struct
 import termios
 from pathlib import Path
 
-from support.zygote import Forked
+from support.forked import Forked
 
 
 def on_terminal(

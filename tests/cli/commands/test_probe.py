@@ -9,8 +9,8 @@ import sys
 import pytest
 from support.command import command, environment, run
 from support.documents import measured, needs_chromium
+from support.forked import Forked
 from support.terminal import on_terminal, without_escapes
-from support.zygote import Forked
 
 KERNELS = """
 import ctypes

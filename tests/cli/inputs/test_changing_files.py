@@ -11,8 +11,8 @@ from softgrad.inputs.sources import read
 from softgrad.running.pipeline import Outcome
 from softgrad.running.workers import Workers
 from support.command import lines_of
+from support.forked import Forked
 from support.processes import linux, open_files, wait_for
-from support.zygote import Forked
 
 OPTIONS = ArrayOptions(None, {}, None, with_claims=False, names={}, axis=-1)
 LOGITS = np.random.default_rng(4).normal(size=(4000, 50))

@@ -8,8 +8,8 @@ import time
 
 import pytest
 from support.command import lines_of, peak_of, run
+from support.forked import Forked
 from support.sweeps import in_sweeps
-from support.zygote import Forked
 
 ROWS = [
     {"id": n, "logits": [n / 7, -n / 3, 1e-3 * n], "target": n % 3, "note": 'é "quoted" [1, 2]'}

@@ -7,8 +7,8 @@ import pytest
 from softgrad.outputs import replacement
 from softgrad.outputs.replacement import Replacement
 from support.command import lines_of, run
+from support.forked import Forked
 from support.processes import linux, unfinished, wait_for
-from support.zygote import Forked
 
 ROW = lines_of({"logits": [1, 2], "target": 0})
 

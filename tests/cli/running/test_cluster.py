@@ -11,8 +11,8 @@ import orjson
 import pytest
 from support.command import run
 from support.dasks import Started
+from support.forked import Forked
 from support.processes import unfinished
-from support.zygote import Forked
 
 ROW = '{"logits": [1.0, 2.0], "target": 0}'
 

@@ -14,9 +14,9 @@ import pytest
 from softgrad.running import workers
 from softgrad.running.pipeline import Outcome
 from support.command import command, environment, lines_of, run
+from support.forked import Forked
 from support.processes import children_of, is_running, linux, unfinished, wait_for
 from support.sweeps import in_sweeps
-from support.zygote import Forked
 
 from softgrad_core import softmax_cross_entropy
 
