@@ -34,11 +34,12 @@ def libraries_of(session):
 def sessions():
     """Yield the name of each document with each of its sessions.
 
-    PyTorch, JAX and pytest start slowly.
+    PyTorch, JAX and pytest start slowly, and the examples of probe try many inputs.
     """
     for name, text in TEXTS.items():
         for session in sessions_of(text):
-            marks = [pytest.mark.sweep] if "pytest" in session else []
+            is_slow = "pytest" in session or name == "probe"
+            marks = [pytest.mark.sweep] if is_slow else []
             first, _ = commands_of(session)[0]
             yield pytest.param(name, session, id=f"{name}: {first[:40]}", marks=marks)
 

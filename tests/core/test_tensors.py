@@ -152,7 +152,7 @@ def test_arrays_of_jax_are_verified_as_they_are():
 
     for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
         logits = jnp.array(LOGITS, dtype=dtype)
-        value, claim = jax.value_and_grad(loss)(logits)
+        value, claim = jax.jit(jax.value_and_grad(loss))(logits)
         targets = jnp.array(TARGETS)
         result = verify(logits, targets, loss=value, grad_logits=claim, reduction="mean")
         result.raise_if_failed()

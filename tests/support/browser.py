@@ -21,6 +21,13 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+def expect(locator: Any) -> Any:
+    """Return what waits for something to become true of a place on a page."""
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
 def open_page(started: Any, file: Path, complaints: list[str], **options: Any) -> Any:
     """Open a page from a file.
 

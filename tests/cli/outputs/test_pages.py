@@ -289,7 +289,7 @@ def test_the_lecture_is_printed_on_seven_pages(tmp_path):
 
 
 @needs_latex
-@pytest.mark.parametrize("engine", ["pdflatex", "lualatex"])
+@pytest.mark.parametrize("engine", ["pdflatex", *in_sweeps(["lualatex"])])
 def test_greek_names_are_typeset_by_every_engine(tmp_path, engine):
     words = ["2", "1", "0.1", "-t", "0", "--classes", "λ,Ω,bird", "-f", "latex", "--standalone"]
     ended = run("explain", *words)

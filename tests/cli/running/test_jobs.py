@@ -43,7 +43,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         [],
         ["--check"],
-        ["--label-smoothing", "0.1"],
         ["--fail-fast"],
         ["--only-failures", "--check"],
     ],

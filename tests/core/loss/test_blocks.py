@@ -49,19 +49,18 @@ def test_a_row_has_the_same_bits_alone_in_any_block_and_on_threads(classes, dtyp
     assert_same_bits(block, many, slice(10, 15))
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"label_smoothing": 0.1},
-        {"z_loss_scale": 0.1, "temperature": 0.7},
-        {"softcap": 5.0, "loss_scale": 3.0},
-        {"label_smoothing": 0.3, "softcap": 5.0, "z_loss_scale": 0.1},
-        {"label_smoothing": 0.1, "class_weights": 0.7},
-        {"class_weights": 0.7},
-        {"label_smoothing": 0.1, "num_classes": 2},
-    ],
-)
+OPTIONS = [
+    {"label_smoothing": 0.1},
+    {"z_loss_scale": 0.1, "temperature": 0.7},
+    {"softcap": 5.0, "loss_scale": 3.0},
+    {"label_smoothing": 0.3, "softcap": 5.0, "z_loss_scale": 0.1},
+    {"label_smoothing": 0.1, "class_weights": 0.7},
+    {"class_weights": 0.7},
+    {"label_smoothing": 0.1, "num_classes": 2},
+]
+
+
+@pytest.mark.parametrize(("options", "dtype"), combined(OPTIONS, ("float64", "float32")))
 def test_a_row_has_the_same_bits_alone_and_in_a_block_with_options(options, dtype):
     for classes in (2, 3, 31, 33, 1000):
         logits, targets = mixed_rows(classes, dtype)

@@ -11,8 +11,8 @@ from softgrad_core.probing.trials import NAMED
 LARGE = [entry.name for entry in NAMED if entry.classes > 1100]
 """Trials that take a function in plain NumPy longest."""
 
-TYPICAL = {"kind 1", "no shift", "last block", "N, not counted", "own half", "index wraps"}
-TYPICAL |= {"in place", "cached", "as if contiguous", "one row refused", "a column"}
+TYPICAL = {"kind 1", "no shift", "last block", "N, not counted", "index wraps"}
+TYPICAL |= {"in place", "as if contiguous", "one row refused", "a column"}
 
 
 def names(found):

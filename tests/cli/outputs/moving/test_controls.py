@@ -3,9 +3,8 @@
 import re
 
 import numpy as np
-from playwright.sync_api import expect
 from softgrad.outputs.documents.notebook import html_of_derivation
-from support.browser import move
+from support.browser import expect, move
 from support.command import lines_of, run
 from support.documents import needs_chromium
 
