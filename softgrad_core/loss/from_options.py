@@ -25,7 +25,11 @@ from softgrad_core.tensors import has_type
 
 
 def objective_of(
-    targets: npt.ArrayLike, shape: tuple[int, ...], **options: Unpack[LossOptions]
+    targets: npt.ArrayLike,
+    shape: tuple[int, ...],
+    *,
+    batch: int | None = None,
+    **options: Unpack[LossOptions],
 ) -> Objective:
     """Return the objective of targets and options, checked for logits of the shape `shape`.
 
@@ -35,6 +39,8 @@ def objective_of(
         Labels, one integer or N of them; or target probabilities, of the shape of the logits.
     shape
         The shape of the logits, (C,) or (..., C).
+    batch
+        How many rows a reduction is over, if they are several batches; by default all.
     **options
         See `LossOptions`.
 
@@ -75,17 +81,14 @@ def objective_of(
     batches = divisor = z_divisor = None
     reduction = _reduction(checked, is_said=options.get("reduction") is not None)
     if reduction is not Reduction.NONE:
-        denominator = 1.0
+        counts = np.ones(count, dtype=bool) if counted is None else counted
+        counts = counts.reshape(count // batch if batch else 1, -1)
+        of_batches = np.ones(len(counts)), np.ones(len(counts))
         if reduction is Reduction.MEAN:
-            denominator = float(count)
-            if checked["denominator"] is not None:
-                denominator = checked["denominator"]
-            elif distribution is None:
-                denominator = weight_of(labels if counted is None else labels[counted], weights)
-            divisor = np.broadcast_to(denominator, count)
-            rows = count if counted is None else np.count_nonzero(counted)
-            z_divisor = np.broadcast_to(checked["denominator"] or float(rows), count)
-        batches = Batches(count, np.array([denominator]), reduced=True)
+            own = labels if distribution is None else None
+            of_batches = _denominators(own, counts, weights, checked["denominator"])
+            divisor, z_divisor = (np.repeat(one, counts.shape[1]) for one in of_batches)
+        batches = Batches(counts.shape[1], of_batches[0], reduced=True)
 
     def for_each_row(name: str) -> Any:
         value = checked[name]
@@ -183,6 +186,25 @@ def as_counted_labels(
         row = int((labels >= classes).argmax())
         raise padding_target(f"target {labels[row]}", classes, row if np.ndim(targets) else None)
     return labels, None if counted is None or counted.all() else counted
+
+
+def _denominators(
+    labels: IndexArray | None,
+    counts: BoolArray,
+    weights: FloatArray | None,
+    denominator: float | None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return what the mean of each of M batches divides its losses by, and its z-losses.
+
+    `counts` says which rows count, of shape (M, n). `labels` are None for probabilities.
+    """
+    rows = counts.sum(axis=1, dtype=np.float64)
+    if denominator is not None:
+        rows = np.full(len(rows), denominator)
+    elif labels is not None and weights is not None:
+        batches = zip(labels.reshape(counts.shape), counts, strict=True)
+        return np.array([weight_of(own[some], weights) for own, some in batches]), rows
+    return rows, rows
 
 
 def weight_of(labels: IndexArray, class_weights: FloatArray | None) -> float:
