@@ -114,7 +114,7 @@ def hint_for(dtype: Any) -> str:
 
 def as_array(values: Any) -> Any:
     """Return an array of any library as one of NumPy, or as `Packed` numbers; see `as_numpy`."""
-    if isinstance(values, np.ndarray | Packed):
+    if isinstance(values, (np.ndarray, Packed)):
         return _packed(values, values.dtype.name)
     module = sys.modules.get(type(values).__module__.partition(".")[0])
     try:
@@ -129,7 +129,7 @@ def as_array(values: Any) -> Any:
         elif hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
             array = np.from_dlpack(values)
         elif isinstance(values, (list, tuple)) and _are_arrays(values):
-            return _stacked([as_array(value) for value in values])
+            return stacked([as_array(value) for value in values])
         else:
             array = np.asarray(values)
     except (TypeError, RuntimeError, BufferError) as error:
@@ -147,9 +147,9 @@ def _are_arrays(values: Any) -> bool:
     return bool(values) and hasattr(values[0], "dtype") and not isinstance(values[0], np.generic)
 
 
-def _stacked(arrays: Sequence[Any]) -> Any:
-    """Return arrays of one shape as one array."""
-    if len({array.dtype.name for array in arrays}) == 1 and isinstance(arrays[0], Packed):
+def stacked(arrays: Sequence[Any]) -> Any:
+    """Return arrays of one shape, of NumPy or of `Packed` numbers, as one."""
+    if isinstance(arrays[0], Packed) and len({array.dtype for array in arrays}) == 1:
         return Packed(np.stack([array._bits for array in arrays]), arrays[0].dtype.name)
     return np.stack([_unpacked(array) for array in arrays])
 

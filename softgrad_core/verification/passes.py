@@ -235,6 +235,25 @@ def sort(
     return Sorted(wrong, worst, close, wrong_columns, between[:used], found)
 
 
+def without_small(values: Values, dtype: Dtype) -> Values:
+    """Return values with 1 for claims below the normal numbers that are surely not wrong.
+
+    Rounding to the type alone explains them; or they are 0, and no claim of the row is subnormal,
+    so that the kernel may set such numbers to 0.
+    """
+    exact, claims = values.exact, values.claims
+    is_small = np.abs(exact) < dtype.smallest_normal
+    if not is_small.any():
+        return values
+    is_subnormal = (np.abs(claims) < dtype.smallest_normal) & (claims != 0.0)
+    may_flush = ~is_subnormal.any(axis=1, keepdims=True)
+    is_fine = np.abs(claims - exact) <= dtype.smallest
+    is_fine |= (claims == 0.0) & may_flush
+    is_fine &= is_small
+    one = claims.dtype.type(1.0)
+    return Values(np.where(is_fine, 1.0, exact), np.where(is_fine, one, claims), values.targets)
+
+
 def power_of_two(numbers: FloatArray) -> FloatArray:
     """Return the power of two below each number: 0 for 0 and subnormal numbers."""
     bits: npt.NDArray[np.int64] = numbers.view(np.int64) & EXPONENT

@@ -26,6 +26,8 @@ from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verification.comparison import (
     CERTAIN_ULP,
     FAIL,
+    LEANING_NUMBERS,
+    LEANING_ROUNDINGS,
     PASS,
     UNINFORMATIVE,
     ClaimComparison,
@@ -45,6 +47,7 @@ from softgrad_core.verification.passes import (
     read_logits,
     sort,
     values_of,
+    without_small,
 )
 from softgrad_core.verification.rounding import (
     ROUNDINGS,
@@ -59,6 +62,9 @@ SCREENED = ("probs", "loss", "grad_logits")
 
 KERNEL_ERROR = 4.0 * Dtype.FLOAT64.epsilon
 """How far the kernel's values may be off, relative to the power of two below them."""
+
+SURE = 0.99
+"""The part of a bound up to which a number is surely right, by values that are nearly exact."""
 
 
 def kernel_values(given: npt.NDArray[Any], objective: Objective, name: str) -> FloatArray:
@@ -123,28 +129,83 @@ class Screen:
         Return what became of each row, which rows are decided, and in which columns claims of
         these failed.
         """
-        exact = getattr(self._exact, name).reshape(claim.shape)
-        target = self._labels if name == "grad_logits" else np.zeros_like(self._labels)
-        values = values_of(exact, claim, target)
-        errors = measure(self._space, values)
-        of_others = self._bounds(name, errors.least, tolerance)
-        unit = power_of_two(exact[self._rows, target])
-        of_target = self._bounds_of_target(name, unit, tolerance) or of_others
-        bounds = TwoBounds(of_others, of_target)
-        passed = (errors.largest <= of_others.lower) & (errors.own <= of_target.lower)
-        worst = np.where(errors.own > errors.largest, target, errors.worst)
-        result = _summed_up(values, self._rows, worst, tolerance.dtype)
-        decided = passed | self._are_nothing(name, claim, result)
+        values = self._values(name, claim)
+        result, decided, bounds = self._plainly_right(name, values, tolerance)
         columns = np.zeros(claim.shape[1], dtype=bool)
         # Without bounds for the numbers, nothing can be said of them.
-        left = np.flatnonzero(~decided & (of_others.lower >= 0.0))
+        left = np.flatnonzero(~decided & (bounds.of_others.lower >= 0.0))
         if len(left) and self._is_of_labels:
             found = sort(self._space, values, left, bounds.part(left), tolerance.dtype)
-            found = found._replace(worst=np.where(found.wrong > 0, found.worst, worst[left]))
+            found = found._replace(worst=np.where(found.wrong > 0, found.worst, result.worst[left]))
             some, of_some, columns = self._decided(name, values, left, found, tolerance)
             result.put(some, of_some)
             decided[some] = True
         return result, decided, columns
+
+    def passing(
+        self, name: str, claim: npt.NDArray[Any], tolerance: Tolerance
+    ) -> tuple[ClaimComparison, BoolArray, BoolArray]:
+        """Find rows of which no number fails, whatever it shows; arguments as of `compared`."""
+        values = without_small(self._values(name, claim), tolerance.dtype)
+        result, passed, _ = self._plainly_right(name, values, tolerance)
+        left = np.flatnonzero(~passed)
+        if len(left) and self._is_of_labels:
+            passed[left] = self._are_explained(name, values, left, tolerance)
+        return result, passed, np.zeros(claim.shape[1], dtype=bool)
+
+    def _values(self, name: str, claim: npt.NDArray[Any]) -> Values:
+        exact = getattr(self._exact, name).reshape(claim.shape)
+        target = self._labels if name == "grad_logits" else np.zeros_like(self._labels)
+        return values_of(exact, claim, target)
+
+    def _plainly_right(
+        self, name: str, values: Values, tolerance: Tolerance
+    ) -> tuple[ClaimComparison, BoolArray, TwoBounds]:
+        """Return what became of rows if they pass, which of them do, and the bounds of each."""
+        target = values.targets
+        errors = measure(self._space, values)
+        of_others = self._bounds(name, errors.least, tolerance)
+        unit = power_of_two(values.exact[self._rows, target])
+        of_target = self._bounds_of_target(name, unit, tolerance) or of_others
+        passed = (errors.largest <= of_others.lower) & (errors.own <= of_target.lower)
+        worst = np.where(errors.own > errors.largest, target, errors.worst)
+        result = _summed_up(values, self._rows, worst, tolerance.dtype)
+        passed |= self._are_nothing(name, values.claims, result)
+        return result, passed, TwoBounds(of_others, of_target)
+
+    def _are_explained(
+        self, name: str, values: Values, rows: IndexArray, tolerance: Tolerance
+    ) -> BoolArray:
+        """Return the rows of which rounding surely explains each number, and all of them together.
+
+        The bounds are those of `rounding.py`, a little smaller since the kernel's values are not
+        exact. Rows with numbers out of the range of the type are left out.
+        """
+        dtype, arithmetic, targets = tolerance.dtype, tolerance.arithmetic, values.targets[rows]
+        exact, at = values.exact[rows], (np.arange(len(rows)), targets)
+        size = np.abs(exact)
+        if name == "loss":
+            rounding = np.empty_like(size)
+        else:
+            a, largest = self._a[rows], self._largest[rows, np.newaxis]
+            log_p = (self._size_y + self._a_y)[rows, np.newaxis] - a
+            q = self._q[rows, np.newaxis] if name == "grad_logits" else 1.0
+            rounding = rounding_beside_targets(
+                name, exact, log_p, np.abs(a) + largest, q, self._classes, arithmetic
+            )
+        if name != "probs":
+            rounding[at] = self._rounding_of_target(name, tolerance)[rows]
+        unsure = KERNEL_ERROR if dtype is Dtype.FLOAT64 else 0.0
+        errors = (values.claims[rows] - exact) / rounding
+        allowed = SURE * (ROUNDINGS + (dtype.epsilon / 4.0 - unsure) * (size / rounding))
+        is_right = np.abs(errors) <= allowed
+        is_right &= (size >= dtype.smallest_normal) & (size <= dtype.largest / 2.0)
+        passes = is_right.all(axis=1)
+        if arithmetic is dtype and self._classes >= LEANING_NUMBERS:
+            # A number that was replaced counts for nothing.
+            means = np.abs(errors.sum(axis=1)) / (exact != 1.0).sum(axis=1)
+            passes &= means <= SURE * LEANING_ROUNDINGS
+        return np.asarray(passes)
 
     def _decided(
         self, name: str, values: Values, left: IndexArray, found: Sorted, tolerance: Tolerance
@@ -207,18 +268,32 @@ class Screen:
         result = compare_claims(got[np.newaxis], exact[np.newaxis], tolerance, rounding[np.newaxis])
         return result.ranks[0], result.error_ulp[0]
 
-    def losses(self, arithmetic: Dtype) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def losses(
+        self, tolerance: Tolerance, *, is_quick: bool = False
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the losses, of shape (n,), and how large their rounding errors are.
 
-        The last is their error where the log-sum-exp is rounded.
+        Only what is surely explained counts if it `is_quick`. The last is the error of the losses
+        where the log-sum-exp is rounded.
         """
+        arithmetic, exact = tolerance.arithmetic, np.asarray(self._exact.loss, dtype=np.float64)
         of_size = arithmetic.epsilon / 2.0 + error_of_sum(self._classes, arithmetic)
         rounding = self._error_of_log_p(arithmetic) + of_size * self._size_y
         rounding = np.where(self._q == 0.0, 0.0, self._q * rounding)
         of_log_sums = np.zeros_like(rounding)
         if may_be_rounded(self._objective, arithmetic):
             of_log_sums = self._q * nearest_error(self._size_y + self._a_y, arithmetic)
-        return np.asarray(self._exact.loss, dtype=np.float64), rounding, of_log_sums
+        if is_quick and tolerance.dtype is Dtype.FLOAT64:
+            rounding -= KERNEL_ERROR / ROUNDINGS * exact
+        return exact, rounding, of_log_sums
+
+    def _rounding_of_target(self, name: str, tolerance: Tolerance) -> FloatArray:
+        """Return the size of the rounding errors of the targets' numbers, or of the losses."""
+        if name == "loss":
+            return self.losses(tolerance)[1]
+        arithmetic = tolerance.arithmetic
+        of_p_y = self._error_of_log_p(arithmetic) * np.exp(-self._size_y)
+        return np.asarray(self._q * (of_p_y + arithmetic.epsilon))
 
     def _error_of_log_p(self, arithmetic: Dtype) -> FloatArray:
         """Return the error of log f(x)_y, of shape (n,)."""
@@ -270,12 +345,10 @@ class Screen:
             return None
         arithmetic, dtype = tolerance.arithmetic, tolerance.dtype
         of_log_sum = self._of_log_sum(arithmetic)
+        rounding = self._rounding_of_target(name, tolerance)
         if name == "loss":
-            _, rounding, _ = self.losses(arithmetic)
             moved = self._q * of_log_sum
         else:
-            of_p_y = self._error_of_log_p(arithmetic) * np.exp(-self._size_y)
-            rounding = self._q * (of_p_y + arithmetic.epsilon)
             moved = self._q * np.exp(-self._size_y) * np.expm1(of_log_sum)
         bound = ROUNDINGS * rounding / unit + dtype.epsilon / 2.0
         lost = (ROUNDINGS * (self._q + 1.0) + 1.0) * dtype.smallest / unit
