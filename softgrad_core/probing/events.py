@@ -11,7 +11,7 @@ from softgrad_core.probing.inputs import Input, Plan
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """An input that is about to be tried, and its number among all trials."""
+    """An input to try, and its number among all trials."""
 
     number: int
     name: str
@@ -88,12 +88,20 @@ class Finding:
 
 
 @dataclass(frozen=True, eq=False)
+class Upcoming:
+    """The trials that are about to be made, in this order; perhaps only the first of them."""
+
+    trials: Sequence[Trial]
+
+
+@dataclass(frozen=True, eq=False)
 class Tried:
     """What became of a trial: the name of what was found, if anything, and the worst error."""
 
-    trial: Trial
+    number: int
+    name: str
     found: str
     worst_ulp: float
 
 
-Event = Trial | Tried | Finding
+Event = Upcoming | Tried | Finding

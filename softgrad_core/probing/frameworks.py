@@ -137,9 +137,9 @@ class _Torch:
     def answer(self, given: Input, dtype: Dtype, plan: Plan) -> Answer:
         """Return what the function gives for an input."""
         torch = self._torch
-        numbers = self._tensor(given.logits, dtype)
-        logits = laid_out(numbers, given.layout, self._zeros).detach().requires_grad_()
-        targets = self._targets(given, dtype)
+        numbers, kept = self._tensor(given.logits, dtype), self._targets(given, dtype)
+        logits = laid_out(numbers, given.layout, self._zeros) if given.layout else numbers.clone()
+        logits, targets = logits.detach().requires_grad_(), kept.clone()
         words = {
             name: self._tensor(np.asarray(value), dtype) if isinstance(value, list) else value
             for name, value in keywords(plan, given).items()
@@ -149,23 +149,24 @@ class _Torch:
             result = self._function(before, self._targets(other, dtype), **words)
             if isinstance(result, torch.Tensor) and result.requires_grad:
                 torch.autograd.grad(result.sum(), before)
-        kept = targets.clone()
         claims = claims_of(self._function(logits, targets, **words), given, plan)
         loss: Any = claims.get("loss")
         is_differentiated = "grad_logits" not in claims and isinstance(loss, torch.Tensor)
         if is_differentiated:
             if not loss.requires_grad:
                 raise NoGradientError
-            above = torch.tensor(from_above(given, loss), dtype=loss.dtype, device=loss.device)
+            above = torch.ones_like(loss)
+            if given.upstream is not None:
+                above *= self._tensor(given.upstream, dtype)
             [claims["grad_logits"]] = torch.autograd.grad(loss, logits, above)
         is_same = torch.equal(logits.detach(), numbers) and torch.equal(targets, kept)
         arrays = {name: as_array(claim) for name, claim in claims.items()}
         return Answer(arrays, not is_same, is_differentiated)
 
     def _tensor(self, values: npt.NDArray[Any], dtype: Dtype) -> Any:
-        # Exact: the numbers are of the type.
-        wide = self._torch.tensor(np.ascontiguousarray(values, dtype=np.float64))
-        return wide.to(device=self._device, dtype=getattr(self._torch, dtype))
+        # Exact: the numbers are of the type. It must not share the memory of the array.
+        own = self._torch.from_numpy(np.array(values, dtype=np.float64))
+        return own.to(device=self._device, dtype=getattr(self._torch, dtype))
 
     def _zeros(self, shape: tuple[int, ...], like: Any) -> Any:
         return self._torch.zeros(shape, dtype=like.dtype, device=like.device)
@@ -173,7 +174,7 @@ class _Torch:
     def _targets(self, given: Input, dtype: Dtype) -> Any:
         if not given.has_labels:
             return self._tensor(given.targets, dtype)
-        return self._torch.tensor(given.targets.astype(np.int64), device=self._device)
+        return self._torch.from_numpy(given.targets.astype(np.int64)).to(self._device)
 
 
 class _Jax:

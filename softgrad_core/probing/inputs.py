@@ -85,14 +85,13 @@ class Input:
         """Return the same numbers, given in the plain way."""
         return replace(self, upstream=None, layout="", before="")
 
-    def rows(self, chosen: Sequence[int] | IndexArray) -> "Input":
+    def rows(self, chosen: IndexArray | slice) -> "Input":
         """Return some of the rows."""
         upstream = self.upstream
         if upstream is not None and upstream.ndim:
             upstream = upstream[chosen]
-        return replace(
-            self, logits=self.logits[chosen], targets=self.targets[chosen], upstream=upstream
-        )
+        of_rows = self.logits[chosen], self.targets[chosen], upstream
+        return Input(*of_rows, self.layout, self.before, self.options)
 
     def columns(self, chosen: IndexArray, ignored: int | None) -> "Input":
         """Return some of the classes, those of labels among them, with labels renumbered."""
@@ -166,6 +165,14 @@ class Plan:
         if weights is not None:
             return len(weights)
         return max(wanted, self.classes(wanted))
+
+    def have_softmax(self, given: Input) -> npt.NDArray[np.bool]:
+        """Return which rows have a class that is not masked, of shape (N,)."""
+        rows, columns = given.logits.shape
+        classes = self.classes(columns)
+        if classes > columns:
+            return np.zeros(rows, dtype=bool)
+        return np.asarray(np.isfinite(given.logits[:, :classes]).any(axis=1))
 
     def classes(self, columns: int) -> int:
         """Return how many of the columns are classes."""

@@ -127,7 +127,7 @@ class Judgement:
     @cached_property
     def verifications(self) -> list[Verification]:
         """The verdicts on what failed, with their diagnosis."""
-        cases = _cases(self.given, self.dtype, self.plan, self.answer)
+        cases = cases_of(self.given, self.dtype, self.plan, self.answer)
         return [
             verify_rows(case.rows, case.objective, _of(case.claims, self.failed), case.tolerance)
             for case in cases
@@ -169,7 +169,7 @@ def judge(given: Input, dtype: Dtype, plan: Plan, answer: Answer) -> Judgement:
     if _is_left_open(given, plan, answer):
         return right
     try:
-        cases = _cases(given, dtype, plan, answer)
+        cases = cases_of(given, dtype, plan, answer)
     except ValueError as error:
         return replace(right, refused=SHAPE, reason=str(error))
     if not len(given.logits):
@@ -210,14 +210,17 @@ def _is_left_open(given: Input, plan: Plan, answer: Answer) -> bool:
     )
 
 
-def _cases(given: Input, dtype: Dtype, plan: Plan, answer: Answer) -> list[_Case]:
+def cases_of(given: Input, dtype: Dtype, plan: Plan, answer: Answer, count: int = 1) -> list[_Case]:
     """Return the claims of an answer: all of them, or if need be gradients and losses apart.
+
+    They may be about several inputs with as many rows each, one below the other.
 
     Raises ValueError if a claim has another shape than its quantity.
     """
     shape = given.logits.shape
-    losses = () if plan.is_reduced else shape[:1]
-    rows, objective = given.logits, _objective(given, plan)
+    of_batches = () if count == 1 else (count,)
+    losses = of_batches if plan.is_reduced else shape[:1]
+    rows, objective = given.logits, _objective(given, plan, len(given.logits) // count)
     claims = {}
     for name, claim in answer.claims.items():
         wanted = losses if name in LOSSES else shape
@@ -246,7 +249,7 @@ def _cases(given: Input, dtype: Dtype, plan: Plan, answer: Answer) -> list[_Case
     return [case for case in cases if case.claims]
 
 
-def _objective(given: Input, plan: Plan) -> Objective:
+def _objective(given: Input, plan: Plan, batch: int) -> Objective:
     options = plan.options_of(given)
     shape = given.logits.shape
     targets = given.targets
@@ -256,7 +259,7 @@ def _objective(given: Input, plan: Plan) -> Objective:
         shape = (shape[0], 2)
         if not given.has_labels:
             targets = np.concatenate([targets, np.zeros_like(targets)], axis=1)
-    return objective_of(targets, shape, **options)
+    return objective_of(targets, shape, batch=batch, **options)
 
 
 def as_floats(claim: Any) -> FloatArray:

@@ -1,13 +1,13 @@
 """What is wrong with an answer, by name, and what makes two findings one."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from softgrad_core.probing.events import Trial
+from softgrad_core.probing.frameworks import Answer
 from softgrad_core.probing.inputs import Input
 from softgrad_core.probing.judging import (
     OVERWRITTEN,
@@ -51,7 +51,7 @@ class Key(NamedTuple):
 
 
 Problem = tuple[Kind, Key]
-Answered = Mapping[str, npt.NDArray[np.float64]]
+AnswersByShape = dict[tuple[int, ...], list[Answer]]
 
 
 class Namer:
@@ -66,7 +66,7 @@ class Namer:
     def __init__(self, tried: Callable[[Trial], Outcome]) -> None:
         self._tried = tried
         self._found: set[Key] = set()
-        self._earlier: dict[tuple[int, ...], list[tuple[Input, Answered]]] = {}
+        self._earlier: AnswersByShape = {}
         self.general: Problem | None = None
         """What is wrong with plain rows, which all inputs have then."""
         self._of_general: frozenset[str] = frozenset()
@@ -127,20 +127,15 @@ class Namer:
             or is_large(outcome.given)
         ):
             return
-        kept = self._earlier.setdefault(outcome.given.logits.shape, [])
-        claims = {name: as_floats(claim) for name, claim in outcome.answer.claims.items()}
-        kept[1:] = [(outcome.given, claims)]
+        self._earlier.setdefault(outcome.given.logits.shape, [])[1:] = [outcome.answer]
 
     def _of_earlier_call(self, outcome: Judgement) -> Kind | None:
         """Return what is wrong if what failed are the numbers of an earlier input."""
-        for given, claims in self._earlier.get(outcome.given.logits.shape, ()):
-            if given is outcome.given:
-                continue
-            for name in outcome.failed:
-                claim, earlier = as_floats(outcome.answer.claims[name]), claims.get(name)
-                if earlier is None or not (earlier.any() and np.isfinite(earlier).all()):
-                    continue
-                if np.allclose(claim, earlier, atol=0.0):
+        for earlier in self._earlier.get(outcome.given.logits.shape, ()):
+            for name in {*outcome.failed} & earlier.claims.keys():
+                claim, before = (as_floats(one.claims[name]) for one in (outcome.answer, earlier))
+                is_telling = before.any() and np.isfinite(before).all()
+                if is_telling and np.allclose(claim, before, atol=0.0):
                     return STATE_KEPT
         return None
 

@@ -55,7 +55,7 @@ class Probe:
         if isinstance(event, Finding):
             self.findings.append(event)
         elif isinstance(event, Tried):
-            name = event.trial.name
+            name = event.name
             self.tried[name] += 1
             self.failed[name] += bool(event.found)
             if event.found:

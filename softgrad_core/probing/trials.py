@@ -17,6 +17,9 @@ from softgrad_core.probing.inputs import BEFORE, LAYOUTS, Input, Plan
 ROWS, CLASSES = 5, 10
 """The shape of what has no reason to have another one: with 4 rows N would be T² at T = 2."""
 
+TYPICAL_SIZE = 2.0
+"""The standard deviation of logits."""
+
 SHARES = 128
 """Target probabilities are multiples of 1 / SHARES, which every type has."""
 
@@ -44,27 +47,44 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Draw:
-    """Draws numbers of a type for a function of which a plan is known."""
+    """Draws numbers of a type for a function of which a plan is known.
+
+    Inputs of as many `rows` are drawn and changed together, one below the other.
+    """
 
     rng: np.random.Generator
     dtype: Dtype
     plan: Plan
+    rows: int = ROWS
 
-    def input(self, rows: int, classes: int, size: float = 2.0) -> Input:
-        """Return random logits of this size and targets, in a shape that there can be."""
-        plan = self.plan
-        columns = plan.columns(classes)
-        if plan.shapes:
-            rows, columns = plan.shapes[int(self.rng.integers(len(plan.shapes)))]
-        logits = self.rounded(size * self.rng.standard_normal((rows, columns)))
-        return Input(logits, self.targets(rows, columns))
+    def shape(self, rows: int, classes: int) -> tuple[int, int]:
+        """Return this shape, or one that there can be."""
+        shapes = self.plan.shapes
+        if shapes:
+            return shapes[int(self.rng.integers(len(shapes)))]
+        return rows, self.plan.columns(classes)
+
+    def input(self, shape: tuple[int, int], sizes: FloatArray) -> Input:
+        """Return random logits and targets, of one input of this shape for each size."""
+        rows, columns = shape[0] * len(sizes), shape[1]
+        logits = np.repeat(sizes, shape[0])[:, np.newaxis] * self.rng.standard_normal(
+            (rows, columns)
+        )
+        return Input(self.rounded(logits), self.targets(rows, columns))
+
+    def by_input(self, of_rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what there is for each row with an axis for inputs before that for their rows."""
+        return of_rows.reshape(-1, self.rows, *of_rows.shape[1:])
 
     def targets(self, rows: int, columns: int) -> npt.NDArray[Any]:
         """Return random targets: labels that count, or probabilities, some of them 0."""
         classes = self.plan.classes(columns)
         if self.plan.has_labels:
-            labels = np.setdiff1d(np.arange(classes), [self.plan.ignored or -1])
-            return self.rng.choice(labels, rows) if rows else np.zeros(0, dtype=np.intp)
+            ignored = self.plan.ignored
+            if ignored is None or not 0 <= ignored < classes or classes == 1:
+                return self.rng.integers(classes, size=rows)
+            labels = self.rng.integers(classes - 1, size=rows)
+            return labels + (labels >= ignored)
         shares = self.rng.dirichlet(np.ones(classes), rows)
         # About half of the classes of every other row have no share.
         is_left_out = self.rng.random(shares.shape) < 0.5
@@ -72,9 +92,8 @@ class Draw:
         is_left_out[np.arange(rows), shares.argmax(axis=1)] = False
         shares[is_left_out] = 0.0
         shares /= shares.sum(axis=1, keepdims=True)
-        counts = np.array([self.rng.multinomial(SHARES, share) for share in shares])
         padding = np.zeros((rows, columns - classes))
-        return np.concatenate([counts.reshape(rows, classes) / SHARES, padding], axis=1)
+        return np.concatenate([self.rng.multinomial(SHARES, shares) / SHARES, padding], axis=1)
 
     def rounded(self, values: FloatArray) -> FloatArray:
         """Return numbers of the type, the nearest to these; infinite ones stay masks."""
@@ -123,9 +142,8 @@ def _tied(draw: Draw, given: Input) -> FloatArray:
 
 
 def _one_row_far_above(draw: Draw, given: Input) -> FloatArray:
-    del draw
     logits: FloatArray = given.logits.copy()
-    logits[:1] += 1000.0
+    draw.by_input(logits)[:, 0] += 1000.0
     return logits
 
 
@@ -152,8 +170,9 @@ def _masked(draw: Draw, given: Input, *, with_target: bool) -> Input:
     is_masked &= ~shares
     if with_target:
         # Some other class must be left.
-        is_masked[0] = False
-        is_masked[0, targets[0]] = True
+        first = np.arange(0, rows, draw.rows)
+        is_masked[first] = False
+        is_masked[first, targets[first]] = True
     logits[:, : is_masked.shape[1]][is_masked] = -np.inf
     return replace(given, logits=logits)
 
@@ -188,14 +207,14 @@ def _labels(choose: Callable[[Draw, int, int], Any]) -> Callable[[Draw, Input], 
     return changed
 
 
-def _ignored(choose: Callable[[int], Any]) -> Callable[[Draw, Input], Input | None]:
-    """Return a change that ignores rows; `choose` returns which."""
+def _ignored(chosen: int | slice) -> Callable[[Draw, Input], Input | None]:
+    """Return a change that ignores some of the rows."""
 
     def changed(draw: Draw, given: Input) -> Input | None:
         if draw.plan.ignored is None or not given.has_labels:
             return None
         targets = given.targets.copy()
-        targets[choose(len(targets))] = draw.plan.ignored
+        draw.by_input(targets)[:, chosen] = draw.plan.ignored
         return replace(given, targets=targets)
 
     return changed
@@ -272,11 +291,11 @@ NAMED: tuple[Entry, ...] = (
     ),
     *_entries(
         "ignored",
-        the_first_row_ignored=_ignored(lambda _: 0),
-        the_last_row_ignored=_ignored(lambda _: -1),
-        every_other_row_ignored=_ignored(lambda _: slice(None, None, 2)),
+        the_first_row_ignored=_ignored(0),
+        the_last_row_ignored=_ignored(-1),
+        every_other_row_ignored=_ignored(slice(None, None, 2)),
     ),
-    Entry("all rows ignored", "ignored", ROWS, CLASSES, _ignored(lambda _: slice(None))),
+    Entry("all rows ignored", "ignored", ROWS, CLASSES, _ignored(slice(None))),
     Entry(
         "an upstream gradient of 0.5",
         "upstream",
@@ -316,7 +335,8 @@ NAMED: tuple[Entry, ...] = (
 
 def input_of(entry: Entry, draw: Draw) -> Input | None:
     """Return the input of a trial, or None where it means nothing for the function."""
-    given = draw.input(entry.rows, entry.classes)
-    if entry.family == "shape" and given.logits.shape != (entry.rows, entry.classes):
+    shape = draw.shape(entry.rows, entry.classes)
+    if entry.family == "shape" and shape != (entry.rows, entry.classes):
         return None
-    return entry.change(draw, given)
+    draw = replace(draw, rows=shape[0])
+    return entry.change(draw, draw.input(shape, np.array([TYPICAL_SIZE])))

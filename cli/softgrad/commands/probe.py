@@ -154,13 +154,13 @@ def _progress(seconds: float) -> Iterator[Any]:
 def _watched(asked: "Asked") -> Iterator["Event"]:
     """Yield what happens while the function is probed, with a progress bar at a terminal."""
     from softgrad.running.probing import CannotProbeError, events_of
-    from softgrad_core.probing.events import Trial
+    from softgrad_core.probing.events import Upcoming
 
     with _progress(asked.seconds) as show:
         try:
             for event in events_of(asked):
-                if isinstance(event, Trial):
-                    show(event.name)
+                if isinstance(event, Upcoming):
+                    show(event.trials[0].name)
                 yield event
         except CannotProbeError as error:
             for line in error.traceback:

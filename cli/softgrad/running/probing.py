@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from ctypes import Structure, c_double, c_long
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -18,7 +19,7 @@ from softgrad.exits import ENDINGS, StoppedError, UsageError
 from softgrad.inputs.functions import Program, load_function
 from softgrad_core.dtypes import Dtype
 from softgrad_core.probing.engine import Engine
-from softgrad_core.probing.events import Event, Finding, Trial, Tried
+from softgrad_core.probing.events import Event, Finding, Trial, Tried, Upcoming
 from softgrad_core.probing.frameworks import Answer, Function, UnusableError, function_of, takes
 from softgrad_core.probing.inputs import Input, Plan
 from softgrad_core.probing.judging import CRASHES, HANGS, Kind
@@ -27,7 +28,8 @@ from softgrad_core.probing.probe import dtypes_of, plan_of
 MOST_DEATHS = 3
 """After so many processes that hung or crashed, the probe ends."""
 
-CALLING, RETURNED = "calling", "returned"
+WATCHES = 8
+"""How often a call is looked at before it hangs."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +76,29 @@ def events_of(asked: Asked) -> Iterator[Event]:
 
     Raises UsageError if the function cannot be found, or cannot be called at all.
     """
-    first, deaths, started = 0, 0, time.monotonic()
+    first, started = 0, time.monotonic()
+    deadly: list[int] = []
     while True:
         left = max(0.0, asked.seconds - (time.monotonic() - started))
-        child = _Child(replace(asked, seconds=left), first)
+        child = _Child(replace(asked, seconds=left), first, deadly)
         try:
-            yield from child.events()
+            for event in child.events():
+                if isinstance(event, Tried):
+                    first = event.number + 1
+                yield event
         finally:
             child.end()
         if child.stopped_by is None:
             return
         trial = child.trial
-        if trial is None and deaths:
+        if trial is None and deadly:
             return
         if trial is None:
             raise UsageError(f"{asked.name} {child.stopped_by.name} as soon as it is loaded")
         yield _finding(child.stopped_by, trial, asked)
-        yield Tried(trial, child.stopped_by.name, 0.0)
-        first, deaths = trial.number + 1, deaths + 1
-        if deaths == MOST_DEATHS:
+        yield Tried(trial.number, trial.name, child.stopped_by.name, 0.0)
+        deadly.append(trial.number)
+        if len(deadly) == MOST_DEATHS:
             return
 
 
@@ -102,35 +108,52 @@ def _finding(kind: Kind, trial: Trial, asked: Asked) -> Finding:
     return Finding(*kind, trial.name, dtype, trial.given, {}, (), dtype, [detail], asked.loss)
 
 
+class _Call(Structure):
+    """The call that the process is at, which both processes see."""
+
+    _fields_ = [("since", c_double), ("trial", c_long)]
+    since: float
+    """When it began, or 0 between calls."""
+    trial: int
+    """The number of the trial that it is for."""
+
+
 class _Child:
     """The process that calls the function.
 
     Attributes
     ----------
-    trial
-        The trial that it is at.
     stopped_by
         Why it was stopped or ended before it was done: it hangs, or crashed.
     """
 
-    def __init__(self, asked: Asked, first: int) -> None:
-        self.trial: Trial | None = None
+    def __init__(self, asked: Asked, first: int, without: Sequence[int]) -> None:
         self.stopped_by: Kind | None = None
         self._timeout = asked.timeout
+        self._upcoming: Sequence[Trial] = ()
         # A forked process imports nothing again, but forking is safe on Linux only.
         context: Any = get_context("fork" if sys.platform == "linux" else "spawn")
+        self._call: _Call = context.RawValue(_Call)
         self._connection, other = context.Pipe()
-        self._process = context.Process(target=_work, args=(other, asked, first))
+        told = other, self._call, asked, first, without
+        self._process = context.Process(target=_work, args=told)
         self._process.start()
         other.close()
 
+    @property
+    def trial(self) -> Trial | None:
+        """The trial that it is at."""
+        return next((one for one in self._upcoming if one.number == self._call.trial), None)
+
     def events(self) -> Iterator[Event]:
         """Yield what happens, until all is done or the process is."""
-        is_calling = False
         while True:
-            if not self._connection.poll(self._timeout if is_calling else None):
-                self.stopped_by = HANGS
-                return
+            if not self._connection.poll(self._timeout / WATCHES):
+                since = self._call.since
+                if since and time.monotonic() - since > self._timeout:
+                    self.stopped_by = HANGS
+                    return
+                continue
             try:
                 said = self._connection.recv()
             except (EOFError, ConnectionError):
@@ -138,13 +161,12 @@ class _Child:
                 return
             if said is None:
                 return
-            if isinstance(said, str):
-                is_calling = said == CALLING
-            elif isinstance(said, StoppedError):
+            if isinstance(said, StoppedError):
                 raise said
-            else:
-                self.trial = said if isinstance(said, Trial) else self.trial
-                yield said
+            for event in said:
+                if isinstance(event, Upcoming):
+                    self._upcoming = event.trials
+                yield event
 
     def end(self) -> None:
         """End the process, and those that it started."""
@@ -158,23 +180,43 @@ class _Child:
 
 
 class _Watched:
-    """A function, whose calls are told about."""
+    """A function, of whose calls the other process knows, and what happened before each.
 
-    def __init__(self, function: Function, connection: Connection) -> None:
+    Attributes
+    ----------
+    engine
+        What calls it.
+    events
+        What happened since the last call.
+    """
+
+    engine: Engine
+
+    def __init__(self, function: Function, connection: Connection, call: _Call) -> None:
         self.default_dtype, self.name = function.default_dtype, function.name
         self.has_strides = function.has_strides
-        self._function, self._connection = function, connection
+        self._function, self._connection, self._call = function, connection, call
+        self.events: list[Event] = []
 
     def answer(self, given: Input, dtype: Dtype, plan: Plan) -> Answer:
         """Return what the function gives for an input."""
-        self._connection.send(CALLING)
+        self.tell()
+        self._call.trial, self._call.since = self.engine.at, time.monotonic()
         try:
             return self._function.answer(given, dtype, plan)
         finally:
-            self._connection.send(RETURNED)
+            self._call.since = 0.0
+
+    def tell(self) -> None:
+        """Tell the other process what happened."""
+        if self.events:
+            self._connection.send(self.events)
+            self.events = []
 
 
-def _work(connection: Connection, asked: Asked, first: int) -> None:
+def _work(
+    connection: Connection, call: _Call, asked: Asked, first: int, without: Sequence[int]
+) -> None:
     """Call the function, and tell what happens, in a process of its own."""
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C is for the parent process.
@@ -184,8 +226,10 @@ def _work(connection: Connection, asked: Asked, first: int) -> None:
     with suppress(OSError):
         os.dup2(2, 1)
     try:
-        for event in _events(connection, asked, first):
-            connection.send(event)
+        watched = _watched(connection, call, asked)
+        for event in watched.engine.events(first, without):
+            watched.events.append(event)
+        watched.tell()
         connection.send(None)
     except (BrokenPipeError, ConnectionError):
         pass  # The parent process has ended.
@@ -199,7 +243,8 @@ def _work(connection: Connection, asked: Asked, first: int) -> None:
         )
 
 
-def _events(connection: Connection, asked: Asked, first: int) -> Iterator[Event]:
+def _watched(connection: Connection, call: _Call, asked: Asked) -> _Watched:
+    """Return the function that is asked for, with the engine that calls it."""
     names: Sequence[str] = ()
     function: Function
     if asked.command is not None:
@@ -215,15 +260,16 @@ def _events(connection: Connection, asked: Asked, first: int) -> Iterator[Event]
         shapes=asked.shapes,
         soft_targets=asked.soft_targets,
     )
-    engine = Engine(
-        _Watched(function, connection),
+    watched = _Watched(function, connection, call)
+    watched.engine = Engine(
+        watched,
         plan,
         dtypes_of(function, asked.dtypes),
         seconds=asked.seconds,
         seed=asked.seed,
         skip=asked.skip,
     )
-    yield from engine.events(first)
+    return watched
 
 
 def own_traceback(error: BaseException) -> str:
