@@ -6,7 +6,8 @@ judged alone, which decides.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +25,15 @@ def judge_all(
     answered: Sequence[tuple[Input, Answer]], dtype: Dtype, plan: Plan
 ) -> list[Judgement]:
     """Judge what a function gave for several inputs, each as if it were alone."""
-    alike: defaultdict[Hashable, list[int]] = defaultdict(list)
+    alike: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for place, (given, answer) in enumerate(answered):
         alike[_kind(given, answer)].append(place)
     worst: dict[int, float] = {}
-    for places in alike.values():
-        if len(places) > 1:
-            passed, errors = _judged([answered[place] for place in places], dtype, plan)
-            worst |= {places[which]: float(errors[which]) for which in np.flatnonzero(passed)}
+    for (shape, *_), places in alike.items():
+        if not shape[0]:
+            continue
+        passed, errors = _judged([answered[place] for place in places], dtype, plan)
+        worst |= {places[which]: float(errors[which]) for which in np.flatnonzero(passed)}
     return [
         Judgement(given, dtype, plan, answer, worst_ulp=worst[place])
         if place in worst
@@ -40,7 +42,7 @@ def judge_all(
     ]
 
 
-def _kind(given: Input, answer: Answer) -> Hashable:
+def _kind(given: Input, answer: Answer) -> tuple[Any, ...]:
     """Return what is the same for inputs that can be judged together."""
     claims = [(name, claim.shape, claim.dtype) for name, claim in answer.claims.items()]
     has_upstream, has_mask = given.upstream is not None, bool(np.isinf(given.logits).any())
@@ -70,6 +72,8 @@ def _judged(
 def _joined(inputs: Sequence[Input]) -> Input:
     """Return inputs one below the other."""
     first, rows = inputs[0], len(inputs[0].logits)
+    if len(inputs) == 1:
+        return first
     logits = np.concatenate([given.logits for given in inputs])
     targets = np.concatenate([given.targets for given in inputs])
     if first.upstream is None:
@@ -83,6 +87,8 @@ def _as_one(answers: Sequence[Answer], plan: Plan) -> Answer:
 
     Raises ValueError if there is one loss where there should be one a row.
     """
+    if len(answers) == 1:
+        return answers[0]
     claims = {
         name: stacked([answer.claims[name] for answer in answers]) for name in answers[0].claims
     }

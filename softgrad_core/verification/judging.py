@@ -195,9 +195,9 @@ class Claims:
 
     def nearly(self, name: str, rows: IndexArray) -> FloatArray:
         """Return values of some rows, by the compiled kernel if it has them, of shape (n, C)."""
-        if name in SCREENED:
-            return kernel_values(self.logits(rows), self.objective.part(rows), name)
-        return self.expected(name, rows).T
+        if name not in SCREENED:
+            return self.expected(name, rows).T
+        return kernel_values(self.logits(rows), self.objective.part(rows), name)
 
     def components(self, name: str, places: IndexArray) -> Components:
         """Compare the claims of some rows, or batches if these have one claim, number by number."""
@@ -250,7 +250,8 @@ class Claims:
         self, names: Sequence[str], rows: slice, space: Workspace
     ) -> dict[str, _OfRows | _Losses]:
         """Judge the claims of a block of rows by the kernel's values, where these suffice."""
-        screen = Screen(space, self.logits(rows), self.objective.part(rows), names)
+        exact = (lambda left: self.exact(left + rows.start).values) if self.is_quick else None
+        screen = Screen(space, self.logits(rows), self.objective.part(rows), names, exact)
         results: dict[str, _OfRows | _Losses] = {}
         for name in names:
             tolerance = self.tolerance.of(name)
@@ -259,8 +260,7 @@ class Claims:
                 continue
             compared = screen.passing if self.is_quick else screen.compared
             comparison, decided, columns = compared(name, self.given[name][rows], tolerance)
-            left = np.flatnonzero(~decided)
-            if len(left):
+            if len(left := np.flatnonzero(~decided)):
                 places = left + rows.start
                 of_left = self._judged(name, places, self.exact(places))
                 comparison.put(left, of_left.comparison)
@@ -302,7 +302,7 @@ class Claims:
     def _has_rounded_log_sums(self) -> bool:
         """Whether a sample of rows shows that log Σ exp(z) was rounded to a narrow type."""
         names = [name for name in self.given if self._may_have_rounded_log_sums(name)]
-        if not names or self.is_quick:
+        if not names:
             return False
         rows = self.sample(SAMPLE_ELEMENTS)
         with np.errstate(all="ignore"):
@@ -312,7 +312,7 @@ class Claims:
     def _may_have_rounded_log_sums(self, name: str) -> bool:
         tolerance = self.tolerance.of(name)
         may_be = tolerance.is_rounding and may_be_rounded(self.objective, tolerance.arithmetic)
-        return may_be and not self.is_summed(name)
+        return may_be and not self.is_summed(name) and not self.is_quick
 
     def _shows_rounded_log_sums(self, name: str, rows: IndexArray, exact: ExactRows) -> bool:
         claim = by_class(self.given[name][rows].astype(np.float64))

@@ -10,15 +10,16 @@ Notation as in `rounding.py`. The kernel's values are good to 4 ulp of float64, 
 a narrower type. For claims in float64 the bounds are moved apart by as much.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from softgrad_core.dtypes import Dtype
+from softgrad_core.dtypes import Dtype, WideArray
 from softgrad_core.loss.cross_entropy import compute_rows
+from softgrad_core.loss.kernels.direct import compute_direct
 from softgrad_core.loss.logits import FloatArray, Rows, check_rows
 from softgrad_core.loss.objective import BoolArray, Objective
 from softgrad_core.loss.results import BLOCK_FIELDS, SoftmaxCrossEntropy
@@ -87,6 +88,9 @@ class Screen:
         The loss of each row, without batches.
     names
         The quantities that are claimed, out of `SCREENED`.
+    exact
+        Gives the exact values of some rows, for those that the compiled kernel leaves; without it,
+        slower kernels compute them.
 
     Raises
     ------
@@ -100,6 +104,7 @@ class Screen:
         given: npt.NDArray[Any],
         objective: Objective,
         names: Sequence[str],
+        exact: Callable[[IndexArray], Mapping[str, WideArray]] | None = None,
     ) -> None:
         a, top, bottom = read_logits(space, given)
         if not (np.isfinite(top).all() and not np.isnan(bottom).any()):
@@ -109,9 +114,15 @@ class Screen:
             name: space.array(name, a.shape, np.float64) if name in fields else None
             for name in BLOCK_FIELDS
         }
-        out = SoftmaxCrossEntropy(loss=np.empty(0), **blocks)  # type: ignore[arg-type]
-        rows = Rows(a, a.dtype, a.shape)
-        self._exact = compute_rows(rows, objective, fields, out, threads=1)
+        out = SoftmaxCrossEntropy(loss=np.empty(len(a)), **blocks)  # type: ignore[arg-type]
+        if exact is None:
+            out = compute_rows(Rows(a, a.dtype, a.shape), objective, fields, out, threads=1)
+        elif len(left := compute_direct(a, objective, out)):
+            values = exact(left)
+            for name in fields:
+                of_rows = getattr(out, name)
+                of_rows[left] = values[name].T.reshape(-1, *of_rows.shape[1:])
+        self._exact = out
         self._rows, self._labels, self._a = np.arange(len(a)), objective.labels, a
         self._classes, self._is_of_labels = a.shape[1], objective.is_of_labels
         self._objective = objective
@@ -179,7 +190,7 @@ class Screen:
         """Return the rows of which rounding surely explains each number, and all of them together.
 
         The bounds are those of `rounding.py`, a little smaller since the kernel's values are not
-        exact. Rows with numbers out of the range of the type are left out.
+        exact.
         """
         dtype, arithmetic, targets = tolerance.dtype, tolerance.arithmetic, values.targets[rows]
         exact, at = values.exact[rows], (np.arange(len(rows)), targets)
@@ -199,11 +210,14 @@ class Screen:
         errors = (values.claims[rows] - exact) / rounding
         allowed = SURE * (ROUNDINGS + (dtype.epsilon / 4.0 - unsure) * (size / rounding))
         is_right = np.abs(errors) <= allowed
-        is_right &= (size >= dtype.smallest_normal) & (size <= dtype.largest / 2.0)
+        is_right &= size <= dtype.largest / 2.0
+        if dtype is Dtype.FLOAT64:
+            is_right &= size >= dtype.smallest_normal
         passes = is_right.all(axis=1)
         if arithmetic is dtype and self._classes >= LEANING_NUMBERS:
             # A number that was replaced counts for nothing.
-            means = np.abs(errors.sum(axis=1)) / (exact != 1.0).sum(axis=1)
+            counts = (size >= dtype.smallest_normal) & (exact != 1.0)
+            means = np.abs(errors.sum(axis=1, where=counts)) / counts.sum(axis=1).clip(1)
             passes &= means <= SURE * LEANING_ROUNDINGS
         return np.asarray(passes)
 
