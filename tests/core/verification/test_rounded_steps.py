@@ -74,6 +74,30 @@ def test_a_kernel_that_subtracts_a_rounded_log_sum_exp_passes(dtype: str, offset
     assert passed, lines
 
 
+FLAT = """
+    -4256 -3616 -7040 -14784 688 46848 -15424 -2000 -330 -11968 -5568 17024
+    -17920 -12416 33280 -37632 8000 6112 2688 -15744 13952 6560 9408 25088
+    2192 2880 -9280 1624 -5600 -33792 -41984 27136 24320 -17024 10432 -30976
+    -227 23552 29440 -43520 -10624 2040 13120 -26752 -8448 -19968 33280 -12928
+    -12800 -11904 -6560 1456 16384 5376 -612 -18560 3568 41728 41984 -520
+    4480 6112 -18432 -8384 -18560 -24064 5696 2512 19840 13696
+"""
+"""Logits of a row on which PyTorch's eager kernel rounds far, times 2**22."""
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_flat_rows_pass_where_the_sum_and_its_logarithm_are_rounded(rows: int) -> None:
+    # In bfloat16 the sum 69.22 becomes 69, and its logarithm 4.234 becomes 4.219.
+    a = np.tile(np.array(FLAT.split(), dtype=float) / 2.0**22, (rows, 1))
+    labels, to_type = np.full(rows, 64), Dtype.BFLOAT16.round
+    d = a - a.max()
+    total = to_type(np.exp(d).sum(axis=1, keepdims=True))
+    log_p = to_type(d - to_type(np.log(total)))
+    grad = to_type((np.exp(log_p) - np.eye(a.shape[1])[labels]) * to_type(np.array([1.0 / rows])))
+    told = {"dtype": "bfloat16", "reduction": "mean"}
+    verify(a, labels, grad_logits=grad, **told).raise_if_failed()
+
+
 @pytest.mark.parametrize("dtype", NARROW)
 def test_the_mean_of_losses_of_a_rounded_log_sum_exp_passes(dtype: str) -> None:
     kernel = Kernel(dtype, rows=4, offset=300.0)
