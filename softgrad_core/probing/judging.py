@@ -76,6 +76,11 @@ STATE_KEPT = Kind(
     "the numbers depend on earlier calls: the same input does not always give the same",
     "clear buffers that are used again, and cache nothing by shape alone",
 )
+ROWS_OF_OTHERS = Kind(
+    "rows-of-others",
+    "rows hold the results of other rows",
+    "look for an index that wraps, a buffer that is used again, or rows in another order",
+)
 UNKNOWN_MISTAKE = Kind(
     "unknown", "no known mistake gives these numbers", "compare them number by number"
 )
@@ -94,6 +99,7 @@ KINDS = {
         UPSTREAM_TWICE,
         STRIDES_IGNORED,
         STATE_KEPT,
+        ROWS_OF_OTHERS,
     )
 }
 """By name, what can be wrong that no catalogue of numbers has."""
@@ -146,6 +152,12 @@ class Judgement:
         """The mistakes that explain each claim that failed, the simplest first."""
         summaries = [verification.summary() for verification in self.verifications]
         return {name: found for one in summaries for name, found in one.mistakes().items()}
+
+    @property
+    def holds_other_rows(self) -> bool:
+        """Whether the gradient of some rows is that of others."""
+        of_gradients = (one.quantities.get("grad_logits") for one in self.verifications)
+        return any(quantity.holds_other_rows for quantity in of_gradients if quantity)
 
     @property
     def is_nan(self) -> bool:

@@ -12,6 +12,7 @@ from softgrad_core.probing.inputs import Input
 from softgrad_core.probing.judging import (
     OVERWRITTEN,
     RAISED,
+    ROWS_OF_OTHERS,
     STATE_KEPT,
     STRIDES_IGNORED,
     UNKNOWN_MISTAKE,
@@ -165,6 +166,8 @@ class Namer:
 
 def named(outcome: Judgement) -> Kind:
     """Return the mistake that explains what failed, the gradient's first."""
+    if outcome.holds_other_rows:
+        return ROWS_OF_OTHERS
     for name in ("grad_logits", *outcome.mistakes):
         for mistake in outcome.mistakes.get(name, ()):
             return Kind(mistake.name, mistake.explanation, mistake.remedy)

@@ -48,7 +48,7 @@ def _found(
         failed = np.ones_like(failed)  # All that may fail.
     yield extent(failed, judged.failed_columns) if len(failed) > 1 else ""
     with np.errstate(all="ignore"):
-        others = _rows_of_others(claims, name, rows, threads)
+        others = rows_of_others(claims, name, rows, threads)
         if others is not None:
             yield _moved(rows, others)
         elif _are_zero(claims, name, rows, judged.failed_columns):
@@ -64,7 +64,7 @@ def _are_zero(claims: Claims, name: str, rows: IndexArray, columns: BoolArray) -
     return not (holds_more(rows[:FIRST_ROWS]) or any(in_blocks(holds_more, rows, claims, 1)))
 
 
-def _rows_of_others(claims: Claims, name: str, rows: IndexArray, threads: int) -> IndexArray | None:
+def rows_of_others(claims: Claims, name: str, rows: IndexArray, threads: int) -> IndexArray | None:
     """Return the rows whose right results all of these rows hold, or None if one does not."""
     count, columns = claims.given[name].shape
     if len(claims.rows) < 2 or columns < 2:

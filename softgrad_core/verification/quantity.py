@@ -13,7 +13,7 @@ from softgrad_core.loss.objective import rows_of
 from softgrad_core.loss.targets import IndexArray
 from softgrad_core.verdicts import RANKED, Verdict
 from softgrad_core.verification.comparison import ClaimComparison, Components
-from softgrad_core.verification.composition import composition
+from softgrad_core.verification.composition import composition, rows_of_others
 from softgrad_core.verification.diagnosis.mistake import Mistake
 from softgrad_core.verification.diagnosis.recognition import Fit, by_set
 from softgrad_core.verification.extent import extent
@@ -82,14 +82,26 @@ class VerifiedQuantity:
         return self.claims.components(self.name, place * self.claims.size + rows).flat()
 
     @cached_property
-    def unexplained(self) -> str:
-        """What the errors are made of where no known mistake gives them, in words."""
+    def _unexplained_rows(self) -> IndexArray:
+        """The rows that failed of records that show no known mistake."""
         is_unknown = self.comparison.failed.copy()
         for fit in self.fits:
             is_unknown[fit.own] = is_unknown[fit.shared] = False
         rows = rows_of(self.records[is_unknown], self.claims.size)
-        rows = rows[self.judged.failed_rows[rows]]
-        return composition(self.claims, self.name, self.judged, rows, cores())
+        return rows[self.judged.failed_rows[rows]]
+
+    @cached_property
+    def unexplained(self) -> str:
+        """What the errors are made of where no known mistake gives them, in words."""
+        return composition(self.claims, self.name, self.judged, self._unexplained_rows, cores())
+
+    @property
+    def holds_other_rows(self) -> bool:
+        """Whether rows that show no known mistake hold the results of other rows."""
+        rows = self._unexplained_rows
+        if self.claims.is_summed(self.name) or not len(rows):
+            return False
+        return rows_of_others(self.claims, self.name, rows, cores()) is not None
 
     @cached_property
     def rounded_step(self) -> Mistake | None:

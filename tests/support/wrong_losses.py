@@ -148,6 +148,32 @@ def epsilon_in_the_logarithm(a: Array, y: Array) -> tuple[Array, Array]:
     return -np.log(p[rows, y] + 1e-8), plain(a, y)[1]
 
 
+def sum_not_rescaled(a: Array, y: Array) -> tuple[Array, Array]:
+    """Take the softmax in blocks of 4 classes, but keep earlier sums when the maximum grows."""
+    starts = range(0, a.shape[1], 4)
+    tops = [a[:, : start + 4].max(axis=1, keepdims=True) for start in starts]
+    shifted = [a[:, start : start + 4] - top for start, top in zip(starts, tops, strict=True)]
+    total = sum(np.exp(block).sum(axis=1) for block in shifted)
+    rows = np.arange(len(y))
+    d = a - a.max(axis=1, keepdims=True)
+    g = np.exp(d) / total[:, None]
+    g[rows, y] -= 1
+    return np.log(total) - d[rows, y], g
+
+
+def next_label_as_well(a: Array, y: Array) -> tuple[Array, Array]:
+    loss, g = plain(a, y)
+    g[np.arange(len(y)), (y + 1) % a.shape[1]] -= 1
+    return loss, g
+
+
+def rows_of_the_first_block(a: Array, y: Array) -> tuple[Array, Array]:
+    """Return for all rows after the first three the results of these."""
+    loss, g = plain(a, y)
+    places = np.arange(len(y)) % 3
+    return loss[places], g[places]
+
+
 def normaliser_of_own_half(a: Array, y: Array) -> tuple[Array, Array]:
     """Have a vocabulary in two parts, each with the sum over its own."""
     loss, g = plain(a, y)
@@ -337,6 +363,9 @@ WRONG = [
     Case("sum for mean", summed_for_mean, {"reduction": "mean"}, "sum-for-mean"),
     Case("log(p + eps)", epsilon_in_the_logarithm, {}, "epsilon-in-the-logarithm"),
     Case("own half", normaliser_of_own_half, {}, "sum-over-own-part"),
+    Case("not rescaled", sum_not_rescaled, {}, "sum-not-rescaled"),
+    Case("two labels", next_label_as_well, {}, "second-label"),
+    Case("first block's rows", rows_of_the_first_block, {}, "rows-of-others"),
     Case("in place", in_place, {}, "input-overwritten"),
     Case("cached", cached(), {}, "state-kept"),
     Case("adding up", adding_up(), {}, "state-kept"),

@@ -1,5 +1,7 @@
 """Mistakes that cover many others, named only where none of the others fits."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from softgrad_core.dtypes import Dtype
@@ -30,6 +32,22 @@ def label_of_loss(c: Case) -> FloatArray:
         return np.full(c.count, np.nan)
     losses = c.log_sum - c.d
     return np.asarray(np.abs(losses - c.claim).argmin(axis=0), dtype=np.float64)
+
+
+def second_label(c: Case) -> FloatArray:
+    """Return the class besides the target at which the gradient is most below the right one."""
+    off = np.where(c.e > 0.0, -np.inf, total(c.right) - c.claim)
+    return np.asarray(np.where(np.isnan(off), -np.inf, off).argmax(axis=0), dtype=np.float64)
+
+
+def with_second(shares: tuple[float, float, float]) -> Callable[[Case, FloatArray], Terms]:
+    """Return p, e(y) and e(k) with these factors, as terms."""
+
+    def terms(c: Case, k: FloatArray) -> Terms:
+        second = np.arange(c.classes)[:, np.newaxis] == k
+        return shares[0] * c.p, -shares[1] * c.e, np.where(second, -shares[2], 0.0)
+
+    return terms
 
 
 def of_p(c: Case) -> FloatArray:
@@ -103,6 +121,16 @@ GENERAL = (
             label,
         ),
         Form("loss", "-log p_k", for_other_label, label_of_loss),
+        symbol="k",
+        generality=2,
+    ),
+    Mistake(
+        "second-label",
+        "a second class k is a target as well",
+        "look for two labels of a row, or for an index that is used twice",
+        Form("grad_logits", "p - e - e(k)", with_second((1.0, 1.0, 1.0)), second_label),
+        Form("grad_logits", "2 p - e - e(k)", with_second((2.0, 1.0, 1.0)), second_label),
+        Form("grad_logits", "p - (e + e(k)) / 2", with_second((1.0, 0.5, 0.5)), second_label),
         symbol="k",
         generality=2,
     ),

@@ -10,6 +10,7 @@ from softgrad_core.verification.diagnosis.mistake import Form, Mistake
 
 MOST_PARTS = 64
 USUAL_PARTS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64)
+BLOCKS = (*range(1, 9), *(2**power * of for power in range(3, 13) for of in (2, 3)))
 SAME_RATIO = 1e-3  # Two parts whose sums are as near as this are not told apart.
 
 
@@ -103,6 +104,37 @@ def with_padding(c: Case, added: FloatArray) -> Terms:
     return f.from_log_p(c, log_p - np.logaddexp(0.0, np.log(added) - c.log_normaliser))
 
 
+def blocks_not_rescaled(c: Case) -> FloatArray:
+    """Return the size of blocks whose sums give the claim if no maximum is shared; NaN if none."""
+    if c.quantity == "loss":
+        claimed = c.claim[0] + c.kept(c.d)[0]
+    else:
+        claimed = f.median(np.where(c.e == 0.0, c.d - c.claimed_log_p, np.nan), axis=0)[0]
+    sizes, best = np.full(c.count, np.nan), np.full(c.count, 0.5)
+    for size in reversed(BLOCKS):
+        if size < c.classes:
+            off = np.maximum(np.abs(np.log(sum_of_blocks(c, size)) - claimed), c.dtype.epsilon)
+            is_nearer = off < 0.5 * best  # Of blocks that give the same sum, the largest.
+            sizes, best = np.where(is_nearer, size, sizes), np.where(is_nearer, off, best)
+    return sizes
+
+
+def sum_of_blocks(c: Case, size: int) -> FloatArray:
+    """Return Σ exp(z - m) of each row, where m is the maximum up to the block of each class."""
+    starts = np.arange(0, c.classes, size)
+    tops = np.maximum.accumulate(np.maximum.reduceat(c.d, starts, axis=0), axis=0)
+    shifts = np.repeat(tops, np.diff([*starts, c.classes]), axis=0)
+    return np.asarray(np.where(np.isfinite(c.d), np.exp(c.d - shifts), 0.0).sum(axis=0))
+
+
+def not_rescaled(c: Case, sizes: FloatArray) -> Terms:
+    """Return the terms for sums of blocks of this size that no maximum is shared by."""
+    sums = np.full(c.count, np.nan)
+    for size in np.unique(sizes[np.isfinite(sizes)]):
+        sums = np.where(sizes == size, sum_of_blocks(c, int(size)), sums)
+    return f.from_log_p(c, c.d - np.log(sums))
+
+
 def is_zero_after(c: Case) -> FloatArray:
     """Return the first class from which on all claims are 0, NaN if the last one is not."""
     return _end_of(c, c.claim != 0.0)
@@ -172,6 +204,20 @@ PARTS = (
         "compute the last block too, which may be shorter than the others",
         Form(f"{f.OF_P} grad_probs", "{} up to class n, then 0", without_tail, is_zero_after),
         Form("grad_logits", "p - e, with 0 for p from class n on", p_without_tail, is_target_after),
+        symbol="n",
+        is_whole=True,
+    ),
+    Mistake(
+        "sum-not-rescaled",
+        "exp(a - m) was summed up in blocks of n classes, with the maximum m so far: earlier sums"
+        " were left as they were when it grew",
+        "multiply the sum so far by exp(m - m') when the maximum grows from m to m'",
+        Form(
+            f"{f.OF_P} loss",
+            "{} with sums of blocks of n classes that are not rescaled",
+            not_rescaled,
+            blocks_not_rescaled,
+        ),
         symbol="n",
         is_whole=True,
     ),
