@@ -74,6 +74,7 @@ class Engine:
         self._seconds, self._seed, self._skip = seconds, seed, frozenset(skip)
         self._namer = Namer(self._tried)
         self._has_upstream = True
+        self._patience = PATIENCE
         self.at = 0
         """The number of the trial that the function is called for."""
 
@@ -85,8 +86,10 @@ class Engine:
     ) -> Iterator[Event]:
         """Yield what happens, from the trial of this number on; or with the given inputs alone.
 
-        Trials of some numbers may be left out.
+        Trials of some numbers may be left out: those that ended the process before. Others may do
+        so as well, so that each is judged before the next one is made.
         """
+        self._patience = 0.0 if without else PATIENCE
         until = time.monotonic() + self._seconds
         searches: dict[Dtype, Search] = {}
         stacks = self._of_inputs(given) if given is not None else self._stacks(searches, until)
@@ -163,7 +166,7 @@ class Engine:
         answers: list[Answer | Raised] = []
         for trial in trials:
             answers.append(self._called(trial))
-            if time.monotonic() - started > PATIENCE:
+            if time.monotonic() - started >= self._patience:
                 break
         told = [
             (trial.given, answer)

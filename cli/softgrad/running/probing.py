@@ -78,25 +78,32 @@ def events_of(asked: Asked) -> Iterator[Event]:
     """
     first, started = 0, time.monotonic()
     deadly: list[int] = []
+    known: set[tuple[str, ...]] = set()
     while True:
         left = max(0.0, asked.seconds - (time.monotonic() - started))
         child = _Child(replace(asked, seconds=left), first, deadly)
+        found: set[tuple[str, ...]] = set()
         try:
             for event in child.events():
                 if isinstance(event, Tried):
                     first = event.number + 1
+                if isinstance(event, Finding):
+                    key = event.name, *event.failed
+                    found.add(key)
+                    if key in known:
+                        continue  # An earlier process found it.
                 yield event
         finally:
             child.end()
-        if child.stopped_by is None:
-            return
-        trial = child.trial
-        if trial is None and deadly:
+        kind, trial = child.stopped_by, child.trial
+        if kind is None or (trial is None and deadly):
             return
         if trial is None:
-            raise UsageError(f"{asked.name} {child.stopped_by.name} as soon as it is loaded")
-        yield _finding(child.stopped_by, trial, asked)
-        yield Tried(trial.number, trial.name, child.stopped_by.name, 0.0)
+            raise UsageError(f"{asked.name} {kind.name} as soon as it is loaded")
+        if (kind.name, trial.family) not in known:
+            yield _finding(kind, trial, asked)
+        yield Tried(trial.number, trial.name, kind.name, 0.0)
+        known |= found | {(kind.name, trial.family)}
         deadly.append(trial.number)
         if len(deadly) == MOST_DEATHS:
             return

@@ -52,6 +52,13 @@ def crashes(a, y):
     return right(a, y)
 
 
+def killed(a, y):
+    if (a > 5000).any():
+        ctypes.string_at(0)
+    loss, g = right(a, y)
+    return loss, 2 * g
+
+
 def stuck(a, y):
     if a.shape[1] == 31:
         print("stuck", flush=True)
@@ -289,3 +296,11 @@ def test_a_terminal_shows_progress_and_the_report_fits(folder):
     )
     assert "plain rows" in shown
     assert "no mistake found" in shown
+
+
+def test_what_kills_the_process_again_and_again_is_one_finding_and_the_rest_is_judged(folder):
+    [report] = probed(folder, "kernels:killed", "--json").records
+    assert [finding["mistake"] for finding in report["findings"]] == ["factor-2", "crashes"]
+    found = {trial["name"]: trial["found"] for trial in report["trials"]}
+    assert found["logits of 10000"] == found["a large common offset"] == "crashes"
+    assert found["small logits"] == found["sure and wrong"] == "factor-2"
