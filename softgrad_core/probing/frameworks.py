@@ -122,7 +122,8 @@ class _NumPy:
             returned = self._function(logits, targets, **words)
         claims = claims_of(returned, given, plan)
         arrays = {name: as_array(claim) for name, claim in claims.items()}
-        return Answer(arrays, is_changed(logits, numbers) or is_changed(targets, kept))
+        is_same = np.array_equal(logits, numbers) and np.array_equal(targets, kept)
+        return Answer(arrays, not is_same)
 
 
 class _Torch:
@@ -138,8 +139,7 @@ class _Torch:
         """Return what the function gives for an input."""
         torch = self._torch
         numbers, kept = self._tensor(given.logits, dtype), self._targets(given, dtype)
-        logits = laid_out(numbers, given.layout, self._zeros) if given.layout else numbers.clone()
-        logits, targets = logits.detach().requires_grad_(), kept.clone()
+        logits, targets = laid_out(numbers, given.layout).requires_grad_(), kept.clone()
         words = {
             name: self._tensor(np.asarray(value), dtype) if isinstance(value, list) else value
             for name, value in keywords(plan, given).items()
@@ -167,9 +167,6 @@ class _Torch:
         # Exact: the numbers are of the type. It must not share the memory of the array.
         own = self._torch.from_numpy(np.array(values, dtype=np.float64))
         return own.to(device=self._device, dtype=getattr(self._torch, dtype))
-
-    def _zeros(self, shape: tuple[int, ...], like: Any) -> Any:
-        return self._torch.zeros(shape, dtype=like.dtype, device=like.device)
 
     def _targets(self, given: Input, dtype: Dtype) -> Any:
         if not given.has_labels:
@@ -211,7 +208,8 @@ class _Jax:
         if is_differentiated:
             loss = claims["loss"]
             above = self._jax.tree.map(jnp.zeros_like, returned)
-            above["loss"] = jnp.asarray(from_above(given, loss), dtype=loss.dtype)
+            upstream = 1.0 if given.upstream is None else given.upstream
+            above["loss"] = jnp.broadcast_to(jnp.asarray(upstream, dtype=loss.dtype), loss.shape)
             [claims["grad_logits"]] = pull_back(above)
         arrays = {name: as_array(claim) for name, claim in claims.items()}
         return Answer(arrays, is_differentiated=is_differentiated)
@@ -256,20 +254,13 @@ def claims_of(returned: Any, given: Input, plan: Plan) -> dict[str, Any]:
         raise UnusableError("expected the loss, or (loss, gradient), got None")
     else:
         claims = {"loss": returned}
-    loss: Any = claims.get("loss")
-    is_one = loss is not None and not getattr(loss, "shape", np.shape(loss))
-    if is_one and not plan.is_reduced and len(given.logits) > 1:
+    has_losses = not plan.is_reduced and len(given.logits) > 1 and "loss" in claims
+    if has_losses and not np.shape(claims["loss"]):
         raise UnusableError(
             f"the function returned one loss for {len(given.logits)} rows; "
             "say which: reduction mean or sum"
         )
     return claims
-
-
-def from_above(given: Input, loss: Any) -> npt.NDArray[Any]:
-    """Return the gradient that comes from above, in the shape of a loss."""
-    above = 1.0 if given.upstream is None else given.upstream
-    return np.broadcast_to(above, loss.shape)
 
 
 def keywords(plan: Plan, given: Input) -> dict[str, Any]:
@@ -298,27 +289,23 @@ def as_type(values: npt.NDArray[Any], dtype: Dtype) -> npt.NDArray[Any]:
     return np.array(values, dtype=dtype)
 
 
-def laid_out(
-    values: Any, layout: str, zeros: Callable[[tuple[int, ...], Any], Any] | None = None
-) -> Any:
-    """Return a matrix of NumPy or PyTorch laid out in memory in another way."""
-    rows, columns = values.shape
-    make = zeros or (lambda shape, like: np.zeros(shape, dtype=like.dtype))
+def laid_out(values: Any, layout: str) -> Any:
+    """Return a copy of a matrix of NumPy or PyTorch, laid out in memory in this way."""
+    (rows, columns), is_array = values.shape, isinstance(values, np.ndarray)
+    if not layout:
+        return values.copy() if is_array else values.clone()
+
+    def zeros(*shape: int) -> Any:
+        return np.zeros(shape, values.dtype) if is_array else values.new_zeros(shape)
+
     if layout == "columns with a stride":
-        laid = make((rows, 2 * columns), values)[:, ::2]
+        laid = zeros(rows, 2 * columns)[:, ::2]
     elif layout == "rows with a stride":
-        laid = make((2 * rows, columns + 3), values)[::2, 1 : columns + 1]
-    elif layout == "transposed":
-        laid = make((columns, rows), values).T
+        laid = zeros(2 * rows, columns + 3)[::2, 1 : columns + 1]
     else:
-        laid = make((rows, columns), values)
+        laid = zeros(columns, rows).T
     laid[...] = values
     return laid
-
-
-def is_changed(now: npt.NDArray[Any], before: npt.NDArray[Any]) -> bool:
-    """Return whether numbers were written to; NaN is no number that was there before."""
-    return not np.array_equal(now, before)
 
 
 def takes(function: Callable[..., Any]) -> list[str]:

@@ -250,7 +250,7 @@ def cases_of(given: Input, dtype: Dtype, plan: Plan, answer: Answer, count: int 
         # Without a z-loss there is nothing to compare a claim of it with.
         claims.pop("z_loss", None)
     tolerance = _tolerance(claims, dtype, plan)
-    claims = {name: _with_infinities(name, claim, given) for name, claim in claims.items()}
+    claims = {name: _with_infinities(name, claim, given, count) for name, claim in claims.items()}
     if given.upstream is None:
         return [_Case(rows, objective, claims, tolerance)]
     scale = 1.0 if objective.scale is None else objective.scale
@@ -312,13 +312,15 @@ def _tolerance(claims: Mapping[str, Any], dtype: Dtype, plan: Plan) -> Tolerance
     return Tolerance(dtype, arithmetic=arithmetic, dtypes=own)
 
 
-def _with_infinities(name: str, claim: Any, given: Input) -> Any:
+def _with_infinities(name: str, claim: Any, given: Input, count: int) -> Any:
     """Return a claim of losses, with infinity for the largest number of its type.
 
     Some functions put it in the place of the infinite loss of a masked target.
     """
     dtype = claim.dtype.name
-    if name not in LOSSES or not np.isinf(given.logits).any() or dtype not in list(Dtype):
+    if name not in LOSSES or dtype not in list(Dtype) or not np.isinf(given.logits).any():
         return claim
-    numbers = as_floats(claim)
-    return np.where(numbers >= Dtype(dtype).largest, np.inf, numbers)
+    numbers = as_floats(claim).reshape(count, -1)
+    has_mask = np.isinf(given.logits).reshape(count, -1).any(axis=1, keepdims=True)
+    may_stand = has_mask & (numbers >= Dtype(dtype).largest)
+    return np.where(may_stand, np.inf, numbers).reshape(claim.shape)
