@@ -20,6 +20,8 @@ from softgrad_core.probing.probe import plan_of
 FIRST, MORE = 1_000, 10_000
 """How many inputs are tried before times are taken, and how many then."""
 
+TYPES = ("float32", "float64", "bfloat16")
+
 SEEDS, INPUTS = 100, 500
 """How many times each right function is probed, and how many inputs are tried each time."""
 
@@ -121,29 +123,37 @@ def _timed_functions() -> Iterator[tuple[str, Callable[..., Any], str, dict[str,
     except ImportError:
         return
     torch.set_num_threads(1)
-    for dtype in ("float32", "float64", "bfloat16"):
+    for dtype in TYPES:
         for reduction in ("mean", "none"):
             told = {"dtype": dtype, "reduction": reduction}
             yield f"PyTorch, {dtype}, {reduction}", torch.nn.functional.cross_entropy, "torch", told
 
 
 def _false_alarms() -> Table:
-    from support.losses import RIGHT
-
     rows = [("right function", "probes", "inputs", "findings")]
-    for case in RIGHT:
+    for name, called, framework, told in _right_functions():
         inputs = alarms = 0
         for seed in range(SEEDS):
-            function = function_of(case.function)
-            for event in events_of(function, takes(case.function), case.told, seed):
+            function = function_of(called, framework)
+            for event in events_of(function, takes(called), told, seed):
                 alarms += isinstance(event, Finding)
                 inputs += isinstance(event, Tried)
                 if isinstance(event, Finding):
-                    print(f"{case.name}, seed {seed}: {event.name}, {event.trial}", file=sys.stderr)
+                    print(f"{name}, seed {seed}: {event.name}, {event.trial}", file=sys.stderr)
                 if inputs >= (seed + 1) * INPUTS:
                     break
-        rows.append((case.name, f"{SEEDS}", f"{inputs:,}", f"{alarms}"))
+        rows.append((name, f"{SEEDS}", f"{inputs:,}", f"{alarms}"))
     return Table(f"False alarms in {INPUTS} inputs each", rows)
+
+
+def _right_functions() -> Iterator[tuple[str, Callable[..., Any], str, dict[str, Any]]]:
+    from support.losses import RIGHT
+
+    for case in RIGHT:
+        yield case.name, case.function, "numpy", case.told
+    for name, function, framework, told in _timed_functions():
+        if framework == "torch":
+            yield name, function, framework, told
 
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
