@@ -239,14 +239,13 @@ class _Quantity:
         line = f"{self._name}: {passed:,} of {total:,} passed{self._size}, {worst}"
         if self._uninformative:
             line += f"; {self._uninformative:,} of {_amount(self._numbers, 'number')} uninformative"
-        # One rounding is half an ulp; so few errors above that are no coincidence.
-        is_once = error <= ONCE_ULP and self._numbers >= ENOUGH_NUMBERS
-        if (
-            is_once
-            and tolerance.is_rounding
-            and tolerance.arithmetic.epsilon > Dtype.FLOAT32.epsilon
-        ):
-            line += "; rounded once from a wider type: --arithmetic float32 asks for that"
+        is_narrow = tolerance.arithmetic.epsilon > Dtype.FLOAT32.epsilon
+        if tolerance.is_rounding and is_narrow and self._numbers >= ENOUGH_NUMBERS:
+            # One rounding is half an ulp; so few errors above that are no coincidence.
+            if error <= ONCE_ULP:
+                line += "; rounded once from a wider type: --arithmetic float32 asks for that"
+            elif self._rounded_step is None:
+                line += f"; held to {tolerance.arithmetic}: --arithmetic float32 is stricter"
         yield line
         if self._rounded_step is not None:
             yield from self._remark(self._rounded_step, tolerance.dtype)

@@ -60,3 +60,10 @@ def test_padding_in_the_sum_is_named_beside_label_smoothing():
     options = {"reduction": "sum", "label_smoothing": 0.1}
     result = verify(LOGITS, TARGETS, grad_logits=claim, **options)
     assert result.quantities["grad_logits"].mistakes(0) == ["padding-in-the-sum"]
+
+
+def test_claims_that_pass_in_a_narrow_type_are_said_to_be_held_to_it():
+    claim = (gradient() * 1.002).astype(ml_dtypes.bfloat16)
+    result = verify(LOGITS, TARGETS, grad_logits=claim, reduction="sum")
+    assert result.passed
+    assert "held to bfloat16: --arithmetic float32 is stricter" in str(result)
