@@ -239,16 +239,20 @@ class _Quantity:
         line = f"{self._name}: {passed:,} of {total:,} passed{self._size}, {worst}"
         if self._uninformative:
             line += f"; {self._uninformative:,} of {_amount(self._numbers, 'number')} uninformative"
-        is_narrow = tolerance.arithmetic.epsilon > Dtype.FLOAT32.epsilon
-        if tolerance.is_rounding and is_narrow and self._numbers >= ENOUGH_NUMBERS:
-            # One rounding is half an ulp; so few errors above that are no coincidence.
-            if error <= ONCE_ULP:
-                line += "; rounded once from a wider type: --arithmetic float32 asks for that"
-            elif self._rounded_step is None:
-                line += f"; held to {tolerance.arithmetic}: --arithmetic float32 is stricter"
-        yield line
+        yield line + self._stricter(tolerance, error)
         if self._rounded_step is not None:
             yield from self._remark(self._rounded_step, tolerance.dtype)
+
+    def _stricter(self, tolerance: Tolerance, error: float) -> str:
+        """Return what is said of claims that pass in a narrow type, and might in a wider one."""
+        is_narrow = tolerance.arithmetic.epsilon > Dtype.FLOAT32.epsilon
+        if not (tolerance.is_rounding and is_narrow and self._numbers >= ENOUGH_NUMBERS):
+            return ""
+        # One rounding is half an ulp; so few errors above that are no coincidence.
+        if error <= ONCE_ULP:
+            return "; rounded once from a wider type: --arithmetic float32 asks for that"
+        more = f"; held to {tolerance.arithmetic}: --arithmetic float32 is stricter"
+        return more if self._rounded_step is None else ""
 
     def _remark(self, step: Mistake, dtype: Dtype) -> Iterator[str]:
         """Yield what is said of claims that pass although a step was rounded."""
