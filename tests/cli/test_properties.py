@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from softgrad.inputs.json import stream
 from softgrad.inputs.records.interpretation import interpret
 from softgrad.inputs.sources import read_stream
 from softgrad.outputs.formats import InOrder
@@ -108,19 +109,29 @@ def test_any_bytes_give_json_lines_and_no_exception(data):
 @given(
     st.lists(good_records, min_size=1, max_size=6),
     st.sampled_from([None, 1]),
-    st.booleans(),
+    st.sampled_from(["array", "\n", " "]),
+    st.lists(st.integers(1, 50), max_size=40),
     st.data(),
 )
-def test_damage_anywhere_gives_json_lines_and_no_exception(records, indent, as_array, data):
-    if as_array:
+def test_damage_anywhere_gives_the_same_json_lines_however_the_bytes_arrive(
+    records, indent, layout, sizes, data
+):
+    if layout == "array":
         text = json.dumps(records, indent=indent)
     else:
-        text = "\n".join(json.dumps(record, indent=indent) for record in records)
+        text = layout.join(json.dumps(record, indent=indent) for record in records)
     damaged = bytearray(text.encode())
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(damaged) - 1))
         damaged[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
-    outputs(bytes(damaged))
+    whole = outputs(bytes(damaged))
+    first = b'{"first": 0}\n'
+    assert outputs(bytes(damaged), list(sizes)) == whole
+    whole = outputs(first + bytes(damaged))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "LONG_LINE_BYTES", 20)
+        patch.setattr(stream, "LONGEST_LINE_BYTES", 100)
+        assert outputs(first + bytes(damaged), list(sizes)) == whole
 
 
 @settings(deadline=None)

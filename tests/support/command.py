@@ -57,20 +57,22 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "softgrad", *arguments]
 
 
-def peak_of(*arguments: str, cwd: Any = None, stdin: str = "") -> float:
-    """Return the peak memory of a run that ends well, in MiB."""
-    script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+def peak_of(*arguments: str, cwd: Any = None, stdin: str = "", status: int = 0) -> float:
+    """Return the peak memory of a run that ends with this status, in MiB."""
+    script = "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:]);"
     script += (
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, file=sys.stderr)"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, file=sys.stderr);"
+        "sys.exit(done.returncode)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *command(*arguments)],
         input=stdin.encode(),
         capture_output=True,
         env=environment(),
-        check=True,
+        check=False,
         cwd=cwd,
     )
+    assert done.returncode == status, done.stderr
     return float(done.stderr.split()[-1])
 
 

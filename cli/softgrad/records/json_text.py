@@ -13,6 +13,9 @@ from softgrad_core.loss.logits import OutOfRange
 MOST_DIGITS = 400
 """A longer whole number is outside float64 anyway; beyond 4,300 digits Python refuses it."""
 
+EXCERPT = 24
+"""How many characters of a text a message shows."""
+
 _BLANK = re.compile(r"[ \t\n\r]*")
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
 _BETWEEN_TOKENS = re.compile(rf"({_STRING})|[ \t\n\r]+")
@@ -58,6 +61,15 @@ def breaks_off(error: json.JSONDecodeError) -> bool:
     return error.pos >= len(error.doc.rstrip())
 
 
+def is_final(error: json.JSONDecodeError) -> bool:
+    """Return whether more text would change neither the error nor what a message shows of it."""
+    if error.msg.startswith("Unterminated"):
+        # A string goes on unless its line has ended.
+        return "\n" in error.doc[error.pos :]
+    following = error.doc[error.pos : error.pos + EXCERPT + 1]
+    return not breaks_off(error) and ("\n" in following or len(following) > EXCERPT)
+
+
 def as_input_error(error: json.JSONDecodeError, start: int, line: int) -> InputError:
     """Return the error of a record that starts at `start` of the text, on this line."""
     text, place = error.doc, min(error.pos, len(error.doc.rstrip()))
@@ -80,7 +92,7 @@ def as_input_error(error: json.JSONDecodeError, start: int, line: int) -> InputE
     return InputError("invalid-json", f"not valid JSON: {reason}")
 
 
-def excerpt(text: str, limit: int = 24) -> str:
+def excerpt(text: str, limit: int = EXCERPT) -> str:
     """Return the beginning of the first line of `text`, as it can be shown in a message."""
     line = text[: limit + 1].partition("\n")[0].rstrip("\r")
     return printable(shortened(line, limit))

@@ -15,7 +15,10 @@ soon as it is complete; a longer one each time its text has doubled."""
 
 _ARRAY_OF_RECORDS = re.compile(r"\[[ \t\r\n]*[{\]]")
 _UNDECIDED_ARRAY = re.compile(r"\[[ \t\r\n]*$")
-_BRACKETS_AND_STRINGS = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|[\[\]{}]')
+_IN_STRING = r'"[^"\\\n]*(?:\\.[^"\\\n]*)*'
+_TOKENS = re.compile(rf'{_IN_STRING}"|[\[\]{{}}]')
+_TOKENS_SO_FAR = re.compile(rf'{_IN_STRING}(?:"|(?P<open>\\?\Z))|[\[\]{{}}]')
+"""The same for text that goes on, and a string in it perhaps."""
 _NEXT_AFTER_JUNK = re.compile(r"[\n{,\]]")
 
 
@@ -23,7 +26,7 @@ def begins_in_lines(line: bytes) -> bool:
     """Return whether a source with this first line is JSON Lines.
 
     It is not if the line begins an array, or an object that continues on the next line, or if an
-    object follows another: there may be no second line.
+    object follows another: there may be no second line. Without its end, a line is none so far.
     """
     if not line.startswith(b"{"):
         return not line.startswith(b"[")
@@ -31,7 +34,7 @@ def begins_in_lines(line: bytes) -> bool:
     try:
         _, end = json_text.decode(text, 0)
     except json.JSONDecodeError as error:
-        return not json_text.breaks_off(error)
+        return line.endswith(b"\n") and not json_text.breaks_off(error)
     except InputError:
         return True
     return not text.startswith("{", json_text.skip_blank(text, end))
@@ -90,10 +93,8 @@ class _ValueReader:
             try:
                 value, end = json_text.decode(self._text, self._place)
             except json.JSONDecodeError as error:
-                # A string continues in the next block unless its line has ended.
-                is_cut = error.msg.startswith("Unterminated") and "\n" not in error.doc[error.pos :]
                 problem = None
-                if at_end or not (is_cut or json_text.breaks_off(error)):
+                if at_end or json_text.is_final(error):
                     problem = json_text.as_input_error(error, self._place, self._line)
             except InputError as error:
                 problem = error
@@ -130,7 +131,7 @@ class _ValueReader:
 
         Return False, with nothing done, if the text so far does not show where that is.
         """
-        end, is_between_values = self._end_of_damage()
+        end, is_between_values = self._end_of_damage(at_end=at_end)
         if end is None:
             if not at_end:
                 return False
@@ -140,7 +141,7 @@ class _ValueReader:
         self._after_value = is_between_values
         return True
 
-    def _end_of_damage(self) -> tuple[int | None, bool]:
+    def _end_of_damage(self, *, at_end: bool) -> tuple[int | None, bool]:
         """Return where to go on after what is not JSON, and whether a value ends there.
 
         That is where its brackets close, or at an earlier line that starts an object and is not
@@ -156,7 +157,10 @@ class _ValueReader:
         found = next_record.search(text, text.find("\n", start) + 1 or len(text))
         limit = found.end() if found else len(text)
         depth = 0
-        for token in _BRACKETS_AND_STRINGS.finditer(text, start, limit):
+        tokens = _TOKENS if at_end else _TOKENS_SO_FAR
+        for token in tokens.finditer(text, start, limit):
+            if not at_end and token["open"] is not None:
+                return None, False
             depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
             if depth == 0:
                 return token.end(), True

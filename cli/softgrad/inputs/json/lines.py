@@ -1,6 +1,5 @@
 """JSON Lines: each line stands alone, so that a bad line spoils no other."""
 
-import json
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,10 +7,9 @@ from typing import Any, SupportsIndex
 
 import orjson
 
-from softgrad.inputs.json.stream import LINES, BlockStream
-from softgrad.records import json_text
+from softgrad.inputs.json.line import LineReader
+from softgrad.inputs.json.stream import BlockStream
 from softgrad.records.records import Records
-from softgrad_core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,28 @@ class Lines:
         return Records(self.source, numbers, [line.strip() for line in lines], values)
 
 
-def read_lines(stream: BlockStream, source: str) -> Iterator[Lines]:
-    """Yield each block of lines."""
+def read_lines(stream: BlockStream, source: str) -> Iterator[Lines | Records]:
+    """Yield each block of lines, and the records of a long line as soon as they are complete."""
     first = 1
-    while text := stream.take(LINES):
-        yield Lines(source, first, text)
-        first += text.count(b"\n")
+    while text := stream.take_lines():
+        if text.endswith(b"\n") or not (rest := stream.take_rest_of_line()):
+            yield Lines(source, first, text)
+            first += text.count(b"\n")
+            continue
+        reader = LineReader(first)
+        for part, is_last in _with_last(text, rest, stream):
+            records = Records(source, size=len(part))
+            reader.read(records, part, at_end=is_last)
+            yield records
+        first += 1
+
+
+def _with_last(text: bytes, rest: bytes, stream: BlockStream) -> Iterator[tuple[bytes, bool]]:
+    """Yield the parts of a line, of which there are two already, and whether each is the last."""
+    while rest:
+        yield text, False
+        text, rest = rest, b"" if rest.endswith(b"\n") else stream.take_rest_of_line()
+    yield text, True
 
 
 def _add_line(records: Records, number: int | None, line: bytes) -> None:
@@ -65,25 +79,4 @@ def _add_line(records: Records, number: int | None, line: bytes) -> None:
     try:
         records.add(number, line.strip(), orjson.loads(line))
     except orjson.JSONDecodeError:
-        pass
-    else:
-        return
-    place = 0
-    try:
-        text = line.decode().strip(" \t\r")
-        while place < len(text):
-            value, end = json_text.decode(text, place)
-            following = json_text.skip_blank(text, end)
-            if not isinstance(value, dict) and (place or following < len(text)):
-                raise json.JSONDecodeError("Expecting an object", text, place)
-            records.add(number, json_text.as_one_line(text[place:end]), value)
-            place = following
-    except UnicodeDecodeError as error:
-        hint = "; UTF-16, perhaps? Save it as UTF-8" if b"\0" in line else ""
-        byte = f"byte {error.start + 1} of the line, 0x{line[error.start]:02X}"
-        error_of_line = InputError("invalid-utf-8", f"{byte}, is not UTF-8{hint}")
-        records.add_unreadable(number, error_of_line)
-    except json.JSONDecodeError as error:
-        records.add_unreadable(number, json_text.as_input_error(error, place, number or 0))
-    except InputError as error:
-        records.add_unreadable(number, error)
+        LineReader(number).read(records, line, at_end=True)

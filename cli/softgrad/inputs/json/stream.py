@@ -11,6 +11,15 @@ SMALL_BLOCK_BYTES = 1 << 16
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+LONG_LINE_BYTES = 1 << 20
+"""A line with several objects that is longer than this is read object by object."""
+
+LONGEST_LINE_BYTES = 1 << 26
+"""The same for any line: it may be damage, or no text at all, without an end."""
+
+MOST_BETWEEN = 1 << 8
+"""How much of the part before is looked at for the end of an object."""
+
 _OBJECTS_IN_A_ROW = re.compile(rb"\}[ \t\r]*\{")
 
 LINES = b"\n"
@@ -37,20 +46,16 @@ class BlockStream:
     def first_line(self) -> bytes:
         """Return the first line that is not blank, which stays in the stream.
 
-        If it begins an array, or seems to have several objects, only its beginning: the line may be
-        as long as the whole stream.
+        If it begins an array, seems to have several objects, or is very long and no object, only
+        its beginning: the line may be as long as the whole stream.
         """
         while (not self._pending or self._pending.isspace()) and self._read_more():
             pass
         start = self._pending.lstrip()
         if b"\n" not in start and not start.startswith(b"["):
-            parts = [self._pending]
-            while not _OBJECTS_IN_A_ROW.search(parts[-1]) and (data := self._read()):
-                parts.append(data)
-                if b"\n" in data:
-                    break
-            self._pending = b"".join(parts)
-        return self._pending.lstrip().partition(b"\n")[0].rstrip()
+            most = None if start.startswith(b"{") else LONGEST_LINE_BYTES
+            self._pending = self._to_end_of_line(self._pending, 0, most)
+        return b"".join(self._pending.lstrip().partition(b"\n")[:2])
 
     def take(self, ends: bytes) -> bytes:
         """Return the next block, up to one of the bytes `ends`; nothing after the last block."""
@@ -62,6 +67,36 @@ class BlockStream:
             parts.append(data)
         self._pending = parts[-1][end:]
         parts[-1] = parts[-1][:end]
+        return b"".join(parts)
+
+    def take_lines(self) -> bytes:
+        """Return the next whole lines, or else the beginning of a long one."""
+        text = self._to_end_of_line(self._pending, LONG_LINE_BYTES, LONGEST_LINE_BYTES)
+        end = text.rfind(b"\n") + 1 or len(text)
+        self._pending = text[end:]
+        return text[:end]
+
+    def take_rest_of_line(self) -> bytes:
+        """Return the next part of a line, up to its end at most; nothing after the last byte."""
+        text = self._pending or self._read()
+        end = text.find(b"\n") + 1 or len(text)
+        self._pending = text[end:]
+        return text[:end]
+
+    def _to_end_of_line(self, beginning: bytes, least: int, most: int | None) -> bytes:
+        """Return what follows up to the end of a line, perhaps with others.
+
+        It ends earlier where so many bytes have several objects, or it has more than the most.
+        """
+        parts, size, is_row = [beginning], len(beginning), False
+        while b"\n" not in parts[-1] and (most is None or size < most):
+            # One may end with a part, and the next begin with the following one.
+            latest = parts[-2][-MOST_BETWEEN:] + parts[-1] if parts[1:] else beginning
+            is_row = is_row or _OBJECTS_IN_A_ROW.search(latest) is not None
+            if (is_row and size >= least) or not (data := self._read()):
+                break
+            parts.append(data)
+            size += len(data)
         return b"".join(parts)
 
     def _read_more(self) -> bool:
