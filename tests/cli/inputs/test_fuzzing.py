@@ -51,10 +51,23 @@ def safetensors(header=None):
     return struct.pack("<Q", len(text)) + text + LOGITS.tobytes()
 
 
+def saved_by_torch(*, is_zip):
+    """Return the bytes of a file of tensors; none without PyTorch."""
+    try:
+        import torch
+    except ImportError:
+        return b""
+    file, tensors = io.BytesIO(), {"logits": LOGITS, "target": LABELS}
+    tensors = {name: torch.as_tensor(array) for name, array in tensors.items()}
+    torch.save(tensors, file, _use_new_zipfile_serialization=is_zip)
+    return file.getvalue()
+
+
 SOURCES = {
     ".npy": [npy(LOGITS), npy(np.asfortranarray(LOGITS)), npy(LOGITS.astype(">f4"))],
     ".npz": [npz(np.savez), npz(np.savez_compressed)],
     ".safetensors": [safetensors()],
+    ".pt": [saved_by_torch(is_zip=True), saved_by_torch(is_zip=False)],
 }
 
 
@@ -81,6 +94,8 @@ def test_any_damage_to_a_file_of_arrays_is_refused_or_does_no_harm(
 ):
     if suffix == ".safetensors":
         pytest.importorskip("safetensors")
+    if suffix == ".pt":
+        pytest.importorskip("torch")
     sources = SOURCES[suffix]
     path = tmp_path_factory.getbasetemp() / f"fuzzed{suffix}"
     path.write_bytes(damaged(sources[which % len(sources)], changes, end))

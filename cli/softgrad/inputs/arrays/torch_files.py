@@ -83,9 +83,11 @@ def _loaded(name: str, torch: Any) -> Any:
         refused = [line for line in str(error).splitlines() if "GLOBAL" in line]
         what = f"it would run code: {refused[0].strip()}" if refused else "it is damaged"
         raise _broken(name, what) from None
-    except (RuntimeError, ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (InputFailedError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged pickle calls anything with anything
         reason, *_ = str(error).splitlines() or ["it breaks off"]
-        raise _broken(name, reason) from None
+        raise _broken(name, f"it is damaged: {reason}") from None
 
 
 def _members(content: Mapping[Any, Any], before: str = "") -> Iterator[tuple[str, Any]]:
