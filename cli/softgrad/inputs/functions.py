@@ -1,6 +1,8 @@
 """MODULE:FUNCTION, or a program that answers records -> a loss function to call."""
 
 import importlib
+import os
+import select
 import shlex
 import subprocess
 import sys
@@ -19,6 +21,9 @@ from softgrad_core.dtypes import Dtype
 from softgrad_core.probing.frameworks import Answer, UnusableError, claims_of
 from softgrad_core.probing.inputs import Input, Plan
 from softgrad_core.verification.reference import QUANTITIES
+
+READ_BYTES = 1 << 16
+"""How much of the answers of a program is read at once."""
 
 
 def load_function(name: str) -> Callable[..., Any]:
@@ -63,16 +68,20 @@ def _as_module(file: str) -> str:
 
 
 class Program:
-    """A program that reads records, one a line, and answers each with one line of claims."""
+    """A program that reads records, one a line, and answers each with one line of claims.
+
+    One that does anything else is started again, so that its answers cannot get out of step.
+    """
 
     default_dtype, has_strides = Dtype.FLOAT64, False
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, before_record: Callable[[], None] = lambda: None) -> None:
         self.name = command
+        self._before_record = before_record
+        self._unread = b""
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - it is what the user asks for
-                shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
+            self._words = shlex.split(command)
+            self._process: subprocess.Popen[bytes] | None = self._started()
         except OSError as error:
             raise UsageError(f"--command {command!r}: {error.strerror}") from None
         except (ValueError, IndexError):
@@ -94,23 +103,29 @@ class Program:
             claims = {name: _numbers([reply.get(name) for reply in replies]) for name in names}
         return Answer(claims_of(claims, given, plan) if replies else {})
 
+    def _started(self) -> "subprocess.Popen[bytes]":
+        self._unread = b""
+        return subprocess.Popen(  # noqa: S603 - it is what the user asks for
+            self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
     def _reply(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return the claims in the answer to a record."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise UnusableError("the program has no standard input or output")
-        with suppress(BrokenPipeError):
-            stdin.write(orjson.dumps(record) + b"\n")
-            stdin.flush()
-        line = stdout.readline()
-        if not line:
-            raise RuntimeError(f"the program ended with status {self._process.wait()}")
+        self._before_record()
+        process = self._process = self._process or self._started()
         try:
-            reply = _parsed(line)
-        except ValueError:
-            raise RuntimeError(f"expected one line of JSON, got {line[:60]!r}") from None
+            return self._claims(self._exchanged(process, orjson.dumps(record) + b"\n"), record)
+        except RuntimeError:
+            self._process = None
+            process.kill()
+            process.communicate()
+            raise
+
+    @staticmethod
+    def _claims(reply: Any, record: dict[str, Any]) -> dict[str, Any]:
+        """Return the claims in an answer to a record."""
         if not isinstance(reply, dict):
-            raise RuntimeError(f"expected an object of claims, got {line[:60]!r}")
+            raise RuntimeError(f"expected an object of claims, got {str(reply)[:60]!r}")
         if "error" in reply:
             raise RuntimeError(f"the program answered with an error: {reply['error']}")
         claims = {name: reply[name] for name in QUANTITIES if name in reply and name not in record}
@@ -118,6 +133,33 @@ class Program:
             got = ", ".join(reply)
             raise RuntimeError(f"expected some of {', '.join(QUANTITIES)} in the answer, got {got}")
         return claims
+
+    def _exchanged(self, process: "subprocess.Popen[bytes]", record: bytes) -> Any:
+        """Send a line, and return the value in the one that comes back."""
+        stdin, stdout = process.stdin, process.stdout
+        if stdin is None or stdout is None:
+            raise UnusableError("the program has no standard input or output")
+        can_look = sys.platform != "win32"
+        has_more = self._unread or (can_look and select.select([stdout], [], [], 0)[0])
+        if has_more and (more := self._line(stdout.fileno())):
+            raise RuntimeError(f"expected one line for each record, got {more[:60]!r} as well")
+        with suppress(BrokenPipeError):
+            stdin.write(record)
+            stdin.flush()
+        if not (line := self._line(stdout.fileno())):
+            raise RuntimeError(f"the program ended with status {process.wait()}")
+        try:
+            return _parsed(line)
+        except ValueError:
+            raise RuntimeError(f"expected one line of JSON, got {line[:60]!r}") from None
+
+    def _line(self, descriptor: int) -> bytes:
+        """Return the next line of the program, or nothing if it has ended."""
+        parts = [self._unread]
+        while b"\n" not in parts[-1] and (data := os.read(descriptor, READ_BYTES)):
+            parts.append(data)
+        line, end, self._unread = b"".join(parts).partition(b"\n")
+        return line + end
 
 
 def _parsed(line: bytes) -> Any:

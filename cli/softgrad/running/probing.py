@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from ctypes import Structure, c_double, c_long
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -255,7 +256,8 @@ def _watched(connection: Connection, call: _Call, asked: Asked) -> _Watched:
     names: Sequence[str] = ()
     function: Function
     if asked.command is not None:
-        function = Program(asked.command)
+        # The time that a call may take is that of each record.
+        function = Program(asked.command, before_record=partial(connection.send, CALLING))
     else:
         loaded = load_function(asked.function or "")
         names = takes(loaded)

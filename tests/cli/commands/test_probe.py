@@ -273,6 +273,41 @@ def test_a_program_that_ends_or_answers_nonsense_is_wrong_usage(folder):
         assert said in ended.err
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("print('a line of a log', flush=True)", "expected one line of JSON, got b'a line of a l"),
+        ("sys.exit(5)", "the program ended with status 5"),
+        ("print('{}', flush=True); print('{}', flush=True)", "expected some of probs, "),
+    ],
+)
+def test_after_a_fault_the_answers_of_a_program_are_in_step_again(folder, fault, said):
+    faulty = PROGRAM.replace("FACTOR", "-1").replace(
+        "    a = [", f"    if len(record['logits']) == 2:\n        {fault}\n    a = ["
+    )
+    (folder / "program.py").write_text(faulty)
+    asked = ("--command", f"{sys.executable} program.py", "--skip", f"one class,{LARGE}", "--json")
+    ended = probed(folder, *asked, skip="")
+    [report] = ended.records
+    [finding] = report["findings"]
+    assert finding["trial"] == "two classes"
+    assert said in finding["details"][0]
+    assert {trial["name"] for trial in report["trials"] if trial["failed"]} == {"two classes"}
+
+
+def test_the_timeout_is_that_of_each_record(folder):
+    slow = PROGRAM.replace("FACTOR", "-1").replace(
+        "    a = [",
+        "    time.sleep(0.3 * (record['logits'][0] != round(record['logits'][0])))\n    a = [",
+    )
+    (folder / "program.py").write_text(f"import time\n{slow}")
+    names = probed(folder, "kernels:right", "--json").records[0]["trials"]
+    others = ",".join(trial["name"] for trial in names if trial["name"] != "plain rows")
+    others += f",{LARGE}"
+    asked = ("--command", f"{sys.executable} program.py", "--skip", others, "--timeout", "1")
+    assert probed(folder, *asked, skip="").status == 0
+
+
 @pytest.mark.parametrize("more", [(), ("--reduction", "mean")])
 def test_softgrad_itself_is_a_right_program(folder, more):
     asked = ("--command", " ".join(command()), *more)
