@@ -1572,6 +1572,10 @@ INLINE int compute_again(const Task *task, ptrdiff_t start, ptrdiff_t row, const
                    (size_t)bytes_of(task->columns, is_float));
         return 0;
     }
+    /* Those that are not computed again have lost nothing that could be seen. */
+    if (!in_parts(task, is_float))
+        memset(array_of(task, E_ERROR) + row * task->columns, 0,
+               (size_t)bytes_of(task->columns, 0));
     for (;;) {
         const ptrdiff_t count = choose(task, start, row, tile, is_sum ? 0.0 : share);
         exponentials_again(task, start, row, tile, array_of(task, TERMS) + row * task->columns,
