@@ -141,8 +141,7 @@ def _run_on_arrays(given: task.Task, fields: Sequence[str], tolerance: float | N
     if dtype is not None and dtype not in BITS:
         raise UsageError(f"--dtype {dtype} is for 'softgrad verify': results have the logits' type")
     places = given.places(lambda file: f".{_format_for(given, file)}")
-    files = [*given.files, str(given.array_target())]
-    _refuse_to_replace(files, places, is_asked=settings.format is not None)
+    _refuse_no_file(places, is_asked=settings.format is not None)
 
     def prepare(source: "ArraySource", output: Output) -> tuple[Pipeline, "ArrayWriter"]:
         reader = source.reader()
@@ -186,8 +185,8 @@ def _format_for(given: task.Task, file: str) -> Format:
     return of_file if of_file is not None and of_file.is_of_arrays else Format.NPZ
 
 
-def _refuse_to_replace(files: Sequence[str], places: Places, *, is_asked: bool) -> None:
-    """Raise UsageError if there is no file for the results, or it is one of the inputs."""
+def _refuse_no_file(places: Places, *, is_asked: bool) -> None:
+    """Raise UsageError if there is no file for the results."""
     for sources, place in places:
         if len(sources) > 1:
             raise UsageError("several files of arrays need --output-dir")
@@ -196,13 +195,3 @@ def _refuse_to_replace(files: Sequence[str], places: Places, *, is_asked: bool) 
         ending = Path(str(place)).suffix
         if ending and values.format_of_ending(str(place)) is None and not is_asked:
             raise UsageError(f"expected results in .npz, .safetensors or .pt, got {ending!r}")
-        for file in files:
-            if _is_same_file(file, str(place)):
-                raise UsageError(f"refusing to overwrite {file}: it is one of the inputs")
-
-
-def _is_same_file(one: str, other: str) -> bool:
-    try:
-        return Path(one).samefile(other)
-    except OSError:
-        return False

@@ -78,15 +78,18 @@ class Task(NamedTuple):
         loss = values.parse_loss(settings.loss, names)
         return cls(settings, rows, files, kind, asked, shown, names, loss)
 
-    def places(self, suffix: Callable[[str], str] = lambda file: Path(file).suffix) -> Places:
+    def places(self, suffix: Callable[[str], str] | None = None) -> Places:
         """Return the places of the results: one for all files, or one for each.
 
         In a folder results have the names of their files, with the suffix that is returned for
-        them.
+        them, or by default that of their format.
         """
         folder = self.settings.output_dir
+        suffix = suffix or partial(values.ending_beside, shown=self.shown)
         if folder is None:
-            return [(self.files, self.settings.output)]
+            places: Places = [(self.files, self.settings.output)]
+            self._refuse_to_replace(places)
+            return places
         if "-" in self.files:
             raise UsageError("--output-dir needs files")
         names = [Path(file).with_suffix(suffix(file)).name for file in self.files]
@@ -94,7 +97,18 @@ class Task(NamedTuple):
             raise UsageError(f"--output-dir: two files would be written to {twice[0]!r}")
         Path(folder).mkdir(parents=True, exist_ok=True)
         paths = [str(Path(folder, name)) for name in names]
-        return [([file], path) for file, path in zip(self.files, paths, strict=True)]
+        places = [([file], path) for file, path in zip(self.files, paths, strict=True)]
+        self._refuse_to_replace(places)
+        return places
+
+    def _refuse_to_replace(self, places: Places) -> None:
+        """Raise UsageError if results would replace an input; JSON Lines keep all of a record."""
+        is_kept = self.kind is Kind.RECORDS and self.shown is Format.JSONL
+        if is_kept and not getattr(self.settings, "only_failures", False):
+            return
+        for file in (*self.files, self.settings.target or "-"):
+            if any(_is_same_file(file, place) for _, place in places):
+                raise UsageError(f"refusing to overwrite {file}: it is one of the inputs")
 
     def run_on_records(  # noqa: PLR0913 - what the commands differ in
         self,
@@ -257,6 +271,13 @@ class Task(NamedTuple):
         except InputError:
             expected = "expected --target to be a class or a file of arrays"
             raise UsageError(f"{expected}, got {text!r}") from None
+
+
+def _is_same_file(one: str, other: str | None) -> bool:
+    try:
+        return other is not None and Path(one).is_file() and Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def write_page(settings: Any, shown: Format, blocks: "Iterable[PageBlock]") -> Exit:

@@ -199,6 +199,13 @@ def ending_of(shown: Format) -> str:
     return next((ending for ending, other in _OF_ENDING.items() if other is shown), ".md")
 
 
+def ending_beside(file: str, shown: Format) -> str:
+    """Return the ending of the results of a file: its own, if files of the format may have it."""
+    own, of_own = Path(file).suffix, format_of_ending(file)
+    is_json = shown is Format.JSONL and of_own is None and own.lower() not in _NOT_WRITTEN
+    return own if is_json or of_own is shown else ending_of(shown)
+
+
 def parse_axis(text: str | None) -> int:
     """Return the number of an axis, which is the last if none is given."""
     if text is None:

@@ -288,6 +288,8 @@ def test_unusable_rows_become_nan_and_are_reported(folder):
         ("half.npy -t 0 -o r.npz --dtype bfloat16", 3, "half.npy: expected logits as the bits of"),
         ("logits.npy -t mask.npy -o r.npz", 3, "expected targets as probabilities, got bool"),
         ("odd.npz -o r.npz", 3, "odd.npz: expected a temperature above 0, got -1.0"),
+        ("strange.npz -o r.npz", 3, "strange.npz: expected a reduction that is mean, sum or none"),
+        ("verify strange.npz", 3, "strange.npz: expected a reduction that is mean, sum or none"),
         ("verify mean.npz", 3, "got (); use --reduction mean or sum if it is the loss of all rows"),
     ],
 )
@@ -296,6 +298,8 @@ def test_unusable_arrays_are_reported_with_the_reason(folder, arguments, status,
     np.save(folder / "float.npy", np.zeros(500))
     np.save(folder / "narrow.npy", np.zeros((500, 1)))
     np.savez(folder / "unlabelled.npz", logits=np.zeros((5, 3)), y=np.zeros(5, int))
+    odd = {"logits": np.zeros((2, 3)), "target": np.zeros(2, int), "loss": np.zeros(2)}
+    np.savez(folder / "strange.npz", reduction=3, **odd)
     np.save(folder / "text.npy", np.full((500, 3), "a"))
     np.save(folder / "pickled.npy", np.full((5, 3), None), allow_pickle=True)
     np.savez(folder / "other.npz", x=np.zeros(3), y=np.zeros(3))

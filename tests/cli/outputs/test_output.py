@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 
+import numpy as np
 import pytest
 from support.command import command, environment, lines_of, run
 
@@ -108,3 +109,42 @@ def test_each_of_many_files_of_records_has_its_own_results(tmp_path):
     ended = run("a.jsonl", "none.jsonl", "x/b.jsonl", "--output-dir", "two", cwd=tmp_path)
     assert ended.status == 74
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["a.jsonl", "b.jsonl"]
+
+
+def test_results_in_a_folder_have_the_ending_of_their_format(tmp_path):
+    (tmp_path / "a.csv").write_text("a,b,target\n1,2,0\n")
+    (tmp_path / "b.json").write_text('{"logits": [0, 0], "target": 1}\n')
+    for more, names in (([], ["a.jsonl", "b.json"]), (["-f", "html"], ["a.html", "b.html"])):
+        ended = run("a.csv", "b.json", "--output-dir", f"out{len(more)}", *more, cwd=tmp_path)
+        assert ended.status == 0
+        assert sorted(os.listdir(tmp_path / f"out{len(more)}")) == names
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("a.jsonl -f html -o a.jsonl", "a.jsonl"),
+        ("a.jsonl --check --only-failures -o ./a.jsonl", "a.jsonl"),
+        ("a.jsonl --check --only-failures --output-dir .", "a.jsonl"),
+        ("explain a.jsonl -f latex -o a.jsonl", "a.jsonl"),
+        ("verify a.npz -f html -o a.npz", "a.npz"),
+        ("verify b.npz -t y.npy -f html -o y.npy", "y.npy"),
+    ],
+)
+def test_results_that_lack_what_an_input_has_do_not_replace_it(tmp_path, words, name):
+    arrays = {"logits": np.zeros((2, 2)), "loss": np.ones(2)}
+    np.savez(tmp_path / "a.npz", target=np.zeros(2, int), **arrays)
+    np.savez(tmp_path / "b.npz", **arrays)
+    np.save(tmp_path / "y.npy", np.zeros(2, int))
+    (tmp_path / "a.jsonl").write_text('{"logits": [0, 0], "target": 1}\n')
+    before = (tmp_path / name).read_bytes()
+    ended = run(*words.split(), cwd=tmp_path)
+    assert (ended.status, ended.out) == (2, b"")
+    assert f"refusing to overwrite {name}: it is one of the inputs" in ended.err
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_records_may_be_replaced_by_themselves_with_their_results(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": 7, "logits": [0, 0], "target": 1}\n')
+    assert run("a.jsonl", "-o", "a.jsonl", cwd=tmp_path).status == 0
+    assert json.loads((tmp_path / "a.jsonl").read_text())["id"] == 7

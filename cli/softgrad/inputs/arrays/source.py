@@ -17,7 +17,7 @@ from softgrad_core.dtypes import Dtype
 from softgrad_core.errors import InputError
 from softgrad_core.loss.from_options import objective_of, weight_of
 from softgrad_core.loss.logits import check_class_count, classes_last
-from softgrad_core.loss.options import Reduction
+from softgrad_core.loss.options import Reduction, check_reduction
 from softgrad_core.loss.targets import class_index
 from softgrad_core.tensors import BITS, Packed, are_numbers, as_numpy
 
@@ -184,8 +184,7 @@ def open_arrays(name: str, given: ArrayOptions) -> ArraySource:
     targets, files = _targets_of(file, shape, given)
     if targets.ndim == len(shape):
         targets = classes_last(targets, given.axis)
-    said = {name: as_numpy(file.array(name)).tolist() for name in _options_in(file)}
-    options = {**given.loss, **file.options, **said}
+    options = _all_options(file, given)
     of_classes = (*shape[:-1], options.get(fields.NUM_CLASSES))
     if targets.shape not in (shape[:-1], shape, of_classes):
         shapes = f"{shape[:-1]}, or {shape} for probabilities"
@@ -312,8 +311,19 @@ def _check_options(source: ArraySource) -> None:
         raise InputFailedError(Exit.REJECTED, f"{source.name}: {error.reason}") from None
 
 
-def _options_in(file: ArrayFile) -> list[str]:
-    return [name for name in fields.OPTIONS if name in file.arrays]
+def _all_options(file: ArrayFile, given: ArrayOptions) -> dict[str, Any]:
+    """Return the options of the command line and of a file, of which only the reduction is checked.
+
+    Which claims are looked for depends on it.
+    """
+    arrays = [name for name in fields.OPTIONS if name in file.arrays]
+    said = {name: as_numpy(file.array(name)).tolist() for name in arrays}
+    options = {**given.loss, **file.options, **said}
+    try:
+        check_reduction(options.get(fields.REDUCTION, Reduction.NONE))
+    except InputError as error:
+        raise InputFailedError(Exit.REJECTED, f"{file.name}: {error.reason}") from None
+    return options
 
 
 def _refused(name: str, expected: str, got: object) -> InputFailedError:
