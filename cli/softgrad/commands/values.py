@@ -74,7 +74,7 @@ def parse_target(text: str | None, names: list[str] | None) -> int | str | list[
     """Return a target: a class, or the probabilities of all classes."""
     text = text and without_call(text)
     if text is not None and re.search(r"[,\s]", text.strip()) and is_number_list(text):
-        words = SEPARATORS.split(text.strip("[] \t,;"))
+        words = [word for word in SEPARATORS.split(text) if word]
         return [int(word) if _is_index(word) else number_of(word) for word in words]
     return parse_class("--target", text, names)
 
@@ -136,13 +136,17 @@ def as_written(name: str, text: str) -> bytes:
 
 def _digits_of(word: str) -> str:
     """Return a number as JSON, with the digits that it was typed with."""
+    value = number_of(word)
+    if word[-1] in "0123456789.%" and math.isinf(value):
+        raise UsageError(f"{shortened(word)} is outside the range of float64")
+    if "/" in word or not math.isfinite(value):
+        return orjson.dumps("NaN" if math.isnan(value) else json_number(value)).decode()
+    # A zero has its digits only where it is written out: 0e-999999999 has many.
+    if value == 0.0 and "e" in word.lower():
+        return "0.0"
     from decimal import Decimal
 
-    if word.endswith("%"):
-        return f"{Decimal(word[:-1]).scaleb(-2):f}"
-    if "/" in word:
-        return repr(number_of(word))
-    return f"{Decimal(word):f}" if word[-1] in "0123456789." else f'"{json_number(float(word))}"'
+    return f"{Decimal(word[:-1]).scaleb(-2) if word.endswith('%') else Decimal(word):f}"
 
 
 def parse_number(option: str, text: str | None, *, above_zero: bool = False) -> float | None:

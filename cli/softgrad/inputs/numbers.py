@@ -11,6 +11,8 @@ from softgrad_core.errors import shortened
 _PLAIN = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
 NUMBER = re.compile(rf"{_PLAIN}(?:%|/\d+)?|[+-]?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 """A number, a percentage such as 20%, or a fraction such as 1/3."""
+MOST_DIGITS = 300
+"""A longer divisor is none that somebody means."""
 NEGATIVE = re.compile(r"-(?:\.?\d|inf|nan)", re.ASCII | re.IGNORECASE)
 SEPARATORS = re.compile(r"[\s,;\[\]]+")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
@@ -151,21 +153,24 @@ def number_of(word: str) -> float:
     >>> number_of("20%"), number_of("1/4"), number_of("-1e-5")
     (0.2, 0.25, -1e-05)
     """
-    if word[-1] != "%" and "/" not in word:
-        return float(word)
+    number, divisor = word.rstrip("%"), ""
+    if "/" in word:
+        number, _, divisor = word.partition("/")
+    value = float(number)
+    if divisor and not divisor.strip("0"):
+        raise UsageError(f"{word} divides by 0")
+    # Exact arithmetic with an exponent of many digits would not end.
+    if number == word or value == 0.0 or not math.isfinite(value):
+        return value
     # Few numbers are written so, and these modules take time to import.
     from decimal import Decimal
     from fractions import Fraction
 
-    if word.endswith("%"):
-        return float(Decimal(word[:-1]) / 100)
-    dividend, _, divisor = word.partition("/")
-    if not int(divisor):
-        raise UsageError(f"{word} divides by 0")
-    try:
-        return float(Fraction(Decimal(dividend)) / int(divisor))
-    except OverflowError:
-        return math.copysign(math.inf, Decimal(dividend))
+    if not divisor:
+        return float(Decimal(number) / 100)
+    if len(divisor) > MOST_DIGITS:
+        raise UsageError(f"{shortened(word)} divides by a number outside the range of float64")
+    return float(Fraction(Decimal(number)) / int(divisor))
 
 
 def is_number_list(word: str) -> bool:
@@ -201,6 +206,6 @@ def parse_numbers(text: str) -> list[float]:
         raise UsageError(f"expected a number between all commas, got {text!r}")
     words = [word for part in parts for word in part]
     for word in words:
-        if word[-1].isdigit() and math.isinf(number_of(word)):
-            raise UsageError(f"{word} is outside the range of float64")
+        if "inf" not in word.lower() and math.isinf(number_of(word)):
+            raise UsageError(f"{shortened(word)} is outside the range of float64")
     return [number_of(word) for word in words]

@@ -19,7 +19,7 @@ from typing import cast
 from softgrad.exits import Exit, StoppedError
 from softgrad.inputs.arrays import SUFFIXES
 from softgrad.inputs.change import Unchanged
-from softgrad.inputs.json.layouts import begins_in_lines, read_values
+from softgrad.inputs.json.layouts import begins_in_lines, read_values, shows_layout
 from softgrad.inputs.json.lines import read_lines
 from softgrad.inputs.json.stream import BLOCK_BYTES, BlockStream
 from softgrad.inputs.tables import begins_table, read_table
@@ -94,7 +94,7 @@ def read_stream(
 ) -> Iterator[Block]:
     """Yield the blocks of an open source."""
     stream = BlockStream(file, block_bytes, are_full=in_full_blocks)
-    first_line = stream.first_line()
+    first_line = stream.first_line(shows_layout)
     for beginning, (code, what) in NOT_JSON.items():
         if first_line.startswith(beginning):
             records = Records(source)

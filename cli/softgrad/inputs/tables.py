@@ -105,10 +105,11 @@ def read_table(
             records.add_unreadable(1, error)
             yield records
             return
-    has_rows = columns is None
+    has_rows = has_begun = columns is None
     while text := stream.take(LINES):
-        if first == 1 and columns is not None:
+        if not has_begun:
             # The header, and blank lines before it, are no rows.
+            has_begun = not text.isspace()
             above, _, text = text.partition(header.encode())
             first += above.count(b"\n")
         has_rows = has_rows or bool(text.strip())

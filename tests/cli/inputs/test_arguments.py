@@ -176,3 +176,29 @@ def test_a_derivation_needs_a_target():
     ended = run("explain", "1", "2")
     assert (ended.status, ended.out) == (2, b"")
     assert "expected --target, the true class: an index from 0 to 1" in ended.err
+
+
+@pytest.mark.parametrize("number", ["1e999999999", f"1e{'9' * 30}", f"{'9' * 400}"])
+@pytest.mark.parametrize("form", ["{}", "{}%", "{}/3"])
+def test_a_number_outside_float64_is_named_at_once(number, form):
+    word = form.format(number)
+    assert error_of(word, "2", "-t", "0").endswith("is outside the range of float64")
+    assert (
+        "is outside the range of float64"
+        in run("verify", "1", "2", "-t", "0", "--grad-logits", f"{word},1").err
+    )
+
+
+@pytest.mark.parametrize("number", ["1e-999999999", f"1e-{'9' * 30}", f"0e{'9' * 30}"])
+def test_a_number_with_a_huge_exponent_may_be_0(number):
+    for word in (number, f"{number}%", f"{number}/3"):
+        assert logits_of("1", word) == [1.0, 0.0]
+        claims = ("--loss", "0.69", "--grad-logits", f"{word},0.5")
+        assert run("verify", "0", "0", "-t", "0", *claims).status == 1
+    claim = f'{{"logits": [0, 0], "target": 0, "loss": 0.7, "grad_logits": [{number}, 0.5]}}'
+    assert run("verify", stdin=claim).status == 1
+
+
+def test_other_separators_around_target_probabilities_are_blanks():
+    assert run("1", "2", "-t", "\x1e[0.5,0.5]").status == 0
+    assert "divides by" in error_of(f"1/{'9' * 5000}", "2")

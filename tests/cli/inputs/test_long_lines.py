@@ -87,6 +87,9 @@ def test_objects_that_arrive_one_by_one_on_one_line_come_out_one_by_one():
         ('[{"a": x "}', ' more"}', f", {GOOD}]"),
         ('{"note": "a}{b', f' c",\n "logits": [1, 2], "target": 0}}\n{GOOD}'),
         (f'{GOOD}{{"a": nul}}', f"{GOOD}"),
+        (f'{{"a": 1 x}}{GOOD}', f"\n{GOOD}"),
+        ("\n", "a,b,target\n1,2,0\n"),
+        ("  \n1", ",2 x\n"),
     ],
 )
 def test_how_the_bytes_arrive_changes_nothing(pieces):

@@ -26,7 +26,7 @@ def begins_in_lines(line: bytes) -> bool:
     """Return whether a source with this first line is JSON Lines.
 
     It is not if the line begins an array, or an object that continues on the next line, or if an
-    object follows another: there may be no second line. Without its end, a line is none so far.
+    object follows another: there may be no second line.
     """
     if not line.startswith(b"{"):
         return not line.startswith(b"[")
@@ -34,10 +34,23 @@ def begins_in_lines(line: bytes) -> bool:
     try:
         _, end = json_text.decode(text, 0)
     except json.JSONDecodeError as error:
-        return line.endswith(b"\n") and not json_text.breaks_off(error)
+        return not json_text.breaks_off(error)
     except InputError:
         return True
     return not text.startswith("{", json_text.skip_blank(text, end))
+
+
+def shows_layout(line: bytes) -> bool:
+    """Return whether the beginning of a first line says already what its source is."""
+    if not line.startswith(b"{"):
+        return True
+    try:
+        json_text.decode(line.decode(errors="replace"), 0)
+    except json.JSONDecodeError as error:
+        return json_text.is_final(error)
+    except InputError:
+        pass
+    return True
 
 
 def read_values(stream: BlockStream, source: str) -> Iterator[Records]:

@@ -1,6 +1,7 @@
 """A byte stream, cut into blocks where a line or an object may end."""
 
 import re
+from collections.abc import Callable
 from io import BufferedReader
 
 BLOCK_BYTES = 1 << 19
@@ -43,19 +44,25 @@ class BlockStream:
             pass
         self._pending = self._pending.removeprefix(BYTE_ORDER_MARK)
 
-    def first_line(self) -> bytes:
+    def first_line(self, is_enough: Callable[[bytes], bool] = bool) -> bytes:
         """Return the first line that is not blank, which stays in the stream.
 
-        If it begins an array, seems to have several objects, or is very long and no object, only
-        its beginning: the line may be as long as the whole stream.
+        If it begins an array, seems to have several objects of which there is enough, or is very
+        long and no object, only its beginning: the line may be as long as the whole stream.
         """
         while (not self._pending or self._pending.isspace()) and self._read_more():
             pass
-        start = self._pending.lstrip()
-        if b"\n" not in start and not start.startswith(b"["):
-            most = None if start.startswith(b"{") else LONGEST_LINE_BYTES
-            self._pending = self._to_end_of_line(self._pending, 0, most)
-        return b"".join(self._pending.lstrip().partition(b"\n")[:2])
+        start, least = self._pending.lstrip(), 0
+        blank = self._pending[: len(self._pending) - len(start)]
+        most = None if start.startswith(b"{") else LONGEST_LINE_BYTES
+        while b"\n" not in start and not start.startswith(b"["):
+            size = len(start)
+            start = self._to_end_of_line(start, least, most)
+            if is_enough(start) or (least and len(start) == size):
+                break
+            least = 2 * len(start) + 1
+        self._pending = blank + start
+        return b"".join(start.partition(b"\n")[:2])
 
     def take(self, ends: bytes) -> bytes:
         """Return the next block, up to one of the bytes `ends`; nothing after the last block."""
@@ -86,7 +93,7 @@ class BlockStream:
     def _to_end_of_line(self, beginning: bytes, least: int, most: int | None) -> bytes:
         """Return what follows up to the end of a line, perhaps with others.
 
-        It ends earlier where so many bytes have several objects, or it has more than the most.
+        It ends earlier where so many bytes have several objects, or it has the most.
         """
         parts, size, is_row = [beginning], len(beginning), False
         while b"\n" not in parts[-1] and (most is None or size < most):

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,11 @@ def half_units(
         name: [text if isinstance(text, _Written) else "0" for text in _flat(written[name])]
         for name in names
     }
-    numbers = {name: [Decimal(number) for number in claim] for name, claim in claims.items()}
+    try:
+        numbers = {name: [Decimal(number) for number in claim] for name, claim in claims.items()}
+    except InvalidOperation:
+        # An exponent that Decimal does not hold is none that people type.
+        return None
     every = [number for claim in numbers.values() for number in claim]
     if any(_has_many_digits(number) for number in every):
         return None
