@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -98,6 +99,8 @@ def _asked(settings: Settings) -> "Asked":
         raise UsageError("expected either MODULE:FUNCTION, as in mykernel:loss, or --command")
     if settings.command and (settings.write_test or settings.framework or settings.device):
         raise UsageError("--write-test, --framework and --device need MODULE:FUNCTION")
+    if settings.write_test is not None:
+        _refuse_to_replace(settings.write_test)
     names = settings.dtype.split(",") if settings.dtype else ()
     types = [values.parse_word("--dtype", name, Dtype) for name in names]
     seconds = values.parse_number("--seconds", settings.seconds)
@@ -116,6 +119,16 @@ def _asked(settings: Settings) -> "Asked":
         timeout=values.parse_number("--timeout", settings.timeout, above_zero=True) or 60.0,
         loss=values.parse_loss(settings.loss, None),
     )
+
+
+def _refuse_to_replace(name: str) -> None:
+    """Raise UsageError if a test would replace a file that is none, such as the module."""
+    try:
+        text = Path(name).read_bytes() if Path(name).is_file() else b""
+    except OSError:
+        return
+    if text.strip() and b"found by softgrad probe" not in text:
+        raise UsageError(f"refusing to overwrite {name}: --write-test has not written it")
 
 
 def _shapes(text: str | None) -> list[tuple[int, int]]:

@@ -33,6 +33,10 @@ BLOCKS_AHEAD = 3
 """How many blocks for each worker are in flight, read ahead or waiting for their turn."""
 
 
+MOST_FOR_EACH_CORE = 32
+"""More workers than so many for each core do nothing sooner, and take long to start."""
+
+
 class Workers:
     """Those who work on the blocks of all files of a run; to be used as a context.
 
@@ -53,7 +57,7 @@ class Workers:
         self, jobs: int | None, scheduler: str | None, worker_seconds: float | None = None
     ) -> None:
         self._jobs = jobs
-        self._most = jobs or cores()
+        self._most = min(jobs or cores(), MOST_FOR_EACH_CORE * cores())
         self._worked = 0.0 if jobs is None else LONG_ENOUGH_SECONDS
         self._scheduler = scheduler
         self._worker_seconds = worker_seconds

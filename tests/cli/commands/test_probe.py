@@ -184,6 +184,15 @@ def test_a_test_for_pytest_repeats_what_was_found(folder):
     assert done.returncode == 0, done.stdout
 
 
+def test_a_test_replaces_none_but_an_earlier_one(folder):
+    for _ in range(2):
+        assert probed(folder, "kernels:negated", "--write-test", "test_found.py").status == 1
+    ended = probed(folder, "kernels:negated", "--write-test", "kernels.py")
+    assert (ended.status, ended.out) == (2, b"")
+    assert "refusing to overwrite kernels.py: --write-test has not written it" in ended.err
+    assert (folder / "kernels.py").read_text() == KERNELS
+
+
 @pytest.mark.parametrize(("name", "mistake"), [("hangs", "hangs"), ("crashes", "crashes")])
 def test_a_call_that_does_not_come_back_is_a_finding_and_the_rest_is_tried(folder, name, mistake):
     ended = probed(folder, f"kernels:{name}", "--timeout", "1", "--json")

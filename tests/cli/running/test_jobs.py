@@ -293,3 +293,8 @@ def test_a_negative_number_of_jobs_is_a_usage_error():
     ended = run("--jobs", "-2", stdin=lines_of(ROW))
     assert ended.status == 2
     assert "--jobs" in ended.err
+
+
+def test_more_processes_than_cores_can_use_are_not_started():
+    ended = run("-j", "100000", stdin='{"logits": [1, 2], "target": 0}')
+    assert (ended.status, ended.out.count(b'"loss"')) == (0, 1)
