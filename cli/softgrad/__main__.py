@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from typing import TextIO
 
 from softgrad.exits import ENDINGS, Exit, StoppedError, shortage, signals_wait
@@ -77,6 +78,9 @@ def _drain(stream: TextIO | None, descriptor: int) -> None:
 
 
 def _run() -> int:
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        # The help has characters that others lack.
+        sys.stdout.reconfigure(errors="replace")
     for number in ENDINGS:
         # A signal that the caller ignores, as nohup does, stays ignored.
         if signal.getsignal(number) is signal.SIG_DFL:

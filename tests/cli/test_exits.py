@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 from support.command import command, environment, lines_of, run
 from support.forked import Forked
@@ -99,7 +100,15 @@ def full():
     os.close(descriptor)
 
 
-@pytest.mark.parametrize("arguments", ["1 2 -t 0", "--help", "--version", "rows.jsonl"])
+@pytest.mark.parametrize("arguments", ["1 2 -t 0", "--help", "guide", "guide loss"])
+def test_an_output_without_utf_8_is_no_bug(arguments):
+    for setting in ("PYTHONIOENCODING=ascii", "LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0"):
+        done = shell(f"{setting} $softgrad {arguments}")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout
+
+
+@pytest.mark.parametrize("arguments", ["1 2 -t 0", "--help", "--version", "rows.jsonl", "guide"])
 def test_a_full_disk_is_74_and_named(tmp_path, arguments, full):
     (tmp_path / "rows.jsonl").write_text(lines_of(ROW))
     with Forked(*arguments.split(), stdout=full, cwd=tmp_path) as process:
@@ -121,8 +130,9 @@ def test_reading_a_closed_standard_input_is_74():
     assert (done.returncode, done.stderr) == (74, b"-: Bad file descriptor\n")
 
 
-def test_a_closed_standard_output_is_74():
-    done = shell("$softgrad 1 2 -t 0 >&-")
+@pytest.mark.parametrize("arguments", ["1 2 -t 0", "guide", "guide loss"])
+def test_a_closed_standard_output_is_74(arguments):
+    done = shell(f"$softgrad {arguments} >&-")
     assert done.returncode == 74
     assert b"Traceback" not in done.stderr
 
@@ -188,3 +198,18 @@ def test_a_bug_is_70_and_debug_shows_its_traceback(tmp_path):
     ended = run("1", "2", "-t", "0", "--debug", env=env)
     assert ended.status == 70
     assert "Traceback" in ended.err
+
+
+@linux
+@pytest.mark.parametrize("ending", ["npz", "safetensors", "pt"])
+def test_a_disk_that_is_full_while_arrays_are_written_is_74(tmp_path, ending):
+    pytest.importorskip("torch")
+    np.save(tmp_path / "a.npy", np.zeros((3_000, 20)))
+    for kilobytes in (1, 100, 1_000):
+        # Without this Python would leave half of a compiled module.
+        script = f"cd {tmp_path}; export PYTHONDONTWRITEBYTECODE=1; ulimit -f {kilobytes};"
+        script += f" $softgrad a.npy -t 0 -o r.{ending}"
+        done = shell(script)
+        assert done.returncode == 74, done.stderr
+        assert done.stderr.decode() == f"softgrad: r.{ending}: {os.strerror(errno.EFBIG)}\n"
+        assert os.listdir(tmp_path) == ["a.npy"]

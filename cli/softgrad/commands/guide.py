@@ -11,6 +11,7 @@ import typer
 
 from softgrad.commands.settings import Common
 from softgrad.exits import Exit, UsageError
+from softgrad.outputs.file import Output
 
 _CHAPTER = typer.Argument(metavar="[CHAPTER]", help="The chapter to show.")
 
@@ -55,8 +56,9 @@ def run(settings: Settings) -> Exit:
 
 def _show(text: str, *, paged: bool = False) -> None:
     """Write Markdown to a pipe, or draw it on a terminal."""
-    if not sys.stdout.isatty():
-        sys.stdout.write(text)
+    if sys.stdout is None or not sys.stdout.isatty():
+        with Output(None) as output:
+            output.write(text.encode())
         return
     from rich.console import Console
     from rich.markdown import Markdown

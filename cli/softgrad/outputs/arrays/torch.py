@@ -30,4 +30,11 @@ class TorchFile:
                 return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
             return torch.from_numpy(array)
 
-        torch.save({name: tensor(array) for name, array in self._arrays.items()}, self._file)
+        tensors = {name: tensor(array) for name, array in self._arrays.items()}
+        try:
+            torch.save(tensors, self._file)
+        except RuntimeError as error:
+            # PyTorch says where in the file it was, and hides why it could not go on.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
