@@ -215,3 +215,14 @@ def test_with_one_output_an_unusable_file_among_others_leaves_it_alone(among_oth
     assert (ended.status, (among_others / "r.txt").read_text()) == (status, "old")
     assert "600 records: 600 failed" in ended.err
     assert run("verify", *files, cwd=among_others).text.count("the worst rows") == 2
+
+
+@pytest.mark.parametrize("options", [[], ["--unnormalized-target"]])
+def test_rows_whose_target_has_a_share_in_padding_are_rejected(tmp_path, options):
+    shares = np.array([[0.5, 0.5, 0.0], [0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
+    np.savez(tmp_path / "a.npz", logits=np.zeros((3, 3)), target=shares)
+    ended = run("a.npz", "--num-classes", "2", *options, "-o", "r.npz", cwd=tmp_path)
+    assert ended.status == 3, ended.err
+    assert "a.npz: row 1: target[2], 0.25, is that of a column of padding" in ended.err
+    with np.load(tmp_path / "r.npz") as results:
+        assert np.isfinite(results["loss"]).tolist() == [True, False, True]

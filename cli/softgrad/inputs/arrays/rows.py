@@ -145,6 +145,8 @@ class RowReader:
             else:
                 sums = targets.sum(axis=1, dtype=np.float64)
                 odd |= ~np.isfinite(sums) | (targets < 0).any(axis=1)
+                # Padding has no share.
+                odd |= targets[:, self.classes :].any(axis=1)
                 if not self.options.get("unnormalized_target"):
                     odd |= ~(np.abs(sums - 1.0) <= SUM_TOLERANCE / 2)
         for row in np.flatnonzero(odd).tolist():
