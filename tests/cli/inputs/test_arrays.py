@@ -289,6 +289,7 @@ def test_unusable_rows_become_nan_and_are_reported(folder):
         ("logits.npy -t mask.npy -o r.npz", 3, "expected targets as probabilities, got bool"),
         ("odd.npz -o r.npz", 3, "odd.npz: expected a temperature above 0, got -1.0"),
         ("strange.npz -o r.npz", 3, "strange.npz: expected a reduction that is mean, sum or none"),
+        ("verify none.npz --reduction mean", 3, "none.npz: expected rows of logits for the mean"),
         ("verify strange.npz", 3, "strange.npz: expected a reduction that is mean, sum or none"),
         ("verify mean.npz", 3, "got (); use --reduction mean or sum if it is the loss of all rows"),
     ],
@@ -300,6 +301,8 @@ def test_unusable_arrays_are_reported_with_the_reason(folder, arguments, status,
     np.savez(folder / "unlabelled.npz", logits=np.zeros((5, 3)), y=np.zeros(5, int))
     odd = {"logits": np.zeros((2, 3)), "target": np.zeros(2, int), "loss": np.zeros(2)}
     np.savez(folder / "strange.npz", reduction=3, **odd)
+    none = {"logits": np.zeros((0, 3)), "target": np.zeros(0, int), "loss": 0.0}
+    np.savez(folder / "none.npz", **none)
     np.save(folder / "text.npy", np.full((500, 3), "a"))
     np.save(folder / "pickled.npy", np.full((5, 3), None), allow_pickle=True)
     np.savez(folder / "other.npz", x=np.zeros(3), y=np.zeros(3))

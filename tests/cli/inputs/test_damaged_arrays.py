@@ -176,6 +176,13 @@ def test_a_large_compressed_array_takes_little_memory(tmp_path):
     assert ended < 256
 
 
+@pytest.mark.sweep
+def test_an_array_in_the_order_of_fortran_is_in_memory_once(tmp_path):
+    np.save(tmp_path / "x.npy", np.asfortranarray(np.zeros((400_000, 100), np.float32)))
+    peak = peak_of("x.npy", "-t", "0", "-o", "r.npz", "--fields", "loss", cwd=tmp_path)
+    assert peak < 153 + 120
+
+
 def test_names_that_are_not_ascii_are_read(tmp_path):
     np.savez(tmp_path / "x.npz", logits=LOGITS, target=LABELS, größe=LABELS)
     assert run(str(tmp_path / "x.npz"), "-o", str(tmp_path / "r.npz")).status == 0

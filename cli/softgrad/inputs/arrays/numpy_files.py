@@ -211,7 +211,12 @@ def _read(data: Any, start: int, end: int | None) -> Any:
         array = Stored(data, place, shape, dtype)
     else:
         # Rows of an array in the order of Fortran are scattered over all of it.
-        numbers = data[place : place + math.prod(shape) * dtype.itemsize]
+        size = math.prod(shape) * dtype.itemsize
+        numbers: Any = (
+            data[place : place + size] if isinstance(data, bytes) else np.empty(size, "u1")
+        )
+        if isinstance(data, Contents):
+            data.read_into(numbers.data, place)
         array = np.ndarray(shape, dtype, numbers, order="F" if is_fortran else "C")
     if _E5M2 in beginning[:length]:
         return Packed(array.view(np.uint8), "float8_e5m2")

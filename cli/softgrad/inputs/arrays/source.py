@@ -247,6 +247,8 @@ def _with_fitting_claims(source: ArraySource) -> ArraySource:
     for name in fields.LOSSES if source.reduction is not Reduction.NONE else ():
         if name in claims and claims[name].size == 1:
             losses[name] = claims.pop(name)
+    if losses and 0 in shape:
+        raise _refused(source.name, f"rows of logits for the {source.reduction}", "none")
     for name, claim in claims.items():
         wanted = shape[:-1] if name in fields.LOSSES else shape
         if claim.shape != wanted:
