@@ -73,9 +73,11 @@ def _with_last(text: bytes, rest: bytes, stream: BlockStream) -> Iterator[tuple[
 def _add_line(records: Records, number: int | None, line: bytes) -> None:
     """Add the records of a line.
 
-    A line that orjson refuses is blank, or bad, or has what Python's json accepts beyond orjson
-    (a bare Infinity, numbers beyond float64), or holds several objects.
+    A line that orjson refuses and that is not blank is bad, or has what Python's json accepts
+    beyond orjson (a bare Infinity, numbers beyond float64), or holds several objects.
     """
+    if not line.strip(b" \t\r"):
+        return
     try:
         records.add(number, line.strip(), orjson.loads(line))
     except orjson.JSONDecodeError:
