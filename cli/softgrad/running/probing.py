@@ -251,13 +251,17 @@ def _work(
         )
 
 
+def _give_more_time(call: _Call) -> None:
+    """Let the time that a call may take begin anew, for the next record of a program."""
+    call.since = time.monotonic()
+
+
 def _watched(connection: Connection, call: _Call, asked: Asked) -> _Watched:
     """Return the function that is asked for, with the engine that calls it."""
     names: Sequence[str] = ()
     function: Function
     if asked.command is not None:
-        # The time that a call may take is that of each record.
-        function = Program(asked.command, before_record=partial(connection.send, CALLING))
+        function = Program(asked.command, before_record=partial(_give_more_time, call))
     else:
         loaded = load_function(asked.function or "")
         names = takes(loaded)
