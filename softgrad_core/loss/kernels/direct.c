@@ -13,7 +13,7 @@
    or a gradient is off by twice that and half a unit in the last place of its own, at most 2.7
    units where the last places are as unlucky as can be; a loss by one more, for its logarithm.
    Where several classes have target weights q, dL/da is s f(x) - q, and both terms may be alike in
-   many digits. There e, q and all factors are in two parts, to about 2**-65. What is closer than
+   many digits. There e, q and all factors are in two parts, to about 2**-70. What is closer than
    that can tell is computed again with twice the digits of a double (Dekker, A floating-point
    technique for extending the available precision, 1971), and a row in which even that is not
    enough is left. Results of float do without the second parts: only terms that are within 2**-18
@@ -36,6 +36,9 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+
+/* Vectors that begin a line of the cache lie in one. */
+#define ALIGNED __attribute__((aligned(64)))
 
 /* What a loop writes, it does not read. */
 #ifdef __clang__
@@ -94,6 +97,22 @@ static const double LARGEST_OF_CAP = 340.0;
 
 static const double LN2 = 0x1.62e42fefa3800p-1, LN2_TAIL = 0x1.ef35793c76730p-45;
 static const double LN2_MIDDLE = 0x1.ef35793c76000p-45, LN2_LAST = 0x1.cc01f97b57a08p-87;
+
+/* log(2) / 16, in two parts, and the powers of 2**(1 / 16). */
+static const double STEP = 0x1.62e42fefa0000p-5, STEP_TAIL = 0x1.cf79abc9e3b3ap-44;
+static const double POWERS[16] = {
+    0x1.0000000000000p+0, 0x1.0b5586cf9890fp+0, 0x1.172b83c7d517bp+0, 0x1.2387a6e756238p+0,
+    0x1.306fe0a31b715p+0, 0x1.3dea64c123422p+0, 0x1.4bfdad5362a27p+0, 0x1.5ab07dd485429p+0,
+    0x1.6a09e667f3bcdp+0, 0x1.7a11473eb0187p+0, 0x1.8ace5422aa0dbp+0, 0x1.9c49182a3f090p+0,
+    0x1.ae89f995ad3adp+0, 0x1.c199bdd85529cp+0, 0x1.d5818dcfba487p+0, 0x1.ea4afa2a490dap+0,
+};
+static const double POWER_ERRORS[16] = {
+    0x0.0000000000000p+0,   0x1.8a62e4adc610bp-54,  -0x1.19041b9d78a76p-55, 0x1.9b07eb6c70573p-54,
+    0x1.6f46ad23182e4p-55,  0x1.ada0911f09ebcp-55,  0x1.d4397afec42e2p-56,  0x1.6324c054647adp-54,
+    -0x1.bdd3413b26456p-54, -0x1.41577ee04992fp-55, 0x1.6e9f156864b27p-54,  0x1.c7c46b071f2bep-56,
+    0x1.7a1cd345dcc81p-54,  0x1.11065895048ddp-55,  0x1.2ed02d75b3707p-55,  -0x1.e9c23179c2893p-54,
+};
+
 static const double LOG2_E = 0x1.71547652b82fep0, SQRT_HALF = 0x1.6a09e667f3bcdp-1;
 
 /* What is computed of a tile of rows. `one` is the class that rests leave out: that of the label y,
@@ -149,7 +168,8 @@ typedef struct {
     double *z_loss;               /* (N,) */
     void *grad_probs;             /* (N, C), zeros: what is not 0 is filled in. */
     void *grad_logits;            /* (N, C) */
-    double *memory;               /* ARRAYS times C numbers, or TILE where that is more. */
+    double *memory;               /* ARRAYS times C numbers, or TILE where that is more, each rounded
+                                     up to whole pieces, and a line more. */
     ptrdiff_t are_float;          /* Whether the targets are. */
     unsigned char *left; /* (N,): 1 is written for a row that is left, whose results are nothing, and
                             2 for one that needs more digits. */
@@ -203,35 +223,84 @@ INLINE void look_ahead(const char *piece, int is_float, const int to_write)
             __builtin_prefetch(piece + at, 0);
 }
 
-/* Return exp(a + a_error) 2**GAIN, to 0.7 units in the last place; NaN for NaN.
+/* Split a + a_error into k log 2 and upper + tail, of at most log(2) / 2. Return the exponent that a
+   double has for 2**(k + GAIN).
 
-   a = k log 2 + r, |r| <= log(2) / 2; exp(r) = 1 + r + r**2 q(r), with q interpolated at the nodes
-   of Chebyshev to 0.003 units. What 1 + r is rounded to is made good by what is added last. */
-INLINE double exponential(double a, double a_error)
+   Adding 1.5 * 2**52 rounds to a whole number, which is then in the last bits: here that exponent,
+   of at most 2046. With the largest k, all above is larger than LARGEST_SUM. */
+INLINE uint64_t split(double a, double a_error, double *upper, double *tail)
 {
-    /* Adding 1.5 * 2**52 rounds to a whole number, which is then in the last bits: here the
-       exponent that a double has for 2**(k + GAIN), which is to be from 1 to 2046. exp(LOWEST)
-       2**GAIN stands for all below. With the largest k, all above is larger than LARGEST_SUM. */
     const double shift = 0x1.8p52 + 1023 + GAIN;
     const int64_t largest = (int64_t)bits_of(0x1.8p52 + 2046);
-    a = a < LOWEST ? LOWEST : a;
     const int64_t whole = (int64_t)bits_of(fma(a, LOG2_E, shift));
     const uint64_t exponent = (uint64_t)(whole < largest ? whole : largest);
     const double k = of_bits(exponent) - shift;
-    const double upper = fma(-k, LN2, a), tail = fma(-k, LN2_TAIL, a_error), r = upper + tail;
+    *upper = fma(-k, LN2, a);
+    *tail = fma(-k, LN2_TAIL, a_error);
+    return exponent;
+}
+
+/* Return exp(upper + tail) 2**k of such parts, to 0.7 units in the last place.
+
+   exp(r) = 1 + r + r**2 q(r), with q interpolated at the nodes of Chebyshev to 0.003 units. What
+   1 + r is rounded to is made good by what is added last. */
+INLINE double joined(double upper, double tail, uint64_t exponent)
+{
+    const double r = upper + tail, square = r * r;
     const double one = 1.0 + upper, lower = (upper - (one - 1.0)) + tail;
-    double q = 0x1.1f730349868cep-29;
-    q = fma(q, r, 0x1.af4de97ca4194p-26);
-    q = fma(q, r, 0x1.27e4db646b17ep-22);
-    q = fma(q, r, 0x1.71de0231960ebp-19);
-    q = fma(q, r, 0x1.a01a01a6d889cp-16);
-    q = fma(q, r, 0x1.a01a01abe7fe1p-13);
-    q = fma(q, r, 0x1.6c16c16c162d4p-10);
-    q = fma(q, r, 0x1.11111111100dcp-7);
-    q = fma(q, r, 0x1.5555555555556p-5);
-    q = fma(q, r, 0x1.5555555555557p-3);
+    double q = fma(0x1.1f730349868cep-29, r, 0x1.af4de97ca4194p-26);
+    q = fma(q, square, fma(0x1.27e4db646b17ep-22, r, 0x1.71de0231960ebp-19));
+    q = fma(q, square, fma(0x1.a01a01a6d889cp-16, r, 0x1.a01a01abe7fe1p-13));
+    q = fma(q, square, fma(0x1.6c16c16c162d4p-10, r, 0x1.11111111100dcp-7));
+    q = fma(q, square, fma(0x1.5555555555556p-5, r, 0x1.5555555555557p-3));
     q = fma(q, r, 0.5);
-    return (one + fma(r * r, q, lower)) * of_bits(exponent << 52);
+    return (one + fma(square, q, lower)) * of_bits(exponent << 52);
+}
+
+/* Return exp(a) 2**GAIN, for a up to 0; NaN for NaN. */
+INLINE double exponential(double a)
+{
+    double upper, tail;
+    const uint64_t exponent = split(a, 0.0, &upper, &tail);
+    return a < LOWEST ? 0.0 : joined(upper, tail, exponent);
+}
+
+/* Split a + a_error into k log(2) / 16 and upper + tail, of at most log(2) / 32. Return a number
+   whose last four bits are those of k, and whose next ones are the exponent as above. */
+INLINE uint64_t split_finely(double a, double a_error, double *upper, double *tail)
+{
+    const double shift = 0x1.8p52 + 16 * (1023 + GAIN);
+    const int64_t largest = (int64_t)bits_of(0x1.8p52 + 16 * 2046);
+    const int64_t whole = (int64_t)bits_of(fma(a, 16.0 * LOG2_E, shift));
+    const uint64_t number = (uint64_t)(whole < largest ? whole : largest);
+    const double k = of_bits(number) - shift;
+    *upper = fma(-k, STEP, a);
+    *tail = fma(-k, STEP_TAIL, a_error);
+    return number;
+}
+
+/* Return exp(upper + tail) 2**(k / 16) of such parts, in two parts itself, to 2**-69.7, for a power
+   of 2**(1 / 16) in two parts.
+
+   exp(r) = 1 + r + r**2 / 2 + r**3 q(r), where all terms but the last are in two parts, and q is
+   interpolated at the nodes of Chebyshev. The last is at most 2**-19. */
+INLINE Two joined_in_parts(double upper, double tail, double power, double power_error,
+                           uint64_t number)
+{
+    const double r = upper + tail, r_error = (upper - r) + tail, r_by_r = r * r;
+    const double half = 0.5 * r, square = half * r;
+    const double square_error = fma(half, r, -square) + r * r_error;
+    double q = fma(0x1.a01afae90656ap-16, r, 0x1.a01a019fee5dep-13);
+    q = fma(0x1.71deefa1b3196p-19, r_by_r, q);
+    q = fma(q, r_by_r, fma(0x1.6c16c16bdac03p-10, r, 0x1.1111111111111p-7));
+    q = fma(q, r_by_r, fma(0x1.5555555555556p-5, r, 0x1.5555555555555p-3));
+    const double cubic = r_by_r * r * q, second = square + cubic, x = r + second;
+    const double x_error =
+        ((r - x) + second) + (((square - second) + cubic) + (square_error + r_error));
+    const double part = power * x, e = power + part, scale = of_bits(number >> 4 << 52);
+    const double part_error =
+        fma(power, x, -part) + fma(power, x_error, fma(power_error, x, power_error));
+    return (Two){e * scale, (((power - e) + part) + part_error) * scale};
 }
 
 /* Return a number and a smaller one as the two parts of their sum. */
@@ -274,21 +343,6 @@ INLINE Two exp_less_one(double r, double r_error)
     return (Two){head, tail};
 }
 
-/* Return exp(a + a_error) 2**GAIN as above, in two parts, to 2**-65. */
-INLINE double exponential_in_parts(double a, double a_error, double *lost)
-{
-    const double shift = 0x1.8p52 + 1023 + GAIN;
-    const int64_t largest = (int64_t)bits_of(0x1.8p52 + 2046);
-    a = a < LOWEST ? LOWEST : a;
-    const int64_t whole = (int64_t)bits_of(fma(a, LOG2_E, shift));
-    const uint64_t exponent = (uint64_t)(whole < largest ? whole : largest);
-    const double k = of_bits(exponent) - shift, power = of_bits(exponent << 52);
-    const double upper = fma(-k, LN2, a), lower = fma(-k, LN2_TAIL, a_error), r = upper + lower;
-    const Two head = exp_less_one(r, (upper - r) + lower), e = parts(1.0, head.x);
-    *lost = (e.lost + head.lost) * power;
-    return e.x * power;
-}
-
 /* Return cap tanh(a / cap) to about twelve more bits than float64 has, the rest of them in `lost`,
    and its derivative in `slope`; NaN where |a| / cap is too large. `factor` is -2 / cap, in two
    parts.
@@ -327,7 +381,7 @@ INLINE double capped(double a, double cap, double factor, double factor_error, d
 /* The same, to a few last places of the cap: results of float do not show more. */
 INLINE double capped_for_float(double a, double cap, double factor, double *slope)
 {
-    const double x = fabs(a) * factor, e = exponential(x, 0.0) * (1.0 / 0x1p400);
+    const double x = fabs(a) * factor, e = exponential(x) * (1.0 / 0x1p400);
     const double inverse = 1.0 / (1.0 + e), z = copysign(cap, a) * ((1.0 - e) * inverse);
     const int is_usual = x >= -2.0 * LARGEST_OF_CAP;
     *slope = is_usual ? 4.0 * e * inverse * inverse : 0.0;
@@ -564,7 +618,8 @@ INLINE double number_of(Numbers numbers, ptrdiff_t row)
 /* Return one of the arrays in memory, each for a tile or a long row. */
 INLINE double *array_of(const Task *task, int which)
 {
-    return task->memory + which * (task->columns > TILE ? task->columns : TILE);
+    const ptrdiff_t size = task->columns > TILE ? task->columns : TILE;
+    return task->memory + which * ((size + PIECE - 1) / PIECE * PIECE);
 }
 
 /* Return how many columns of a row are classes. */
@@ -676,7 +731,7 @@ INLINE void factors(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *til
         const double steep = task->softcap.at ? 0x1p-12 * cap * inverse_t.x : 0.0;
         tile->limit[row] = is_float             ? 0x1p-18 + 0x1p-12 * steep
                            : !is_spread(task)   ? 0.75
-                           : 0x1p-11 + steep < 1 ? 0x1p-11 + steep
+                           : 0x1p-16 + steep < 1 ? 0x1p-16 + steep
                                                 : 1.0;
         tile->flags[row] = 0;
     }
@@ -718,41 +773,91 @@ INLINE void cap_logits(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t
     }
 }
 
-/* Return what d has lost, or 0: that of a masked class is NaN, and of one below LOWEST it may be
-   larger than LOWEST. */
-INLINE double above_lowest(double d, double *error)
+/* Look numbers up in a table of 16, by their last four bits. */
+INLINE void look_up(const double *table, const uint64_t *numbers, double *to)
 {
-    return *error = d > LOWEST ? *error : 0.0;
+#ifdef __clang__
+    for (ptrdiff_t i = 0; i < PIECE; i++)
+        to[i] = table[numbers[i] & 15];
+#else
+    /* Some processors have one instruction for this. */
+    Wide halves[2];
+    memcpy(halves, table, sizeof halves);
+    for (ptrdiff_t i = 0; i < PIECE; i += 2 * LANES) {
+        WidePlaces at;
+        memcpy(&at, numbers + i, sizeof at);
+        const Wide found = __builtin_shuffle(halves[0], halves[1], at);
+        memcpy(to + i, &found, sizeof found);
+    }
+#endif
 }
 
-/* Compute e of logits, or of d if they are scaled; with a temperature alone, d as well. */
-INLINE void exponentials(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
+/* Compute e of a piece, whose first `count` numbers matter. An e has a long way from its logit, and
+   a processor looks a few dozen operations ahead: in short loops it has more of them at a time. */
+INLINE void exponentials(const void *a, const double *a_error, ptrdiff_t count, double *e,
+                         int is_float)
+{
+    ALIGNED double upper[PIECE], tail[PIECE];
+    ALIGNED uint64_t exponents[PIECE];
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double x = get(a, i, is_float);
+        exponents[i] = split(x, a_error && x > LOWEST ? a_error[i] : 0.0, &upper[i], &tail[i]);
+    }
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double x = joined(upper[i], tail[i], exponents[i]);
+        e[i] = get(a, i, is_float) < LOWEST ? 0.0 : x;
+    }
+}
+
+/* The same in two parts. */
+INLINE void exponentials_in_parts(const void *a, const double *a_error, ptrdiff_t count, double *e,
+                                  double *e_error, int is_float)
+{
+    ALIGNED double upper[PIECE], tail[PIECE], powers[PIECE], errors[PIECE];
+    ALIGNED uint64_t numbers[PIECE];
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double x = get(a, i, is_float);
+        numbers[i] = split_finely(x, a_error && x > LOWEST ? a_error[i] : 0.0, &upper[i], &tail[i]);
+    }
+    look_up(POWERS, numbers, powers);
+    look_up(POWER_ERRORS, numbers, errors);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const Two x = joined_in_parts(upper[i], tail[i], powers[i], errors[i], numbers[i]);
+        const int is_lowest = get(a, i, is_float) < LOWEST;
+        e[i] = is_lowest ? 0.0 : x.x;
+        e_error[i] = is_lowest ? 0.0 : x.lost;
+    }
+}
+
+/* Compute d of logits with a temperature alone. What it has lost is not seen in results of float. */
+INLINE void scale_logits(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
                          double inverse_t, double inverse_t_error, int is_float)
 {
-    double *const e = array_of(task, E) + at, *const e_error = array_of(task, E_ERROR) + at;
     double *const d = array_of(task, D) + at, *const d_error = array_of(task, D_ERROR) + at;
-    if (task->temperature.at && !task->softcap.at)
-        for (ptrdiff_t i = 0; i < count; i++) {
-            const double a = get(task->logits, from + i, is_float), whole = a * inverse_t;
-            d[i] = whole;
-            if (!is_float)
-                d_error[i] = fma(a, inverse_t, -whole) + a * inverse_t_error;
-        }
-    if (!is_scaled(task) && in_parts(task, is_float))
-        for (ptrdiff_t i = 0; i < count; i++)
-            e[i] = exponential_in_parts(get(task->logits, from + i, is_float), 0.0, &e_error[i]);
-    else if (!is_scaled(task) && count == PIECE) /* A loop of known length is faster. */
-        for (ptrdiff_t i = 0; i < PIECE; i++)
-            e[i] = exponential(get(task->logits, from + i, is_float), 0.0);
-    else if (!is_scaled(task))
-        for (ptrdiff_t i = 0; i < count; i++)
-            e[i] = exponential(get(task->logits, from + i, is_float), 0.0);
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double a = get(task->logits, from + i, is_float), whole = a * inverse_t;
+        d[i] = whole;
+        if (!is_float)
+            d_error[i] = fma(a, inverse_t, -whole) + a * inverse_t_error;
+    }
+}
+
+/* Compute e of a piece: of its logits, or of d if they are scaled. */
+INLINE void exponentials_of(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
+                            int is_float)
+{
+    double *const e = array_of(task, E) + at, *const e_error = array_of(task, E_ERROR) + at;
+    const double *const d = array_of(task, D) + at;
+    const double *const d_error = is_float ? NULL : array_of(task, D_ERROR) + at;
+    const void *const a = place(task->logits, from, is_float);
+    if (is_scaled(task) && in_parts(task, is_float))
+        exponentials_in_parts(d, d_error, count, e, e_error, 0);
+    else if (is_scaled(task))
+        exponentials(d, d_error, count, e, 0);
     else if (in_parts(task, is_float))
-        for (ptrdiff_t i = 0; i < count; i++)
-            e[i] = exponential_in_parts(d[i], above_lowest(d[i], &d_error[i]), &e_error[i]);
+        exponentials_in_parts(a, NULL, count, e, e_error, is_float);
     else
-        for (ptrdiff_t i = 0; i < count; i++)
-            e[i] = exponential(d[i], is_float ? 0.0 : above_lowest(d[i], &d_error[i]));
+        exponentials(a, NULL, count, e, is_float);
 }
 
 /* Return d of a logit, in two parts. */
@@ -792,7 +897,12 @@ INLINE void exponentials_of_rows(const Task *task, ptrdiff_t start, ptrdiff_t ro
                 look_ahead(place(task->grad_logits, from, is_float), is_float, 1);
             if (task->softcap.at)
                 cap_logits(task, from, i, piece, inverse_t, error, cap, is_float);
-            exponentials(task, from, i, piece, inverse_t, error, is_float);
+            else if (task->temperature.at)
+                scale_logits(task, from, i, piece, inverse_t, error, is_float);
+            if (piece == PIECE) /* Loops of known length are faster. */
+                exponentials_of(task, from, i, PIECE, is_float);
+            else
+                exponentials_of(task, from, i, piece, is_float);
             if (is_spread(task))
                 set_out(task, start, i, piece, is_float);
         }
@@ -1661,7 +1771,9 @@ INLINE ptrdiff_t mend(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *t
 INLINE ptrdiff_t compute(const Task *given, int is_float)
 {
     /* A copy, which nothing that is written could change. */
-    const Task copy = *given, *const task = &copy;
+    Task copy = *given;
+    const Task *const task = &copy;
+    copy.memory += (LINE - (uintptr_t)given->memory % LINE) % LINE / sizeof(double);
     const ptrdiff_t fitting = TILE / task->columns < ROWS ? TILE / task->columns : ROWS;
     const ptrdiff_t step = fitting > 0 ? fitting : 1;
     ptrdiff_t left = 0;
