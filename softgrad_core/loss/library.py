@@ -55,7 +55,7 @@ def sum_in_parts(numbers: npt.NDArray[np.float64]) -> Sequence[float]:
 
 
 class RowSums(NamedTuple):
-    """The sum of each row, NaN if a number is negative or not finite, and its largest's place."""
+    """The sum of each row, or NaN if one is negative or it is infinite; where the largest is."""
 
     sums: npt.NDArray[np.float64]
     largest: npt.NDArray[np.intp]
@@ -68,7 +68,7 @@ class _Check(ctypes.Structure):
         ("targets", ctypes.c_void_p),
         ("rows", ctypes.c_ssize_t),
         ("columns", ctypes.c_ssize_t),
-        *((name, ctypes.c_void_p) for name in ("sums", "errors", "largest", "memory")),
+        *((name, ctypes.c_void_p) for name in ("sums", "largest")),
     ]
 
 
@@ -78,10 +78,8 @@ def sum_rows(rows: npt.NDArray[Any]) -> RowSums | None:
     if LIBRARY is None or rows.dtype not in kinds or not rows.flags.c_contiguous:
         return None
     count, columns = rows.shape
-    sums, errors, memory = np.empty(count), np.empty(count), np.empty(max(columns, TILE))
-    largest = np.empty(count, np.intp)
-    arrays = sums, errors, largest, memory
-    check = _Check(address(rows), count, columns, *map(address, arrays))
+    sums, largest = np.empty(count), np.empty(count, np.intp)
+    check = _Check(address(rows), count, columns, address(sums), address(largest))
     name = f"softgrad_{processors(LIBRARY)[0]}_check_{kinds[rows.dtype]}"
     function = LIBRARY[name]
     function.argtypes, function.restype = [ctypes.c_void_p], None

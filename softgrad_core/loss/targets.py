@@ -119,7 +119,7 @@ def as_distributions(
         rows[:, : given.shape[-1]] = given.reshape(len(rows), given.shape[-1])
         good = (np.isfinite(rows) & (rows >= 0.0)).all(axis=1)
         found = RowSums(np.where(good, rows.sum(axis=1), np.nan), rows.argmax(axis=1))
-    # A sum is NaN if a value is negative or not finite.
+    # A sum is NaN if a value is negative, or the sum is not finite.
     good = ~np.isnan(found.sums)
     if not unnormalized:
         good &= np.abs(found.sums - 1.0) <= SUM_TOLERANCE

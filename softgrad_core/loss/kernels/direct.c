@@ -16,8 +16,8 @@
    many digits. There e, q and all factors are in two parts, to about 2**-70. What is closer than
    that can tell is computed again with twice the digits of a double (Dekker, A floating-point
    technique for extending the available precision, 1971), and a row in which even that is not
-   enough is left. Results of float do without the second parts: only terms that are within 2**-18
-   of one another are computed again.
+   enough is left. Results of float do without the second parts: only terms that are within 2**-24
+   of one another are computed again, or 2**-18 with a cap.
 
    A soft cap takes cap tanh(a / cap) for a, and a z-loss adds z (log S)**2 to the loss.
 
@@ -53,6 +53,8 @@ enum {
     ROWS = 64,    /* Rows that are computed together, at most. */
     NARROW = 64,  /* Up to so many classes sums are made of several rows at a time. */
     LANES = 4,    /* Numbers that are summed side by side. */
+    VECTORS = 4,  /* Wide numbers of a long row that are summed side by side. */
+    SIDES = 8 * VECTORS,
     PIECE = 64,   /* Logits between two looks ahead at what memory will be needed. */
     AHEAD = 1024, /* How many numbers ahead that is in a long row of results. */
     LINE = 64,    /* Bytes of memory that come together. */
@@ -82,6 +84,7 @@ typedef ptrdiff_t Index __attribute__((aligned(1)));
    and an e that is too small for float64 gives an f(x) that is 0 also when it is multiplied by a
    weight and divided by T. */
 static const double SMALLEST_SUM = 0x1p256, LARGEST_SUM = 0x1p880;
+static const double SMALLEST_D = -332.0; /* That of SMALLEST_E_Y. */
 static const double SMALLEST_E_Y = 0x1p-80, SMALLEST_REST = 0x1p-496, SMALLEST_RATIO = 0x1p-900;
 static const double SMALLEST_WEIGHT = 0x1p-100, LARGEST_WEIGHT = 0x1p100;
 static const double SMALLEST_T = 0x1p-40, LARGEST_T = 0x1p40;
@@ -126,10 +129,12 @@ typedef struct {
     double kept[ROWS], kept_error[ROWS];           /* 1 less the smoothing. */
     double classes[ROWS];                          /* K */
     double part[ROWS], part_error[ROWS];           /* The smoothing over K. */
-    double z[ROWS];             /* The weight of the z-loss; NaN for a row that is left. */
+    double z[ROWS], z_error[ROWS]; /* The weight of the z-loss; NaN for a row that is left. */
     double limit[ROWS];         /* How close the terms of a derivative may come, by q. */
     double close[ROWS];         /* That with what log S has lost. */
     double least[ROWS];         /* Below this, the sum and the slope of a z-loss have cancelled. */
+    double most[ROWS];          /* The largest e of a long row. */
+    double lost[ROWS];          /* The sum of what its e have lost. */
     double e_one[ROWS], e_one_error[ROWS], rest[ROWS], rest_error[ROWS];
     double total[ROWS], total_error[ROWS];
     double inverse[ROWS], inverse_error[ROWS];     /* 1 / S */
@@ -145,6 +150,13 @@ typedef struct {
     double usual[ROWS];   /* NaN for a row whose factors are not of usual size. */
     uint64_t flags[ROWS]; /* The first bit is set where terms came too close. */
 } Tile;
+
+/* The sums of a long row, side by side: of all e but the largest of each side, of what they have
+   lost, and of d. Results of float do without the errors. */
+typedef struct {
+    Wide rest[VECTORS], error[VECTORS], most[VECTORS], lost[VECTORS];
+    Wide d[VECTORS], d_error[VECTORS], d_lost[VECTORS];
+} Sides;
 
 /* A number for each row, at a distance of `step` numbers, or for all of them if that is 0. */
 typedef struct {
@@ -169,11 +181,24 @@ typedef struct {
     void *grad_probs;             /* (N, C), zeros: what is not 0 is filled in. */
     void *grad_logits;            /* (N, C) */
     double *memory;               /* ARRAYS times C numbers, or TILE where that is more, each rounded
-                                     up to whole pieces, and a line more. */
+                                     up to whole pieces and one more, and a line. */
     ptrdiff_t are_float;          /* Whether the targets are. */
     unsigned char *left; /* (N,): 1 is written for a row that is left, whose results are nothing, and
                             2 for one that needs more digits. */
 } Task;
+
+/* Add to a sum in two parts (the two-sum of Knuth, The Art of Computer Programming, vol. 2, 4.2.2).
+ */
+#define ADD(sum, error, term)                                                           \
+    do {                                                                                \
+        const __typeof__(sum) x_ = (term), total_ = (sum) + x_, of_x_ = total_ - (sum); \
+        (error) += ((sum) - (total_ - of_x_)) + (x_ - of_x_);                           \
+        (sum) = total_;                                                                 \
+    } while (0)
+
+/* Choose numbers of two vectors by a mask. */
+#define CHOSEN(mask, x, y) \
+    (__typeof__(x))(((mask) & (__typeof__(mask))(x)) | (~(mask) & (__typeof__(mask))(y)))
 
 INLINE uint64_t bits_of(double x)
 {
@@ -439,14 +464,12 @@ INLINE double usual(double x)
     return x == 0.0 ? 0.0 : above_zero(x);
 }
 
-/* Add to a sum in two parts (the two-sum of Knuth, The Art of Computer Programming, vol. 2, 4.2.2).
- */
-#define ADD(sum, error, term)                                                           \
-    do {                                                                                \
-        const __typeof__(sum) x_ = (term), total_ = (sum) + x_, of_x_ = total_ - (sum); \
-        (error) += ((sum) - (total_ - of_x_)) + (x_ - of_x_);                           \
-        (sum) = total_;                                                                 \
-    } while (0)
+/* The same of a target, whose sum shows whether it is too large. */
+INLINE double usual_target(double x)
+{
+    const double positive = x >= SMALLEST_WEIGHT ? x : NAN;
+    return x == 0.0 ? 0.0 : positive;
+}
 
 /* Return a sum in two parts as rounded, and in `error` what that leaves. */
 INLINE double rounded(double sum, double *error)
@@ -565,10 +588,6 @@ INLINE void sum_others(double *numbers, ptrdiff_t rows, ptrdiff_t columns, const
         numbers[row * columns + one[row]] = kept[row];
 }
 
-/* Choose numbers of two vectors by a mask. */
-#define CHOSEN(mask, x, y) \
-    (__typeof__(x))(((mask) & (__typeof__(mask))(x)) | (~(mask) & (__typeof__(mask))(y)))
-
 /* Return where the first of the largest numbers is, if none is NaN. */
 INLINE ptrdiff_t largest_of(const double *numbers, ptrdiff_t count)
 {
@@ -619,7 +638,7 @@ INLINE double number_of(Numbers numbers, ptrdiff_t row)
 INLINE double *array_of(const Task *task, int which)
 {
     const ptrdiff_t size = task->columns > TILE ? task->columns : TILE;
-    return task->memory + which * ((size + PIECE - 1) / PIECE * PIECE);
+    return task->memory + which * ((size + 2 * PIECE - 1) / PIECE * PIECE);
 }
 
 /* Return how many columns of a row are classes. */
@@ -671,6 +690,12 @@ INLINE int in_parts(const Task *task, int is_float)
     return is_spread(task) && !is_float;
 }
 
+/* Return whether d are in two parts: a cap for results of float is not exact enough for that. */
+INLINE int has_d_error(const Task *task, int is_float)
+{
+    return is_scaled(task) && !(task->softcap.at && is_float);
+}
+
 /* Return the target weight w (kept t + part) share. */
 INLINE Two weight(double t, Two kept, Two part, double w, Two share)
 {
@@ -711,7 +736,10 @@ INLINE void factors(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *til
         const double t = number_of(ts, at), cap = number_of(caps, at);
         const double scale = number_of(scales, at);
         const double divisor = number_of(divisors, at), z_divisor = number_of(z_divisors, at);
-        const double zeta = number_of(zs, at), z = usual(zeta * scale / z_divisor);
+        const double zeta = number_of(zs, at), by_scale = zeta * scale;
+        const double z = usual(by_scale / z_divisor);
+        const double z_error =
+            (fma(-z, z_divisor, by_scale) + fma(zeta, scale, -by_scale)) / z_divisor;
         const int is_usual = (t >= SMALLEST_T) & (t <= LARGEST_T) & (above_zero(cap) == cap) &
                              (!task->softcap.at | (cap <= STEEPEST_CAP * t));
         const Two inverse_t = ratio(1.0, t), by_d = ratio(scale, divisor);
@@ -728,10 +756,12 @@ INLINE void factors(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *til
             has_z ? inverse_t.lost
                   : fma(share, inverse_t.x, -by_t) + (share * inverse_t.lost + lost * inverse_t.x);
         tile->z[row] = !is_usual ? NAN : z_divisor == 0.0 ? 0.0 : z;
+        tile->z_error[row] = z_divisor == 0.0 ? 0.0 : z_error;
         const double steep = task->softcap.at ? 0x1p-12 * cap * inverse_t.x : 0.0;
-        tile->limit[row] = is_float             ? 0x1p-18 + 0x1p-12 * steep
+        const double of_float = task->softcap.at ? 0x1p-18 + 0x1p-12 * steep : 0x1p-24;
+        tile->limit[row] = is_float             ? of_float
                            : !is_spread(task)   ? 0.75
-                           : 0x1p-16 + steep < 1 ? 0x1p-16 + steep
+                           : 0x1p-17 + steep < 1 ? 0x1p-17 + steep
                                                 : 1.0;
         tile->flags[row] = 0;
     }
@@ -792,44 +822,144 @@ INLINE void look_up(const double *table, const uint64_t *numbers, double *to)
 #endif
 }
 
-/* Compute e of a piece, whose first `count` numbers matter. An e has a long way from its logit, and
-   a processor looks a few dozen operations ahead: in short loops it has more of them at a time. */
-INLINE void exponentials(const void *a, const double *a_error, ptrdiff_t count, double *e,
-                         int is_float)
+/* What is computed of a piece: e of a, which are of float if `is_float`, and their sums if there are
+   `sides`, for results of float if `for_float`. */
+typedef struct {
+    const void *a;
+    const double *a_error;
+    double *e, *e_error;
+    Sides *sides;
+    int is_float, for_float;
+} Piece;
+
+/* Return numbers side by side. */
+INLINE Wide wide(const void *numbers, ptrdiff_t at, int is_float)
+{
+    const Float *const from = (const Float *)numbers + at;
+    Wide x;
+    if (is_float)
+        return (Wide){from[0], from[1], from[2], from[3], from[4], from[5], from[6], from[7]};
+    memcpy(&x, (const Double *)numbers + at, sizeof x);
+    return x;
+}
+
+/* Return numbers, or NaN where a mask is set: all bits set are one. */
+INLINE Wide nan_if(WidePlaces mask, Wide x)
+{
+    return (Wide)((WidePlaces)x | mask);
+}
+
+/* Add to a sum in two parts, or in one where results of float cannot show the second. */
+#define ADD_FOR(is_float, sum, error, term) \
+    do {                                    \
+        if (is_float)                       \
+            (sum) += (term);                \
+        else                                \
+            ADD(sum, error, term);          \
+    } while (0)
+
+/* Add e of a piece to the sums of a row, which keep all their digits without the largest. */
+INLINE void sum_side_by_side(const Piece piece, ptrdiff_t count)
+{
+    Wide rest[VECTORS], error[VECTORS], most[VECTORS];
+    memcpy(rest, piece.sides->rest, sizeof rest);
+    memcpy(error, piece.sides->error, sizeof error);
+    memcpy(most, piece.sides->most, sizeof most);
+    for (ptrdiff_t i = 0; i < count; i += SIDES)
+        for (int k = 0; k < VECTORS; k += 2) {
+            const Wide e = wide(piece.e, i + 8 * k, 0), next = wide(piece.e, i + 8 * k + 8, 0);
+            const WidePlaces is_more = e > most[k], is_next_more = next > most[k + 1];
+            const Wide less = CHOSEN(is_more, most[k], e);
+            const Wide next_less = CHOSEN(is_next_more, most[k + 1], next);
+            if (piece.for_float) {
+                ADD(rest[k], error[k], less + next_less);
+            } else {
+                ADD(rest[k], error[k], less);
+                ADD(rest[k + 1], error[k + 1], next_less);
+            }
+            most[k] = CHOSEN(is_more, e, most[k]);
+            most[k + 1] = CHOSEN(is_next_more, next, most[k + 1]);
+        }
+    memcpy(piece.sides->rest, rest, sizeof rest);
+    memcpy(piece.sides->error, error, sizeof error);
+    memcpy(piece.sides->most, most, sizeof most);
+    if (!piece.e_error)
+        return;
+    memcpy(rest, piece.sides->lost, sizeof rest);
+    for (ptrdiff_t i = 0; i < count; i += SIDES)
+        for (int k = 0; k < VECTORS; k++)
+            rest[k] += wide(piece.e_error, i + 8 * k, 0);
+    memcpy(piece.sides->lost, rest, sizeof rest);
+}
+
+/* Add d of a piece to the sums of a row; NaN, as all bits set are, where one is too low. */
+INLINE void sum_d_side_by_side(const Piece piece, ptrdiff_t count)
+{
+    Wide sum[VECTORS], error[VECTORS];
+    memcpy(sum, piece.sides->d, sizeof sum);
+    memcpy(error, piece.sides->d_error, sizeof error);
+    for (ptrdiff_t i = 0; i < count; i += SIDES)
+        for (int k = 0; k < VECTORS; k++) {
+            const Wide d = wide(piece.a, i + 8 * k, piece.is_float);
+            ADD_FOR(piece.for_float, sum[k], error[k], nan_if(d < SMALLEST_D, d));
+        }
+    memcpy(piece.sides->d, sum, sizeof sum);
+    memcpy(piece.sides->d_error, error, sizeof error);
+    if (!piece.a_error)
+        return;
+    memcpy(sum, piece.sides->d_lost, sizeof sum);
+    for (ptrdiff_t i = 0; i < count; i += SIDES)
+        for (int k = 0; k < VECTORS; k++)
+            sum[k] += wide(piece.a_error, i + 8 * k, 0);
+    memcpy(piece.sides->d_lost, sum, sizeof sum);
+}
+
+/* Compute e of a piece of so many logits. An e has a long way from its logit, and a processor looks
+   a few dozen operations ahead: in short loops it has more of them at a time. */
+INLINE void exponentials(const Piece piece, ptrdiff_t count)
 {
     ALIGNED double upper[PIECE], tail[PIECE];
     ALIGNED uint64_t exponents[PIECE];
+    INDEPENDENT
     for (ptrdiff_t i = 0; i < count; i++) {
-        const double x = get(a, i, is_float);
-        exponents[i] = split(x, a_error && x > LOWEST ? a_error[i] : 0.0, &upper[i], &tail[i]);
+        const double x = get(piece.a, i, piece.is_float);
+        const double error = piece.a_error && x > LOWEST ? piece.a_error[i] : 0.0;
+        exponents[i] = split(x, error, &upper[i], &tail[i]);
     }
+    INDEPENDENT
     for (ptrdiff_t i = 0; i < count; i++) {
         const double x = joined(upper[i], tail[i], exponents[i]);
-        e[i] = get(a, i, is_float) < LOWEST ? 0.0 : x;
+        piece.e[i] = get(piece.a, i, piece.is_float) < LOWEST ? 0.0 : x;
     }
+    if (piece.sides)
+        sum_side_by_side(piece, count);
 }
 
 /* The same in two parts. */
-INLINE void exponentials_in_parts(const void *a, const double *a_error, ptrdiff_t count, double *e,
-                                  double *e_error, int is_float)
+INLINE void exponentials_in_parts(const Piece piece, ptrdiff_t count)
 {
     ALIGNED double upper[PIECE], tail[PIECE], powers[PIECE], errors[PIECE];
     ALIGNED uint64_t numbers[PIECE];
+    INDEPENDENT
     for (ptrdiff_t i = 0; i < count; i++) {
-        const double x = get(a, i, is_float);
-        numbers[i] = split_finely(x, a_error && x > LOWEST ? a_error[i] : 0.0, &upper[i], &tail[i]);
+        const double x = get(piece.a, i, piece.is_float);
+        const double error = piece.a_error && x > LOWEST ? piece.a_error[i] : 0.0;
+        numbers[i] = split_finely(x, error, &upper[i], &tail[i]);
     }
     look_up(POWERS, numbers, powers);
     look_up(POWER_ERRORS, numbers, errors);
+    INDEPENDENT
     for (ptrdiff_t i = 0; i < count; i++) {
         const Two x = joined_in_parts(upper[i], tail[i], powers[i], errors[i], numbers[i]);
-        const int is_lowest = get(a, i, is_float) < LOWEST;
-        e[i] = is_lowest ? 0.0 : x.x;
-        e_error[i] = is_lowest ? 0.0 : x.lost;
+        const int is_lowest = get(piece.a, i, piece.is_float) < LOWEST;
+        piece.e[i] = is_lowest ? 0.0 : x.x;
+        piece.e_error[i] = is_lowest ? 0.0 : x.lost;
     }
+    if (piece.sides)
+        sum_side_by_side(piece, count);
 }
 
-/* Compute d of logits with a temperature alone. What it has lost is not seen in results of float. */
+/* Compute d of logits with a temperature alone. */
 INLINE void scale_logits(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
                          double inverse_t, double inverse_t_error, int is_float)
 {
@@ -837,27 +967,70 @@ INLINE void scale_logits(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff
     for (ptrdiff_t i = 0; i < count; i++) {
         const double a = get(task->logits, from + i, is_float), whole = a * inverse_t;
         d[i] = whole;
-        if (!is_float)
-            d_error[i] = fma(a, inverse_t, -whole) + a * inverse_t_error;
+        d_error[i] = fma(a, inverse_t, -whole) + a * inverse_t_error;
     }
+}
+
+/* Return whether the sum of d is needed. */
+INLINE int has_sum_of_d(const Task *task)
+{
+    return is_spread(task) && !has_array(task);
+}
+
+INLINE void exponentials_of_piece(const Task *task, Piece piece, ptrdiff_t count)
+{
+    if (in_parts(task, piece.for_float)) {
+        exponentials_in_parts(piece, count);
+    } else {
+        piece.e_error = NULL;
+        exponentials(piece, count);
+    }
+    if (piece.sides && has_sum_of_d(task))
+        sum_d_side_by_side(piece, count);
 }
 
 /* Compute e of a piece: of its logits, or of d if they are scaled. */
 INLINE void exponentials_of(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
-                            int is_float)
+                            Sides *sides, int is_float)
 {
-    double *const e = array_of(task, E) + at, *const e_error = array_of(task, E_ERROR) + at;
-    const double *const d = array_of(task, D) + at;
-    const double *const d_error = is_float ? NULL : array_of(task, D_ERROR) + at;
     const void *const a = place(task->logits, from, is_float);
-    if (is_scaled(task) && in_parts(task, is_float))
-        exponentials_in_parts(d, d_error, count, e, e_error, 0);
-    else if (is_scaled(task))
-        exponentials(d, d_error, count, e, 0);
-    else if (in_parts(task, is_float))
-        exponentials_in_parts(a, NULL, count, e, e_error, is_float);
+    const double *const d = array_of(task, D) + at;
+    const double *const d_error =
+        has_d_error(task, is_float) ? array_of(task, D_ERROR) + at : NULL;
+    double *const e = array_of(task, E) + at, *const e_error = array_of(task, E_ERROR) + at;
+    if (is_scaled(task))
+        exponentials_of_piece(task, (Piece){d, d_error, e, e_error, sides, 0, is_float}, count);
     else
-        exponentials(a, NULL, count, e, is_float);
+        exponentials_of_piece(task, (Piece){a, NULL, e, e_error, sides, is_float, is_float}, count);
+}
+
+/* The same for the last piece of a long row: with masked classes, whose e are 0, up to whole sides.
+   They may take the place of the next row's first e, which are computed later. */
+INLINE void last_exponentials(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
+                              Sides *sides, int is_float)
+{
+    ALIGNED double a[PIECE], a_error[PIECE];
+    const double *const d = array_of(task, D) + at, *const d_error = array_of(task, D_ERROR) + at;
+    double *const e = array_of(task, E) + at, *const e_error = array_of(task, E_ERROR) + at;
+    const Piece piece = {a, is_float ? NULL : a_error, e,
+                         in_parts(task, is_float) ? e_error : NULL, sides, 0, is_float};
+    const ptrdiff_t padded = (count + SIDES - 1) / SIDES * SIDES;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        a[i] = is_scaled(task) ? d[i] : get(task->logits, from + i, is_float);
+        a_error[i] = is_scaled(task) && !is_float ? d_error[i] : 0.0;
+    }
+    for (ptrdiff_t i = count; i < padded; i++) {
+        a[i] = -INFINITY;
+        a_error[i] = 0.0;
+    }
+    if (in_parts(task, is_float))
+        exponentials_in_parts(piece, padded);
+    else
+        exponentials(piece, padded);
+    for (ptrdiff_t i = count; i < padded; i++)
+        a[i] = 0.0;
+    if (has_sum_of_d(task))
+        sum_d_side_by_side(piece, padded);
 }
 
 /* Return d of a logit, in two parts. */
@@ -877,7 +1050,25 @@ INLINE void set_out(const Task *task, ptrdiff_t start, ptrdiff_t at, ptrdiff_t c
         terms[i] = e[i] >= SMALLEST_E_Y ? d_of(task, start, i, &error, is_float) : NAN;
 }
 
-/* Compute e of some rows, piece by piece: of all together if nothing differs between them. */
+/* Look ahead at what will be read and written of a piece, and compute d of its logits if they are
+   scaled. */
+INLINE void prepare(const Task *task, ptrdiff_t row, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
+                    const Tile *tile, double cap, int is_float)
+{
+    const double inverse_t = tile->inverse_t[row], error = tile->inverse_t_error[row];
+    look_ahead(place(task->logits, from + TILE, is_float), is_float, 0);
+    /* The results of short rows are written soon. */
+    if (task->columns <= TILE && task->probs)
+        look_ahead(place(task->probs, from, is_float), is_float, 1);
+    if (task->columns <= TILE && task->grad_logits)
+        look_ahead(place(task->grad_logits, from, is_float), is_float, 1);
+    if (task->softcap.at)
+        cap_logits(task, from, at, count, inverse_t, error, cap, is_float);
+    else if (task->temperature.at)
+        scale_logits(task, from, at, count, inverse_t, error, is_float);
+}
+
+/* Compute e of short rows, piece by piece: of all together if nothing differs between them. */
 INLINE void exponentials_of_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows,
                                  const Tile *tile, int is_float)
 {
@@ -885,27 +1076,72 @@ INLINE void exponentials_of_rows(const Task *task, ptrdiff_t start, ptrdiff_t ro
     const ptrdiff_t length = task->softcap.step || task->temperature.step ? columns : count;
     for (ptrdiff_t row = 0, begin = 0; begin < count; row++, begin += length) {
         const double cap = number_of(or_else(task->softcap, &ONE), start + row);
-        const double inverse_t = tile->inverse_t[row], error = tile->inverse_t_error[row];
         for (ptrdiff_t i = begin; i < begin + length; i += PIECE) {
             const ptrdiff_t from = start * columns + i, left = begin + length - i;
             const ptrdiff_t piece = left < PIECE ? left : PIECE;
-            look_ahead(place(task->logits, from + TILE, is_float), is_float, 0);
-            /* The results of short rows are written soon. */
-            if (columns <= TILE && task->probs)
-                look_ahead(place(task->probs, from, is_float), is_float, 1);
-            if (columns <= TILE && task->grad_logits)
-                look_ahead(place(task->grad_logits, from, is_float), is_float, 1);
-            if (task->softcap.at)
-                cap_logits(task, from, i, piece, inverse_t, error, cap, is_float);
-            else if (task->temperature.at)
-                scale_logits(task, from, i, piece, inverse_t, error, is_float);
+            prepare(task, row, from, i, piece, tile, cap, is_float);
             if (piece == PIECE) /* Loops of known length are faster. */
-                exponentials_of(task, from, i, PIECE, is_float);
+                exponentials_of(task, from, i, PIECE, NULL, is_float);
             else
-                exponentials_of(task, from, i, piece, is_float);
+                exponentials_of(task, from, i, piece, NULL, is_float);
             if (is_spread(task))
                 set_out(task, start, i, piece, is_float);
         }
+    }
+}
+
+/* Add up what was summed side by side. */
+INLINE void fold(const Sides *sides, Tile *tile, ptrdiff_t row)
+{
+    Wide mosts = sides->most[0], rests = sides->rest[0], errors = sides->error[0];
+    Wide lost = sides->lost[0], ds = sides->d[0], d_errors = sides->d_error[0] + sides->d_lost[0];
+    for (int k = 1; k < VECTORS; k++) {
+        const WidePlaces is_more = sides->most[k] > mosts;
+        ADD(rests, errors, CHOSEN(is_more, mosts, sides->most[k]));
+        ADD(rests, errors, sides->rest[k]);
+        ADD(ds, d_errors, sides->d[k]);
+        mosts = CHOSEN(is_more, sides->most[k], mosts);
+        errors += sides->error[k];
+        d_errors += sides->d_error[k] + sides->d_lost[k];
+        lost += sides->lost[k];
+    }
+    double sum = 0.0, error = 0.0, most = 0.0, d = 0.0, d_error = 0.0, all_lost = 0.0;
+    for (ptrdiff_t lane = 0; lane < 2 * LANES; lane++) {
+        const double x = mosts[lane];
+        ADD(sum, error, rests[lane]);
+        ADD(sum, error, x > most ? most : x);
+        ADD(d, d_error, ds[lane]);
+        most = x > most ? x : most;
+        error += errors[lane];
+        d_error += d_errors[lane];
+        all_lost += lost[lane];
+    }
+    tile->most[row] = most;
+    tile->rest[row] = sum;
+    tile->rest_error[row] = error;
+    tile->lost[row] = all_lost;
+    tile->costs[row] = d;
+    tile->costs_error[row] = d_error;
+}
+
+/* Compute e of long rows, and sums of them. */
+INLINE void exponentials_of_long_rows(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile,
+                                      int is_float)
+{
+    for (ptrdiff_t row = 0; row < rows; row++) {
+        const double cap = number_of(or_else(task->softcap, &ONE), start + row);
+        const ptrdiff_t begin = row * task->columns, end = begin + classes_of(task, start + row);
+        Sides sides = {0};
+        for (ptrdiff_t i = begin; i < end; i += PIECE) {
+            const ptrdiff_t from = start * task->columns + i;
+            const ptrdiff_t piece = end - i < PIECE ? end - i : PIECE;
+            prepare(task, row, from, i, piece, tile, cap, is_float);
+            if (piece == PIECE)
+                exponentials_of(task, from, i, PIECE, &sides, is_float);
+            else
+                last_exponentials(task, from, i, piece, &sides, is_float);
+        }
+        fold(&sides, tile, row);
     }
 }
 
@@ -960,10 +1196,10 @@ INLINE void weigh(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile)
             q[y] = tile->q_y[row] >= 0.0 ? 1.0 : NAN;
         } else if (task->are_float)
             for (ptrdiff_t c = 0; c < columns; c++)
-                q[c] = usual(get(targets.at, from + c, 1));
+                q[c] = usual_target(get(targets.at, from + c, 1));
         else
             for (ptrdiff_t c = 0; c < columns; c++)
-                q[c] = usual(get(targets.at, from + c, 0));
+                q[c] = usual_target(get(targets.at, from + c, 0));
         if (has_lost(task))
             weigh_classes(task, q, q_error, weights.at ? w : NULL, tile, row);
     }
@@ -1015,10 +1251,38 @@ INLINE Two log_near_zero(const Task *task, ptrdiff_t start, ptrdiff_t row, int i
     return parts(d, error);
 }
 
+/* Compute the sum of the target weights of a long row without that of `one`: from that of all,
+   where the others are enough of it to keep their digits. */
+INLINE void sum_weights_of_long_row(const Task *task, ptrdiff_t row, Tile *tile)
+{
+    const ptrdiff_t columns = task->columns, *const one = &tile->one[row];
+    double *const q = array_of(task, Q) + row * columns;
+    double *const q_error = array_of(task, Q_ERROR) + row * columns;
+    double sum, error = 0.0, sum_lost = 0.0, lost;
+    sum_wide(q, columns, &sum, &error);
+    tile->q_one[row] = q[*one];
+    ADD(sum, error, -q[*one]);
+    tile->others[row] = sum;
+    tile->others_error[row] = error;
+    if (sum != 0.0 && sum < 0x1p-30 * q[*one])
+        sum_others(q, 1, columns, one, &tile->q_one[row], &tile->others[row],
+                   &tile->others_error[row]);
+    tile->q_one_error[row] = 0.0;
+    if (!has_lost(task))
+        return;
+    sum_others(q_error, 1, columns, one, &tile->q_one_error[row], &sum_lost, &lost);
+    tile->others_error[row] += sum_lost;
+}
+
 /* Compute the sums of target weights: without that of `one`, and of all. */
 INLINE void sum_weights(const Task *task, ptrdiff_t rows, Tile *tile)
 {
     double sums_lost[ROWS] = {0.0}, lost[ROWS] = {0.0};
+    if (has_array(task) && task->columns > NARROW) {
+        for (ptrdiff_t row = 0; row < rows; row++)
+            sum_weights_of_long_row(task, row, tile);
+        return;
+    }
     if (has_array(task)) {
         sum_others(array_of(task, Q), rows, task->columns, tile->one, tile->q_one, tile->others,
                    tile->others_error);
@@ -1069,8 +1333,48 @@ INLINE void add_z_losses(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile
         tile->z_loss[row] =
             tile->z[row] * fma(logs[row].x, logs[row].x, 2.0 * logs[row].x * logs[row].lost);
         tile->slope[row] = slope;
-        tile->slope_error[row] = fma(twice, logs[row].x, -slope) + twice * logs[row].lost;
+        tile->slope_error[row] = fma(twice, logs[row].x, -slope) +
+                                 (twice * logs[row].lost + 2.0 * tile->z_error[row] * logs[row].x);
     }
+}
+
+/* Return where the first number is that is equal to this one, or 0. */
+INLINE ptrdiff_t find(const void *numbers, ptrdiff_t count, double x, int is_float)
+{
+    for (ptrdiff_t at = 0; at < count; at += PIECE) {
+        const ptrdiff_t end = count - at < PIECE ? count : at + PIECE;
+        int64_t is_here = 0;
+        for (ptrdiff_t i = at; i < end; i++)
+            is_here |= get(numbers, i, is_float) == x;
+        for (ptrdiff_t i = at; i < end && is_here; i++)
+            if (get(numbers, i, is_float) == x)
+                return i;
+    }
+    return 0;
+}
+
+/* Find the class `one` of a long row, and the sum of the others from that of all but the largest. */
+INLINE void sum_long_row(const Task *task, ptrdiff_t row, Tile *tile, double *e_one_error,
+                         double *sum_lost, int is_float)
+{
+    const ptrdiff_t columns = task->columns, at = row * columns, y = tile->y[row];
+    double *const e = array_of(task, E) + at, *const e_error = array_of(task, E_ERROR) + at, error;
+    const double most = tile->most[row];
+    tile->one[row] = !is_spread(task) || e[y] == most ? y : find(e, columns, most, 0);
+    tile->e_one[row] = e[tile->one[row]];
+    if (tile->e_one[row] != most) {
+        double rest = tile->rest[row];
+        ADD(rest, tile->rest_error[row], -tile->e_one[row]);
+        ADD(rest, tile->rest_error[row], most);
+        tile->rest[row] = rest;
+    }
+    if (!in_parts(task, is_float))
+        return;
+    *e_one_error = e_error[tile->one[row]];
+    *sum_lost = tile->lost[row] - *e_one_error;
+    /* Where the others are few, their sum has to do without the one that counts. */
+    if (tile->rest[row] < 0x1p-30 * tile->e_one[row])
+        sum_others(e_error, 1, columns, &tile->one[row], e_one_error, sum_lost, &error);
 }
 
 /* Compute the sums of some rows from their e and q, and what follows from them. */
@@ -1078,15 +1382,20 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, 
 {
     const ptrdiff_t columns = task->columns;
     double e_one_error[ROWS] = {0.0}, sums_lost[ROWS] = {0.0}, lost[ROWS];
-    if (is_spread(task))
-        find_largest(array_of(task, E), rows, columns, tile->one);
-    else
-        memcpy(tile->one, tile->y, sizeof tile->one);
-    sum_others(array_of(task, E), rows, columns, tile->one, tile->e_one, tile->rest,
-               tile->rest_error);
-    if (in_parts(task, is_float))
-        sum_others(array_of(task, E_ERROR), rows, columns, tile->one, e_one_error, sums_lost,
-                   lost);
+    if (columns > NARROW) {
+        for (ptrdiff_t row = 0; row < rows; row++)
+            sum_long_row(task, row, tile, &e_one_error[row], &sums_lost[row], is_float);
+    } else {
+        if (is_spread(task))
+            find_largest(array_of(task, E), rows, columns, tile->one);
+        else
+            memcpy(tile->one, tile->y, sizeof tile->one);
+        sum_others(array_of(task, E), rows, columns, tile->one, tile->e_one, tile->rest,
+                   tile->rest_error);
+        if (in_parts(task, is_float))
+            sum_others(array_of(task, E_ERROR), rows, columns, tile->one, e_one_error, sums_lost,
+                       lost);
+    }
     for (ptrdiff_t row = 0; row < rows; row++) {
         double rest_error = tile->rest_error[row] + sums_lost[row], total_error, error;
         const double rest = rounded(tile->rest[row], &rest_error);
@@ -1122,7 +1431,8 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, 
         tile->factor[row] = whole;
         tile->factor_error[row] =
             fma(inverse, factor, -whole) + (tile->inverse_error[row] * factor + inverse * error);
-        tile->costs[row] = tile->costs_error[row] = 0.0;
+        if (!has_sum_of_d(task))
+            tile->costs[row] = tile->costs_error[row] = 0.0;
         tile->usual[row] = tile->z[row] >= 0.0 ? usual(tile->sum[row] * tile->outer[row]) : NAN;
         /* The sum and the derivative of a z-loss may cancel themselves. */
         tile->least[row] = is_float ? 0x1p-18 * (tile->sum[row] + tile->z[row])
@@ -1138,6 +1448,45 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, 
     }
 }
 
+/* Return the sum of q_c (d_one - d_c) of a long row. */
+INLINE double cost_of_long_row(const Task *task, ptrdiff_t start, ptrdiff_t row, ptrdiff_t one,
+                               int is_float)
+{
+    const ptrdiff_t at = row * task->columns;
+    const double *const q = array_of(task, Q) + at;
+    const double *const lost_of_d = array_of(task, D_ERROR) + at;
+    const void *const d = is_scaled(task) ? (const void *)(array_of(task, D) + at)
+                                          : place(task->logits, start * task->columns + at,
+                                                  is_float);
+    const int has_error = is_scaled(task) && !is_float;
+    Wide sums[2] = {{0}}, errors[2] = {{0}};
+    double one_error, error = 0.0, sum = 0.0, d_error;
+    const double d_one = d_of(task, start, at + one, &one_error, is_float);
+    ptrdiff_t i = 0;
+    for (; i + 16 <= task->columns; i += 16)
+        for (int k = 0; k < 2; k++) {
+            const ptrdiff_t c = i + 8 * k;
+            const Wide whole = is_scaled(task) ? wide(d, c, 0) : wide(d, c, is_float);
+            const Wide q_c = wide(q, c, 0);
+            const Wide lost = has_error ? one_error - wide(lost_of_d, c, 0) : (Wide){0};
+            const Wide term = nan_if(whole < SMALLEST_D, q_c * ((d_one - whole) + lost));
+            const Wide cost = CHOSEN(q_c != 0.0, term, (Wide){0});
+            ADD_FOR(is_float, sums[k], errors[k], cost);
+        }
+    for (; i < task->columns; i++) {
+        const double whole = d_of(task, start, at + i, &d_error, is_float);
+        const double term = q[i] * ((d_one - whole) + (one_error - d_error));
+        ADD(sum, error, q[i] == 0.0 ? 0.0 : whole < SMALLEST_D ? NAN : term);
+    }
+    ADD(sums[0], errors[0], sums[1]);
+    errors[0] += errors[1];
+    for (int lane = 0; lane < 2 * LANES; lane++) {
+        ADD(sum, error, sums[0][lane]);
+        error += errors[0][lane];
+    }
+    return sum + error;
+}
+
 /* Compute what other classes than `one` add to losses, the sum of q_c (d_one - d_c), in which no
    term is negative. */
 INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, int is_float)
@@ -1145,22 +1494,27 @@ INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile,
     const ptrdiff_t columns = task->columns;
     double *const terms = array_of(task, TERMS), *const q = array_of(task, Q);
     double errors[ROWS] = {0.0}, lost[ROWS];
-    for (ptrdiff_t row = 0; row < rows && has_array(task); row++) {
-        const ptrdiff_t at = row * columns;
-        double one_error, error;
-        const double d_one = d_of(task, start, at + tile->one[row], &one_error, is_float);
-        for (ptrdiff_t i = at; i < at + columns; i++) {
-            d_of(task, start, i, &error, is_float);
-            terms[i] = q[i] == 0.0 ? 0.0 : q[i] * ((d_one - terms[i]) + (one_error - error));
+    if (columns > NARROW) {
+        for (ptrdiff_t row = 0; row < rows && has_array(task); row++)
+            tile->costs[row] = cost_of_long_row(task, start, row, tile->one[row], is_float);
+    } else {
+        for (ptrdiff_t row = 0; row < rows && has_array(task); row++) {
+            const ptrdiff_t at = row * columns;
+            double one_error, error;
+            const double d_one = d_of(task, start, at + tile->one[row], &one_error, is_float);
+            for (ptrdiff_t i = at; i < at + columns; i++) {
+                d_of(task, start, i, &error, is_float);
+                terms[i] = q[i] == 0.0 ? 0.0 : q[i] * ((d_one - terms[i]) + (one_error - error));
+            }
         }
+        sum_rows(terms, rows, columns, tile->costs, tile->costs_error);
     }
-    sum_rows(terms, rows, columns, tile->costs, tile->costs_error);
     for (ptrdiff_t row = 0; row < rows; row++)
         tile->usual[row] = tile->costs[row] < INFINITY ? tile->usual[row] : NAN;
     if (has_array(task))
         return;
     /* The sum of d itself is exact enough, in two parts. */
-    if (is_scaled(task) && !is_float)
+    if (is_scaled(task) && !is_float && columns <= NARROW)
         sum_rows(array_of(task, D_ERROR), rows, columns, errors, lost);
     for (ptrdiff_t row = 0; row < rows; row++) {
         const ptrdiff_t at = row * columns;
@@ -1670,11 +2024,12 @@ INLINE int compute_again(const Task *task, ptrdiff_t start, ptrdiff_t row, const
                          int is_float)
 {
     const double cap = task->softcap.at ? number_of(task->softcap, start + row) : 0.0;
-    const double columns = (double)task->columns, few = tile->close[row] * 0x1p-6;
+    const double columns = (double)task->columns;
     const int is_sum = (fabs(tile->sum[row] + tile->slope[row]) < 2.0 * tile->least[row]) |
                        (task->z_scale.at && fabs(tile->log_total[row]) < 0.5);
-    /* A first attempt does without the e that are too small to be seen. */
-    double share = in_parts(task, is_float) && !is_sum ? 0x1p-6 : 0x1p-110, closest = 0.0;
+    /* First attempts do without the e that are too small to be seen: the closer two terms are, the
+       more are. */
+    double share = in_parts(task, is_float) && !is_sum ? 0x1p-2 : 0x1p-110, closest = 0.0;
     Again again;
     if (are_equal(task, start, row, tile, is_float)) {
         if (task->grad_logits)
@@ -1694,9 +2049,9 @@ INLINE int compute_again(const Task *task, ptrdiff_t start, ptrdiff_t row, const
         if (task->grad_logits)
             closest = write_again(task, start, row, tile, &again, count,
                                   is_sum ? 2.0 : fmax(0.25, 2.0 * tile->close[row]), is_float);
-        if (share < 0x1p-6 || closest >= few)
+        if (share < 0x1p-20 || closest >= tile->close[row] * share)
             break;
-        share = 0x1p-110;
+        share = share > 0x1p-6 ? 0x1p-6 : 0x1p-110;
     }
     const double lost = 0x1p-96 * (1.0 + cap * tile->inverse_t[row]) + 0x1p-112 * columns * columns;
     const double log = fabs(again.log_total.x);
@@ -1782,7 +2137,10 @@ INLINE ptrdiff_t compute(const Task *given, int is_float)
         const ptrdiff_t rows = task->rows - start < step ? task->rows - start : step;
         if (start == 0 || !are_alike(task))
             factors(task, start, rows, &tile, is_float);
-        exponentials_of_rows(task, start, rows, &tile, is_float);
+        if (task->columns > NARROW)
+            exponentials_of_long_rows(task, start, rows, &tile, is_float);
+        else
+            exponentials_of_rows(task, start, rows, &tile, is_float);
         weigh(task, start, rows, &tile);
         if (task->num_classes.at)
             blank(task, start, rows);
@@ -1801,29 +2159,71 @@ INLINE ptrdiff_t compute(const Task *given, int is_float)
 }
 
 /* Target probabilities, and what is found of each row: its sum, NaN if a number is negative,
-   infinite or NaN, and where the largest is. */
+   infinite or NaN or the sum overflows, and where the largest is. */
 typedef struct {
     const void *targets; /* (N, C) */
     ptrdiff_t rows, columns;
-    double *sums, *errors; /* (N,): in two parts. */
-    ptrdiff_t *largest;    /* (N,) */
-    double *memory;        /* C numbers, or TILE where that is more. */
+    double *sums;       /* (N,): to a few last places. */
+    ptrdiff_t *largest; /* (N,) */
 } Check;
+
+/* Check a row of target probabilities. */
+INLINE void check_row(const Check *check, ptrdiff_t row, int is_float)
+{
+    const ptrdiff_t columns = check->columns;
+    const void *const targets = place(check->targets, row * columns, is_float);
+    Wide sums[VECTORS] = {{0}}, most[VECTORS] = {{0}};
+    double sum = 0.0, largest = 0.0;
+    ptrdiff_t i = 0;
+    for (; i + SIDES <= columns; i += SIDES)
+        for (int k = 0; k < VECTORS; k++) {
+            const Wide x = wide(targets, i + 8 * k, is_float);
+            const WidePlaces is_more = x > most[k];
+            sums[k] += nan_if(x < 0.0, x);
+            most[k] = CHOSEN(is_more, x, most[k]);
+        }
+    for (; i < columns; i++) {
+        const double x = get(targets, i, is_float);
+        sum += x < 0.0 ? NAN : x;
+        largest = x > largest ? x : largest;
+    }
+    for (int k = 0; k < VECTORS; k++)
+        for (ptrdiff_t lane = 0; lane < 2 * LANES; lane++) {
+            sum += sums[k][lane];
+            largest = most[k][lane] > largest ? most[k][lane] : largest;
+        }
+    check->sums[row] = sum < INFINITY ? sum : NAN;
+    check->largest[row] = find(targets, columns, largest, is_float);
+}
+
+/* Check short rows, eight at a time. */
+INLINE void check_short_rows(const Check *check, ptrdiff_t start, int is_float)
+{
+    const ptrdiff_t columns = check->columns, from = start * columns;
+    Wide sum = {0}, most = {0};
+    WidePlaces where = {0};
+    for (ptrdiff_t c = 0; c < columns; c++) {
+#define OF_ROW(lane) get(check->targets, from + (lane) * columns + c, is_float)
+        const Wide x = {OF_ROW(0), OF_ROW(1), OF_ROW(2), OF_ROW(3),
+                        OF_ROW(4), OF_ROW(5), OF_ROW(6), OF_ROW(7)};
+        const WidePlaces is_more = x > most;
+        sum += nan_if(x < 0.0, x);
+        where = CHOSEN(is_more, (WidePlaces){0} + c, where);
+        most = CHOSEN(is_more, x, most);
+    }
+    for (ptrdiff_t lane = 0; lane < 2 * LANES; lane++)
+        check->sums[start + lane] = sum[lane] < INFINITY ? sum[lane] : NAN;
+    memcpy(check->largest + start, &where, sizeof where);
+}
 
 /* Check rows of target probabilities. */
 INLINE void check_targets(const Check *check, int is_float)
 {
-    const ptrdiff_t columns = check->columns, step = columns < TILE ? TILE / columns : 1;
-    double *const numbers = check->memory;
-    for (ptrdiff_t start = 0; start < check->rows; start += step) {
-        const ptrdiff_t rows = check->rows - start < step ? check->rows - start : step;
-        for (ptrdiff_t i = 0; i < rows * columns; i++) {
-            const double x = get(check->targets, start * columns + i, is_float);
-            numbers[i] = (x >= 0.0) & (x < INFINITY) ? x : NAN;
-        }
-        sum_rows(numbers, rows, columns, check->sums + start, check->errors + start);
-        find_largest(numbers, rows, columns, check->largest + start);
-    }
+    ptrdiff_t row = 0;
+    for (; check->columns <= NARROW && row + 2 * LANES <= check->rows; row += 2 * LANES)
+        check_short_rows(check, row, is_float);
+    for (; row < check->rows; row++)
+        check_row(check, row, is_float);
 }
 
 /* The kernel is compiled once for each kind of processor. */

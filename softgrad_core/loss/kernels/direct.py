@@ -25,8 +25,8 @@ Kernels = Mapping[np.dtype[Any], Kernel]
 """A kernel for each type of logits."""
 
 ARRAYS, PIECE, LINE = 8, 64, 8
-"""The arrays in memory that the kernel needs, each in whole pieces, and what it may take to have
-them begin with a line of the cache, as in `direct.c`."""
+"""The arrays in memory that the kernel needs, each in whole pieces and one more, and what it may
+take to have them begin with a line of the cache, as in `direct.c`."""
 
 BLOCK_ELEMENTS = 1 << 24
 """Maximum number of logits per block, about 30 ms of work. With smaller blocks, threads would wait
@@ -131,7 +131,7 @@ def _compute(rows: npt.NDArray[Any], objective: Objective, out: SoftmaxCrossEntr
     labels = np.ascontiguousarray(objective.labels)
     # This list keeps alive the arrays whose addresses the kernel gets.
     numbers = [_side_by_side(getattr(objective, name)) for name in NUMBERS]
-    memory = np.empty(ARRAYS * -(-max(columns, TILE) // PIECE) * PIECE + LINE)
+    memory = np.empty(ARRAYS * (-(-max(columns, TILE) // PIECE) + 1) * PIECE + LINE)
     left = np.empty(count, np.uint8)
     task = _Task(
         *(address(rows), address(labels), count, columns),

@@ -181,6 +181,20 @@ def test_every_number_of_a_hundred_thousand_rows_is_within_four_ulp_of_itself(se
 
 
 @pytest.mark.usefixtures("either_kernel")
+def test_what_rounding_took_from_the_weight_of_a_z_loss_is_not_seen_beside_close_terms():
+    logits = [6.267493282974475, 6.884610727336569]
+    targets = [0.099295949378418, 0.900704050621582]
+    options = {
+        "temperature": 0.27923677042083594,
+        "z_loss_scale": 8.034208854255438e-05,
+        "loss_scale": 29.485273394341196,
+    }
+    got = softmax_cross_entropy(logits, targets, **options)
+    wanted = exact_row(logits, targets, options)
+    assert ulps(got.grad_logits, wanted["grad_logits"]) <= LIMIT
+
+
+@pytest.mark.usefixtures("either_kernel")
 @pytest.mark.parametrize("size", [1.0, 1e-9, 1e-40, 1e-300])
 def test_a_smoothed_label_beside_almost_equal_logits_keeps_its_digits(size):
     logits = np.array([[3e-1, -1e-1, 2e-1]]) * size

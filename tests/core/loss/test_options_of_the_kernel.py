@@ -80,6 +80,21 @@ def test_float32_targets_are_those_of_float64():
         np.testing.assert_array_equal(getattr(narrow, name), getattr(wide, name))
 
 
+def test_a_row_computed_again_does_not_see_what_an_earlier_one_left():
+    rng = np.random.default_rng(6)
+    classes = 2048
+    logits = np.empty((2, classes), np.float32)
+    logits[0] = 250.0 + 3.1e-5 * (np.arange(classes) % 2)
+    logits[1] = rng.normal(size=classes) * 1e-7
+    logits[1, 0] = -300.0
+    powers = np.exp(logits[0].astype(float) - 250.0)
+    targets = np.full(logits.shape, 1.0 / (classes - 1))
+    targets[0], targets[1, 0] = powers / powers.sum(), 0.0
+    both = softmax_cross_entropy(logits, targets, threads=1)
+    alone = softmax_cross_entropy(logits[1:], targets[1:])
+    np.testing.assert_array_equal(both.grad_logits[1:], alone.grad_logits)
+
+
 @pytest.mark.parametrize("count", [1_001, 70_000, 200_001])
 def test_a_sum_of_losses_is_rounded_once_with_and_without_the_library(count, monkeypatch):
     numbers = 10.0 ** np.random.default_rng(count).uniform(-20, 5, count)
