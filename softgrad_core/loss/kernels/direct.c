@@ -43,8 +43,10 @@
 /* What a loop writes, it does not read. */
 #ifdef __clang__
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define SHORT
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
+#define SHORT _Pragma("GCC unroll 1") /* Unrolled, it would have more numbers than registers. */
 #endif
 
 enum {
@@ -52,6 +54,7 @@ enum {
     TILE = 2048,  /* Logits whose exponentials stay in the nearest cache. */
     ROWS = 64,    /* Rows that are computed together, at most. */
     NARROW = 64,  /* Up to so many classes sums are made of several rows at a time. */
+    LONG = 512,   /* From so many classes on a row is summed as it is computed. */
     LANES = 4,    /* Numbers that are summed side by side. */
     VECTORS = 4,  /* Wide numbers of a long row that are summed side by side. */
     SIDES = 8 * VECTORS,
@@ -252,11 +255,13 @@ INLINE void look_ahead(const char *piece, int is_float, const int to_write)
    double has for 2**(k + GAIN).
 
    Adding 1.5 * 2**52 rounds to a whole number, which is then in the last bits: here that exponent,
-   of at most 2046. With the largest k, all above is larger than LARGEST_SUM. */
+   from 1 to 2046. exp(LOWEST) 2**GAIN stands for all below, and with the largest k, all above is
+   larger than LARGEST_SUM. */
 INLINE uint64_t split(double a, double a_error, double *upper, double *tail)
 {
     const double shift = 0x1.8p52 + 1023 + GAIN;
     const int64_t largest = (int64_t)bits_of(0x1.8p52 + 2046);
+    a = a < LOWEST ? LOWEST : a;
     const int64_t whole = (int64_t)bits_of(fma(a, LOG2_E, shift));
     const uint64_t exponent = (uint64_t)(whole < largest ? whole : largest);
     const double k = of_bits(exponent) - shift;
@@ -287,7 +292,7 @@ INLINE double exponential(double a)
 {
     double upper, tail;
     const uint64_t exponent = split(a, 0.0, &upper, &tail);
-    return a < LOWEST ? 0.0 : joined(upper, tail, exponent);
+    return joined(upper, tail, exponent);
 }
 
 /* Split a + a_error into k log(2) / 16 and upper + tail, of at most log(2) / 32. Return a number
@@ -296,6 +301,7 @@ INLINE uint64_t split_finely(double a, double a_error, double *upper, double *ta
 {
     const double shift = 0x1.8p52 + 16 * (1023 + GAIN);
     const int64_t largest = (int64_t)bits_of(0x1.8p52 + 16 * 2046);
+    a = a < LOWEST ? LOWEST : a;
     const int64_t whole = (int64_t)bits_of(fma(a, 16.0 * LOG2_E, shift));
     const uint64_t number = (uint64_t)(whole < largest ? whole : largest);
     const double k = of_bits(number) - shift;
@@ -660,6 +666,13 @@ INLINE int is_spread(const Task *task)
     return task->targets.at || task->smoothing.at;
 }
 
+/* Return whether a row is summed as it is computed, piece by piece, and not afterwards: that takes
+   less time where there is more to be summed than e, and in rows of many classes. */
+INLINE int is_long(const Task *task)
+{
+    return task->columns >= (is_spread(task) ? LONG : 2 * LONG);
+}
+
 /* Return whether the target weights need an array: else those of other classes than y are alike. */
 INLINE int has_array(const Task *task)
 {
@@ -792,6 +805,7 @@ INLINE void cap_logits(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t
     double *const d = array_of(task, D) + at, *const d_error = array_of(task, D_ERROR) + at;
     double *const slopes = array_of(task, SLOPES) + at, lost, factor_error;
     const double factor = -2.0 * inverse_of(cap, 0.0, &factor_error);
+    INDEPENDENT
     for (ptrdiff_t i = 0; i < count; i++) {
         const double a = get(task->logits, from + i, is_float);
         const double z = is_float
@@ -914,33 +928,28 @@ INLINE void sum_d_side_by_side(const Piece piece, ptrdiff_t count)
     memcpy(piece.sides->d_lost, sum, sizeof sum);
 }
 
-/* Compute e of a piece of so many logits. An e has a long way from its logit, and a processor looks
-   a few dozen operations ahead: in short loops it has more of them at a time. */
+/* Compute e of a piece of so many logits. */
 INLINE void exponentials(const Piece piece, ptrdiff_t count)
 {
-    ALIGNED double upper[PIECE], tail[PIECE];
-    ALIGNED uint64_t exponents[PIECE];
     INDEPENDENT
     for (ptrdiff_t i = 0; i < count; i++) {
         const double x = get(piece.a, i, piece.is_float);
         const double error = piece.a_error && x > LOWEST ? piece.a_error[i] : 0.0;
-        exponents[i] = split(x, error, &upper[i], &tail[i]);
-    }
-    INDEPENDENT
-    for (ptrdiff_t i = 0; i < count; i++) {
-        const double x = joined(upper[i], tail[i], exponents[i]);
-        piece.e[i] = get(piece.a, i, piece.is_float) < LOWEST ? 0.0 : x;
+        double upper, tail;
+        const uint64_t exponent = split(x, error, &upper, &tail);
+        piece.e[i] = joined(upper, tail, exponent);
     }
     if (piece.sides)
         sum_side_by_side(piece, count);
 }
 
-/* The same in two parts. */
+/* The same in two parts. Such an e has a long way from its logit, and a processor looks a few dozen
+   operations ahead: in short loops it has more of them at a time. */
 INLINE void exponentials_in_parts(const Piece piece, ptrdiff_t count)
 {
     ALIGNED double upper[PIECE], tail[PIECE], powers[PIECE], errors[PIECE];
     ALIGNED uint64_t numbers[PIECE];
-    INDEPENDENT
+    INDEPENDENT SHORT
     for (ptrdiff_t i = 0; i < count; i++) {
         const double x = get(piece.a, i, piece.is_float);
         const double error = piece.a_error && x > LOWEST ? piece.a_error[i] : 0.0;
@@ -948,12 +957,11 @@ INLINE void exponentials_in_parts(const Piece piece, ptrdiff_t count)
     }
     look_up(POWERS, numbers, powers);
     look_up(POWER_ERRORS, numbers, errors);
-    INDEPENDENT
+    INDEPENDENT SHORT
     for (ptrdiff_t i = 0; i < count; i++) {
         const Two x = joined_in_parts(upper[i], tail[i], powers[i], errors[i], numbers[i]);
-        const int is_lowest = get(piece.a, i, piece.is_float) < LOWEST;
-        piece.e[i] = is_lowest ? 0.0 : x.x;
-        piece.e_error[i] = is_lowest ? 0.0 : x.lost;
+        piece.e[i] = x.x;
+        piece.e_error[i] = x.lost;
     }
     if (piece.sides)
         sum_side_by_side(piece, count);
@@ -995,42 +1003,44 @@ INLINE void exponentials_of(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrd
 {
     const void *const a = place(task->logits, from, is_float);
     const double *const d = array_of(task, D) + at;
-    const double *const d_error =
-        has_d_error(task, is_float) ? array_of(task, D_ERROR) + at : NULL;
+    const double *const d_error = array_of(task, D_ERROR) + at;
     double *const e = array_of(task, E) + at, *const e_error = array_of(task, E_ERROR) + at;
-    if (is_scaled(task))
+    if (has_d_error(task, is_float))
         exponentials_of_piece(task, (Piece){d, d_error, e, e_error, sides, 0, is_float}, count);
+    else if (is_scaled(task))
+        exponentials_of_piece(task, (Piece){d, NULL, e, e_error, sides, 0, is_float}, count);
     else
         exponentials_of_piece(task, (Piece){a, NULL, e, e_error, sides, is_float, is_float}, count);
 }
 
-/* The same for the last piece of a long row: with masked classes, whose e are 0, up to whole sides.
-   They may take the place of the next row's first e, which are computed later. */
+/* The same for the last piece of a long row: with masked classes, whose e are as good as 0, up to a whole
+   piece. They may take the place of the next row's first e, which are computed later. */
 INLINE void last_exponentials(const Task *task, ptrdiff_t from, ptrdiff_t at, ptrdiff_t count,
                               Sides *sides, int is_float)
 {
     ALIGNED double a[PIECE], a_error[PIECE];
     const double *const d = array_of(task, D) + at, *const d_error = array_of(task, D_ERROR) + at;
     double *const e = array_of(task, E) + at, *const e_error = array_of(task, E_ERROR) + at;
-    const Piece piece = {a, is_float ? NULL : a_error, e,
-                         in_parts(task, is_float) ? e_error : NULL, sides, 0, is_float};
-    const ptrdiff_t padded = (count + SIDES - 1) / SIDES * SIDES;
-    for (ptrdiff_t i = 0; i < count; i++) {
-        a[i] = is_scaled(task) ? d[i] : get(task->logits, from + i, is_float);
-        a_error[i] = is_scaled(task) && !is_float ? d_error[i] : 0.0;
+    const Piece piece = {a, a_error, e, in_parts(task, is_float) ? e_error : NULL, sides, 0,
+                         is_float};
+    for (ptrdiff_t i = 0; i < PIECE; i++) {
+        const int is_class = i < count;
+        a[i] = !is_class         ? -INFINITY
+               : is_scaled(task) ? d[i]
+                                 : get(task->logits, from + i, is_float);
+        a_error[i] = is_class && has_d_error(task, is_float) ? d_error[i] : 0.0;
     }
-    for (ptrdiff_t i = count; i < padded; i++) {
-        a[i] = -INFINITY;
-        a_error[i] = 0.0;
-    }
+    /* Loops of known length are faster. */
     if (in_parts(task, is_float))
-        exponentials_in_parts(piece, padded);
+        exponentials_in_parts(piece, PIECE);
+    else if (count > SIDES)
+        exponentials(piece, PIECE);
     else
-        exponentials(piece, padded);
-    for (ptrdiff_t i = count; i < padded; i++)
+        exponentials(piece, SIDES);
+    for (ptrdiff_t i = count; i < PIECE; i++)
         a[i] = 0.0;
     if (has_sum_of_d(task))
-        sum_d_side_by_side(piece, padded);
+        sum_d_side_by_side(piece, PIECE);
 }
 
 /* Return d of a logit, in two parts. */
@@ -1090,38 +1100,55 @@ INLINE void exponentials_of_rows(const Task *task, ptrdiff_t start, ptrdiff_t ro
     }
 }
 
-/* Add up what was summed side by side. */
+/* Add up e that were summed side by side. */
 INLINE void fold(const Sides *sides, Tile *tile, ptrdiff_t row)
 {
     Wide mosts = sides->most[0], rests = sides->rest[0], errors = sides->error[0];
-    Wide lost = sides->lost[0], ds = sides->d[0], d_errors = sides->d_error[0] + sides->d_lost[0];
     for (int k = 1; k < VECTORS; k++) {
         const WidePlaces is_more = sides->most[k] > mosts;
         ADD(rests, errors, CHOSEN(is_more, mosts, sides->most[k]));
         ADD(rests, errors, sides->rest[k]);
-        ADD(ds, d_errors, sides->d[k]);
         mosts = CHOSEN(is_more, sides->most[k], mosts);
         errors += sides->error[k];
-        d_errors += sides->d_error[k] + sides->d_lost[k];
-        lost += sides->lost[k];
     }
-    double sum = 0.0, error = 0.0, most = 0.0, d = 0.0, d_error = 0.0, all_lost = 0.0;
+    double sum = 0.0, error = 0.0, most = 0.0;
     for (ptrdiff_t lane = 0; lane < 2 * LANES; lane++) {
         const double x = mosts[lane];
         ADD(sum, error, rests[lane]);
         ADD(sum, error, x > most ? most : x);
-        ADD(d, d_error, ds[lane]);
         most = x > most ? x : most;
         error += errors[lane];
-        d_error += d_errors[lane];
-        all_lost += lost[lane];
     }
     tile->most[row] = most;
     tile->rest[row] = sum;
     tile->rest_error[row] = error;
-    tile->lost[row] = all_lost;
-    tile->costs[row] = d;
-    tile->costs_error[row] = d_error;
+}
+
+/* Add up d that were. */
+INLINE void fold_d(const Sides *sides, Tile *tile, ptrdiff_t row)
+{
+    Wide ds = sides->d[0], errors = sides->d_error[0] + sides->d_lost[0];
+    double sum = 0.0, error = 0.0;
+    for (int k = 1; k < VECTORS; k++) {
+        ADD(ds, errors, sides->d[k]);
+        errors += sides->d_error[k] + sides->d_lost[k];
+    }
+    for (ptrdiff_t lane = 0; lane < 2 * LANES; lane++) {
+        ADD(sum, error, ds[lane]);
+        error += errors[lane];
+    }
+    tile->costs[row] = sum;
+    tile->costs_error[row] = error;
+}
+
+/* Add up what they have lost. */
+INLINE double sum_of(const Wide *lost)
+{
+    double sum = 0.0;
+    const Wide all = (lost[0] + lost[1]) + (lost[2] + lost[3]);
+    for (ptrdiff_t lane = 0; lane < 2 * LANES; lane++)
+        sum += all[lane];
+    return sum;
 }
 
 /* Compute e of long rows, and sums of them. */
@@ -1131,7 +1158,8 @@ INLINE void exponentials_of_long_rows(const Task *task, ptrdiff_t start, ptrdiff
     for (ptrdiff_t row = 0; row < rows; row++) {
         const double cap = number_of(or_else(task->softcap, &ONE), start + row);
         const ptrdiff_t begin = row * task->columns, end = begin + classes_of(task, start + row);
-        Sides sides = {0};
+        Sides sides;
+        memset(&sides, 0, is_spread(task) ? sizeof sides : offsetof(Sides, lost));
         for (ptrdiff_t i = begin; i < end; i += PIECE) {
             const ptrdiff_t from = start * task->columns + i;
             const ptrdiff_t piece = end - i < PIECE ? end - i : PIECE;
@@ -1142,6 +1170,10 @@ INLINE void exponentials_of_long_rows(const Task *task, ptrdiff_t start, ptrdiff
                 last_exponentials(task, from, i, piece, &sides, is_float);
         }
         fold(&sides, tile, row);
+        if (in_parts(task, is_float))
+            tile->lost[row] = sum_of(sides.lost);
+        if (has_sum_of_d(task))
+            fold_d(&sides, tile, row);
     }
 }
 
@@ -1278,7 +1310,7 @@ INLINE void sum_weights_of_long_row(const Task *task, ptrdiff_t row, Tile *tile)
 INLINE void sum_weights(const Task *task, ptrdiff_t rows, Tile *tile)
 {
     double sums_lost[ROWS] = {0.0}, lost[ROWS] = {0.0};
-    if (has_array(task) && task->columns > NARROW) {
+    if (has_array(task) && is_long(task)) {
         for (ptrdiff_t row = 0; row < rows; row++)
             sum_weights_of_long_row(task, row, tile);
         return;
@@ -1382,7 +1414,7 @@ INLINE void sums(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile, 
 {
     const ptrdiff_t columns = task->columns;
     double e_one_error[ROWS] = {0.0}, sums_lost[ROWS] = {0.0}, lost[ROWS];
-    if (columns > NARROW) {
+    if (is_long(task)) {
         for (ptrdiff_t row = 0; row < rows; row++)
             sum_long_row(task, row, tile, &e_one_error[row], &sums_lost[row], is_float);
     } else {
@@ -1494,7 +1526,7 @@ INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile,
     const ptrdiff_t columns = task->columns;
     double *const terms = array_of(task, TERMS), *const q = array_of(task, Q);
     double errors[ROWS] = {0.0}, lost[ROWS];
-    if (columns > NARROW) {
+    if (is_long(task)) {
         for (ptrdiff_t row = 0; row < rows && has_array(task); row++)
             tile->costs[row] = cost_of_long_row(task, start, row, tile->one[row], is_float);
     } else {
@@ -1514,7 +1546,7 @@ INLINE void costs(const Task *task, ptrdiff_t start, ptrdiff_t rows, Tile *tile,
     if (has_array(task))
         return;
     /* The sum of d itself is exact enough, in two parts. */
-    if (is_scaled(task) && !is_float && columns <= NARROW)
+    if (is_scaled(task) && !is_float && !is_long(task))
         sum_rows(array_of(task, D_ERROR), rows, columns, errors, lost);
     for (ptrdiff_t row = 0; row < rows; row++) {
         const ptrdiff_t at = row * columns;
@@ -2137,7 +2169,7 @@ INLINE ptrdiff_t compute(const Task *given, int is_float)
         const ptrdiff_t rows = task->rows - start < step ? task->rows - start : step;
         if (start == 0 || !are_alike(task))
             factors(task, start, rows, &tile, is_float);
-        if (task->columns > NARROW)
+        if (is_long(task))
             exponentials_of_long_rows(task, start, rows, &tile, is_float);
         else
             exponentials_of_rows(task, start, rows, &tile, is_float);
