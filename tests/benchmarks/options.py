@@ -1,6 +1,7 @@
 """How long options of the loss take, beside a plain label of the same rows."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from timing import Table, called, in_turns, ratio
@@ -21,6 +22,13 @@ OPTIONS = {
     "soft cap, z-loss, mean": {"softcap": 30.0, "z_loss_scale": 1e-4, "reduction": "mean"},
     "padding": {"num_classes": None},
     "label smoothing": {"label_smoothing": 0.1},
+    "temperature, label smoothing": {"temperature": 2.0, "label_smoothing": 0.1},
+    "soft targets": {"targets": None},
+    "temperature, label smoothing, soft targets": {
+        "temperature": 2.0,
+        "label_smoothing": 0.1,
+        "targets": None,
+    },
     "label smoothing, soft cap, z-loss": {
         "label_smoothing": 0.1,
         "softcap": 30.0,
@@ -30,30 +38,40 @@ OPTIONS = {
 
 
 def measure() -> Iterator[Table]:
-    """Yield a table of the time of each option by that of a plain label, on one thread."""
-    rows = [["option", *(f"{count:,} × {classes:,}" for count, classes in SHAPES)]]
-    for name, options in OPTIONS.items():
-        cells = [name]
-        for shape in SHAPES:
-            rng = np.random.default_rng(0)
-            logits = (rng.normal(size=shape) * 5).astype(np.float32)
-            labels = rng.integers(shape[1] - 1, size=shape[0])
-            given = dict(options)
-            if "class_weights" in given:
-                given["class_weights"] = rng.uniform(0.5, 2.0, shape[1])
-            if "num_classes" in given:
-                given["num_classes"] = shape[1] - 1
-            fields = ["loss", "grad_logits"]
-            plain_out = softmax_cross_entropy(logits, labels, fields=fields)
-            out = softmax_cross_entropy(logits, labels, fields=fields, **given)
+    """Yield tables of the time of each option by that of a plain label, on one thread."""
+    for dtype in ("float32", "float64"):
+        rows = [["option", *(f"{count:,} × {classes:,}" for count, classes in SHAPES)]]
+        rows += [
+            [name, *(_measured(shape, dtype, options) for shape in SHAPES)]
+            for name, options in OPTIONS.items()
+        ]
+        title = f"Loss and dL/da of {dtype} with an option, by those of a plain label"
+        yield Table(title, rows)
 
-            def plain(logits=logits, labels=labels, out=plain_out, fields=fields):
-                softmax_cross_entropy(logits, labels, fields=fields, out=out, threads=1)
 
-            def other(logits=logits, labels=labels, out=out, fields=fields, given=given):
-                softmax_cross_entropy(logits, labels, fields=fields, out=out, threads=1, **given)
+def _measured(shape: tuple[int, int], dtype: str, options: dict[str, Any]) -> str:
+    """Return the time with options by that of a plain label."""
+    rng = np.random.default_rng(0)
+    logits = (rng.normal(size=shape) * 5).astype(dtype)
+    labels = rng.integers(shape[1] - 1, size=shape[0])
+    given, targets = dict(options), labels
+    if "targets" in given:
+        shares = rng.standard_exponential(shape)
+        del given["targets"]
+        targets = (shares / shares.sum(axis=1, keepdims=True)).astype(dtype)
+    if "class_weights" in given:
+        given["class_weights"] = rng.uniform(0.5, 2.0, shape[1])
+    if "num_classes" in given:
+        given["num_classes"] = shape[1] - 1
+    fields = ["loss", "grad_logits"]
+    plain_out = softmax_cross_entropy(logits, labels, fields=fields)
+    out = softmax_cross_entropy(logits, targets, fields=fields, **given)
 
-            base, times = in_turns(RUNS, lambda f=plain: called(f), lambda f=other: called(f))
-            cells.append(ratio(times, base))
-        rows.append(cells)
-    yield Table("Loss and dL/da of float32 with an option, by those of a plain label", rows)
+    def plain() -> None:
+        softmax_cross_entropy(logits, labels, fields=fields, out=plain_out, threads=1)
+
+    def other() -> None:
+        softmax_cross_entropy(logits, targets, fields=fields, out=out, threads=1, **given)
+
+    base, times = in_turns(RUNS, lambda: called(plain), lambda: called(other))
+    return ratio(times, base)
