@@ -344,7 +344,7 @@ class Case:
         elif self.rounds_once:
             # Each number was rounded much, and the middle one of all is near their factor.
             is_small = np.abs(right * self.safe_unit) < self.dtype.smallest_normal
-            factor = np.nanmedian(np.where(is_small, np.nan, self.claim / right), axis=0)
+            factor = _middle_ones(np.where(is_small, np.nan, self.claim / right).T)
         else:
             largest = np.abs(right).argmax(axis=0)
             factor = self.claim[largest, self.columns] / right[largest, self.columns]

@@ -67,3 +67,11 @@ def test_claims_that_pass_in_a_narrow_type_are_said_to_be_held_to_it():
     result = verify(LOGITS, TARGETS, grad_logits=claim, reduction="sum")
     assert result.passed
     assert "held to bfloat16: --arithmetic float32 is stricter" in str(result)
+
+
+def test_a_row_of_numbers_that_are_all_too_small_is_no_cause_of_a_warning(recwarn):
+    logits = np.array([[0.0, 1.0, 2.0], [0.0, 0.0, 90.0]])
+    claim = np.array([[0.1, 0.2, -0.3], [1e-30, 1e-30, -1e-30]], dtype=np.float16)
+    options = {"reduction": "sum", "arithmetic": "float32"}
+    assert not verify(logits, [2, 2], grad_logits=claim, **options).passed
+    assert not recwarn.list
