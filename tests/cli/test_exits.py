@@ -3,27 +3,14 @@
 import errno
 import os
 import signal
-import subprocess
 import time
 
-import numpy as np
 import pytest
-from support.command import command, environment, lines_of, run
+from support.command import assert_full_disk_is_74, lines_of, run, shell
 from support.forked import Forked
 from support.processes import linux, unfinished, wait_for
 
 ROW = {"logits": [1.0, 2.0, 0.5], "target": 0}
-
-
-def shell(script: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run a shell script in which $softgrad is the command."""
-    return subprocess.run(
-        ["bash", "-c", script],
-        input=stdin,
-        capture_output=True,
-        env=environment(softgrad=" ".join(command())),
-        check=False,
-    )
 
 
 def test_success_is_0():
@@ -201,15 +188,5 @@ def test_a_bug_is_70_and_debug_shows_its_traceback(tmp_path):
 
 
 @linux
-@pytest.mark.parametrize("ending", ["npz", "safetensors", "pt"])
-def test_a_disk_that_is_full_while_arrays_are_written_is_74(tmp_path, ending):
-    pytest.importorskip("torch")
-    np.save(tmp_path / "a.npy", np.zeros((3_000, 20)))
-    for kilobytes in (1, 100, 1_000):
-        # Without this Python would leave half of a compiled module.
-        script = f"cd {tmp_path}; export PYTHONDONTWRITEBYTECODE=1; ulimit -f {kilobytes};"
-        script += f" $softgrad a.npy -t 0 -o r.{ending}"
-        done = shell(script)
-        assert done.returncode == 74, done.stderr
-        assert done.stderr.decode() == f"softgrad: r.{ending}: {os.strerror(errno.EFBIG)}\n"
-        assert os.listdir(tmp_path) == ["a.npy"]
+def test_a_disk_that_is_full_while_arrays_are_written_is_74(tmp_path):
+    assert_full_disk_is_74(tmp_path, "npz")

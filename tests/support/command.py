@@ -1,5 +1,6 @@
 """Run the command as a process, as its users do."""
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from support.forked import WAIT_SECONDS, Forked
 
 TIMEOUT_SECONDS = WAIT_SECONDS
@@ -118,3 +120,26 @@ def lines_of(*values: object) -> str:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def shell(script: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run a shell script in which $softgrad is the command."""
+    return subprocess.run(
+        ["bash", "-c", script],
+        input=stdin,
+        capture_output=True,
+        env=environment(softgrad=" ".join(command())),
+        check=False,
+    )
+
+
+def assert_full_disk_is_74(folder: Any, ending: str) -> None:
+    """Write results of arrays to a file that may not grow so large: nothing is left of it."""
+    np.save(folder / "a.npy", np.zeros((3_000, 20)))
+    for kilobytes in (1, 100, 1_000):
+        # Without this Python would leave half of a compiled module.
+        script = f"cd {folder}; export PYTHONDONTWRITEBYTECODE=1; ulimit -f {kilobytes};"
+        done = shell(f"{script} $softgrad a.npy -t 0 -o r.{ending}")
+        assert done.returncode == 74, done.stderr
+        assert done.stderr.decode() == f"softgrad: r.{ending}: {os.strerror(errno.EFBIG)}\n"
+        assert os.listdir(folder) == ["a.npy"]

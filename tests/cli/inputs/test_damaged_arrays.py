@@ -7,8 +7,6 @@ import zlib
 
 import numpy as np
 import pytest
-from softgrad.exits import InputFailedError
-from softgrad.inputs.arrays.source import ArrayOptions, open_arrays
 from support.command import peak_of, run
 from support.sweeps import combined
 
@@ -186,26 +184,3 @@ def test_an_array_in_the_order_of_fortran_is_in_memory_once(tmp_path):
 def test_names_that_are_not_ascii_are_read(tmp_path):
     np.savez(tmp_path / "x.npz", logits=LOGITS, target=LABELS, größe=LABELS)
     assert run(str(tmp_path / "x.npz"), "-o", str(tmp_path / "r.npz")).status == 0
-
-
-@pytest.mark.parametrize("is_zip", [True, False])
-def test_a_damaged_file_of_pytorch_is_refused(tmp_path, is_zip):
-    torch = pytest.importorskip("torch")
-    tensors = {"logits": torch.as_tensor(LOGITS), "target": torch.as_tensor(LABELS)}
-    torch.save(tensors, path := tmp_path / "x.pt", _use_new_zipfile_serialization=is_zip)
-    whole = path.read_bytes()
-    places = np.random.default_rng(6).integers(len(whole), size=60)
-    damaged = [b"J", b"0", b"}{", *(whole[:place] for place in places)]
-    damaged += [
-        whole[:place] + bytes([255 - whole[place]]) + whole[place + 1 :] for place in places
-    ]
-    options, errors = ArrayOptions(None, {}, None, with_claims=False, names={}, axis=-1), []
-    for data in damaged:
-        path.write_bytes(data)
-        try:
-            list(open_arrays(str(path), options).blocks(5))
-        except InputFailedError as error:
-            errors.append(error)
-    assert len(errors) > 60
-    assert {error.status for error in errors} <= {3, 74}
-    assert all(str(error).startswith(f"{path}: expected ") for error in errors)
