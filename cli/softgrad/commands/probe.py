@@ -123,11 +123,13 @@ def _asked(settings: Settings) -> "Asked":
 
 def _refuse_to_replace(name: str) -> None:
     """Raise UsageError if a test would replace a file that is none, such as the module."""
+    from softgrad.outputs.pytest_file import SIGN
+
     try:
         text = Path(name).read_bytes() if Path(name).is_file() else b""
     except OSError:
         return
-    if text.strip() and b"found by softgrad probe" not in text:
+    if text.strip() and SIGN.encode() not in text:
         raise UsageError(f"refusing to overwrite {name}: --write-test has not written it")
 
 

@@ -5,7 +5,10 @@ from typing import Any
 
 from softgrad_core.probing.probe import Probe
 
-_TEXT = '''"""Inputs on which {name} was wrong, found by softgrad probe."""
+SIGN = "found by softgrad probe"
+"""What each of these files says, and no other."""
+
+_TEXT = '''"""Inputs on which {name} was wrong, {sign}."""
 
 import pytest
 import softgrad
@@ -39,6 +42,7 @@ def as_test(result: Probe, function: str, told: Mapping[str, Any]) -> str:
     )
     return _TEXT.format(
         name=function,
+        sign=SIGN,
         module=module,
         imported=path.partition(".")[0],
         called=path,

@@ -104,6 +104,17 @@ def subtracted_at_target(c: Case) -> FloatArray:
     return c.p_y - c.at_target(c.claim)
 
 
+def median_of_others(c: Case, values: FloatArray) -> FloatArray:
+    """Return the median of the values of each row at the classes that are not its label."""
+    others = np.arange(c.classes)[:, np.newaxis] != c.y
+    return np.asarray(median(np.where(others, values, np.nan), axis=0)[0])
+
+
+def share(values: FloatArray) -> FloatArray:
+    """Return the values between 0 and 1, NaN for others."""
+    return np.where((values > 0.0) & (values < 1.0), values, np.nan)
+
+
 def whole(values: FloatArray, within: float) -> FloatArray:
     """Return the whole numbers from 2 on that values are near, but for this share; NaN if none."""
     nearest = np.rint(values)

@@ -120,9 +120,7 @@ def smoothing_of(c: Case) -> FloatArray:
 
 def other_weight_of_smoothing(c: Case) -> FloatArray:
     """Return K times what the gradient subtracts from p at classes without the label."""
-    others = np.arange(c.classes)[:, np.newaxis] != c.y
-    weight = c.classes * f.median(np.where(others, c.p - c.claim, np.nan), axis=0)[0]
-    return np.where((weight > 0.0) & (weight < 1.0), weight, np.nan)
+    return f.share(c.classes * f.median_of_others(c, c.p - c.claim))
 
 
 def parts_of_smoothing(c: Case, *, in_sum: bool) -> FloatArray:
@@ -134,8 +132,7 @@ def parts_of_smoothing(c: Case, *, in_sum: bool) -> FloatArray:
         return f.whole((c.claim[0] - (1.0 - epsilon) * of_label) / (epsilon * of_all), 0.02)
     p = c.p * (1.0 - epsilon) if in_sum else c.p
     by = epsilon * (c.p - 1.0 / c.classes) if in_sum else np.full_like(c.p, -epsilon / c.classes)
-    others = np.arange(c.classes)[:, np.newaxis] != c.y
-    return f.whole(f.median(np.where(others, (c.claim - p) / by, np.nan), axis=0)[0], 0.02)
+    return f.whole(f.median_of_others(c, (c.claim - p) / by), 0.02)
 
 
 def smoothed_by_parts(formula: str, *, in_sum: bool) -> Form:

@@ -21,15 +21,10 @@ def size_of_one_term(c: Case) -> FloatArray:
     return np.where(subtracted > 0.001, batch_size(1.0 / subtracted), np.nan)
 
 
-def share(values: FloatArray) -> FloatArray:
-    """Return the values between 0 and 1, NaN for others."""
-    return np.where((values > 0.0) & (values < 1.0), values, np.nan)
-
-
 def smoothing_of_gradient(c: Case) -> FloatArray:
     """Return K times what the gradient subtracts at the classes other than the target."""
     subtracted = np.where(c.e == 1.0, np.nan, c.p - c.claim)
-    smoothing = share(c.classes * f.median(subtracted, axis=0)[0])
+    smoothing = f.share(c.classes * f.median(subtracted, axis=0)[0])
     return np.where(smoothing > 0.002, smoothing, np.nan)
 
 
@@ -47,7 +42,7 @@ def smoothing_of_loss(c: Case) -> FloatArray:
     """Return the ε that puts a loss between the target's and the mean over the classes."""
     of_target = c.log_sum - c.at_target(c.d)
     of_all = c.log_sum - c.d.mean(axis=0)
-    smoothing = share((c.claim[0] - of_target) / (of_all - of_target))
+    smoothing = f.share((c.claim[0] - of_target) / (of_all - of_target))
     return np.where(smoothing > 1e-6, smoothing, np.nan)
 
 
@@ -163,7 +158,7 @@ UNASKED = (
             "grad_logits",
             "p - (1 - ε) e - 1 / K",
             lambda c, s: (c.p, -(1 - s) * c.e, np.full(c.count, -1 / c.classes)),
-            lambda c: share(1 + 1 / c.classes - f.subtracted_at_target(c)),
+            lambda c: f.share(1 + 1 / c.classes - f.subtracted_at_target(c)),
         ),
         symbol="ε",
     ),
