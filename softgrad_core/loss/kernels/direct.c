@@ -872,6 +872,17 @@ INLINE Wide nan_if(WidePlaces mask, Wide x)
             ADD(sum, error, term);          \
     } while (0)
 
+/* Add what the numbers of a piece have lost to the sums of a row. */
+INLINE void add_lost(Wide *sums, const double *lost, ptrdiff_t count)
+{
+    Wide sum[VECTORS];
+    memcpy(sum, sums, sizeof sum);
+    for (ptrdiff_t i = 0; i < count; i += SIDES)
+        for (int k = 0; k < VECTORS; k++)
+            sum[k] += wide(lost, i + 8 * k, 0);
+    memcpy(sums, sum, sizeof sum);
+}
+
 /* Add e of a piece to the sums of a row, which keep all their digits without the largest. */
 INLINE void sum_side_by_side(const Piece piece, ptrdiff_t count)
 {
@@ -897,13 +908,8 @@ INLINE void sum_side_by_side(const Piece piece, ptrdiff_t count)
     memcpy(piece.sides->rest, rest, sizeof rest);
     memcpy(piece.sides->error, error, sizeof error);
     memcpy(piece.sides->most, most, sizeof most);
-    if (!piece.e_error)
-        return;
-    memcpy(rest, piece.sides->lost, sizeof rest);
-    for (ptrdiff_t i = 0; i < count; i += SIDES)
-        for (int k = 0; k < VECTORS; k++)
-            rest[k] += wide(piece.e_error, i + 8 * k, 0);
-    memcpy(piece.sides->lost, rest, sizeof rest);
+    if (piece.e_error)
+        add_lost(piece.sides->lost, piece.e_error, count);
 }
 
 /* Add d of a piece to the sums of a row; NaN, as all bits set are, where one is too low. */
@@ -919,13 +925,8 @@ INLINE void sum_d_side_by_side(const Piece piece, ptrdiff_t count)
         }
     memcpy(piece.sides->d, sum, sizeof sum);
     memcpy(piece.sides->d_error, error, sizeof error);
-    if (!piece.a_error)
-        return;
-    memcpy(sum, piece.sides->d_lost, sizeof sum);
-    for (ptrdiff_t i = 0; i < count; i += SIDES)
-        for (int k = 0; k < VECTORS; k++)
-            sum[k] += wide(piece.a_error, i + 8 * k, 0);
-    memcpy(piece.sides->d_lost, sum, sizeof sum);
+    if (piece.a_error)
+        add_lost(piece.sides->d_lost, piece.a_error, count);
 }
 
 /* Compute e of a piece of so many logits. */
